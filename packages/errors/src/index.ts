@@ -1,0 +1,2 @@
+export * from './aegis-error.ts';
+export * from './catalog.ts';
