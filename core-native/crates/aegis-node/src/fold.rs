@@ -1,0 +1,137 @@
+//! Tensors, updates and the fold.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aegis_core::tensor::{DType, TensorSpec, npy};
+use aegis_core::{Result, fold, update};
+use napi::bindgen_prelude::Buffer;
+use napi_derive::napi;
+
+use crate::bridge::{Promised, off_loop, on_loop, whole};
+use crate::intake::IntakeLog;
+use crate::model::{ModelInfo, model_info};
+use crate::seal::DataKey;
+
+#[napi(object)]
+pub struct RawSpec {
+    pub name: String,
+    pub dtype: String,
+    pub shape: Vec<f64>,
+}
+
+#[napi(object)]
+pub struct RawSlice {
+    pub part: String,
+    pub offset: f64,
+    pub length: f64,
+}
+
+#[napi(object)]
+pub struct RawSource {
+    pub name: String,
+    pub slices: Vec<RawSlice>,
+    pub dtype: Option<String>,
+}
+
+#[napi(object)]
+pub struct NpyHeader {
+    pub dtype: String,
+    pub shape: Vec<f64>,
+    pub fortran_order: bool,
+    pub data_offset: f64,
+}
+
+#[napi(object)]
+pub struct UpdateFacts {
+    pub norm: f64,
+    pub elements: f64,
+}
+
+#[napi(catch_unwind)]
+pub fn read_npy_header(bytes: Buffer) -> napi::Result<NpyHeader> {
+    on_loop(|| {
+        let header = npy::parse_header(&bytes)?;
+        Ok(NpyHeader {
+            dtype: header.descr.as_str().into(),
+            shape: to_numbers(&header.shape),
+            fortran_order: header.fortran_order,
+            data_offset: header.data_offset as f64,
+        })
+    })
+}
+
+#[napi(js_name = "Fold")]
+pub struct Fold(Arc<fold::Fold>);
+
+#[napi]
+impl Fold {
+    #[napi(catch_unwind)]
+    pub fn create(specs: Vec<RawSpec>) -> napi::Result<Fold> {
+        on_loop(|| {
+            let specs = specs.into_iter().map(to_spec).collect::<Result<_>>()?;
+            Ok(Fold(Arc::new(fold::Fold::new(specs)?)))
+        })
+    }
+
+    #[napi(catch_unwind)]
+    pub fn check(
+        &self,
+        log: &IntakeLog,
+        tensors: Vec<RawSource>,
+        max_norm: Option<f64>,
+    ) -> Promised<update::UpdateFacts, UpdateFacts> {
+        let (fold, log) = (Arc::clone(&self.0), Arc::clone(&log.0));
+        off_loop(
+            move || fold.check(&*log, &to_sources(tensors)?, update::Limits { max_norm }),
+            |facts| UpdateFacts { norm: facts.norm, elements: facts.elements as f64 },
+        )
+    }
+
+    #[napi(catch_unwind)]
+    pub fn add(&self, log: &IntakeLog, tensors: Vec<RawSource>, weight: f64) -> Promised<()> {
+        let (fold, log) = (Arc::clone(&self.0), Arc::clone(&log.0));
+        off_loop(move || fold.add(&*log, &to_sources(tensors)?, weight), |()| ())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn count(&self) -> f64 {
+        self.0.count() as f64
+    }
+
+    #[napi(catch_unwind)]
+    pub fn total_weight(&self) -> f64 {
+        self.0.total_weight()
+    }
+
+    #[napi(catch_unwind)]
+    pub fn write_model(&self, path: String, key: &DataKey) -> Promised<aegis_core::model::ModelInfo, ModelInfo> {
+        let (fold, key) = (Arc::clone(&self.0), key.0.clone());
+        off_loop(move || fold.write_model(&PathBuf::from(path), &key), model_info)
+    }
+}
+
+pub fn to_numbers(shape: &[u64]) -> Vec<f64> {
+    shape.iter().map(|&axis| axis as f64).collect()
+}
+
+fn to_spec(raw: RawSpec) -> Result<TensorSpec> {
+    let shape = raw.shape.into_iter().map(|axis| whole("shape", axis)).collect::<Result<_>>()?;
+    let dtype = DType::parse(&raw.dtype).map_err(|error| error.with("tensor", &raw.name))?;
+    TensorSpec::new(raw.name, dtype, shape)
+}
+
+pub fn to_sources(raw: Vec<RawSource>) -> Result<Vec<update::TensorSource>> {
+    let slice = |raw: RawSlice| {
+        let (offset, length) = (whole("offset", raw.offset)?, whole("length", raw.length)?);
+        Ok(update::PartSlice { part: raw.part, offset, length })
+    };
+    let source = |raw: RawSource| {
+        Ok(update::TensorSource {
+            name: raw.name,
+            slices: raw.slices.into_iter().map(slice).collect::<Result<_>>()?,
+            dtype: raw.dtype.as_deref().map(DType::parse).transpose()?,
+        })
+    };
+    raw.into_iter().map(source).collect()
+}

@@ -1,0 +1,74 @@
+// What the native file exports, as crates/aegis-node declares it. Private to this package: import index.ts instead.
+
+import { createRequire } from 'node:module';
+
+export interface RawDataKey {
+  readonly __key: never;
+}
+export interface RawKeyFile {
+  wrap(key: RawDataKey, context: string): Buffer;
+  unwrap(wrapped: Uint8Array, context: string): RawDataKey;
+}
+export interface RawIntakeLog {
+  tornBytes(): number;
+  append(kind: string, id: string, pieces: Uint8Array[], expectedSha256?: string): Promise<boolean>;
+  has(id: string): boolean;
+  entries(kind?: string): { id: string; kind: string; length: number }[];
+  read(id: string, offset?: number, length?: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+export interface RawSource {
+  name: string;
+  slices: { part: string; offset: number; length: number }[];
+  dtype?: string;
+}
+export interface RawModelInfo {
+  sha256: string;
+  bytes: number;
+  tensors: { name: string; dtype: string; shape: number[]; offset: number; length: number }[];
+}
+export interface RawFold {
+  check(log: RawIntakeLog, tensors: RawSource[], maxNorm?: number): Promise<{ norm: number; elements: number }>;
+  add(log: RawIntakeLog, tensors: RawSource[], weight: number): Promise<void>;
+  count(): number;
+  totalWeight(): number;
+  writeModel(path: string, key: RawDataKey): Promise<RawModelInfo>;
+}
+export interface RawModelFile {
+  info(): RawModelInfo;
+  read(offset: number, length: number): Promise<Buffer>;
+  exportNpz(path: string): Promise<void>;
+  exportSafetensors(path: string): Promise<void>;
+  close(): void;
+}
+
+export interface Binding {
+  sha256Hex(pieces: Uint8Array[]): Promise<string>;
+  sha256HexSync(pieces: Uint8Array[]): string;
+  verifyEcdsa(publicKeyPem: Uint8Array, message: Uint8Array, signatureDer: Uint8Array): Promise<boolean>;
+  verifyEcdsaSync(publicKeyPem: Uint8Array, message: Uint8Array, signatureDer: Uint8Array): boolean;
+  DataKey: { generate(): RawDataKey };
+  KeyFile: { open(path: string, create: boolean): RawKeyFile };
+  sealFile(path: string, bytes: Uint8Array, key: RawDataKey, context: string): Promise<void>;
+  openFile(path: string, key: RawDataKey, context: string): Promise<Buffer>;
+  IntakeLog: { open(directory: string, key: RawDataKey, segmentBytes?: number): Promise<RawIntakeLog> };
+  readNpyHeader(bytes: Uint8Array): { dtype: string; shape: number[]; fortranOrder: boolean; dataOffset: number };
+  Fold: { create(specs: { name: string; dtype: string; shape: number[] }[]): RawFold };
+  modelFromNpz(npz: Uint8Array, path: string, key: RawDataKey): Promise<RawModelInfo>;
+  modelFromSafetensors(bytes: Uint8Array, path: string, key: RawDataKey): Promise<RawModelInfo>;
+  modelFromTensors(
+    tensors: { name: string; npy: Uint8Array; dtype?: string }[],
+    path: string,
+    key: RawDataKey,
+  ): Promise<RawModelInfo>;
+  modelFromLog(log: RawIntakeLog, tensors: RawSource[], path: string, key: RawDataKey): Promise<RawModelInfo>;
+  ModelFile: { open(path: string, key: RawDataKey): Promise<RawModelFile> };
+  testPanicOnLoop(): void;
+  testPanicOffLoop(): Promise<void>;
+  testPanicUnguarded(): void;
+  testAllCodes(): string[];
+  testFailOnLoop(code: string): void;
+  testFailOffLoop(code: string): Promise<void>;
+}
+
+export const binding = createRequire(import.meta.url)('./aegis-node.node') as Binding;
