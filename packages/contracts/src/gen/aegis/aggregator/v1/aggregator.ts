@@ -113,6 +113,7 @@ export interface AppendPartResponse {
 export interface ReadPartRequest {
   task: TaskRef | undefined;
   partId: string;
+  length: bigint;
 }
 
 export interface ReadPartResponse {
@@ -1484,7 +1485,7 @@ export const AppendPartResponse: MessageFns<AppendPartResponse> = {
 };
 
 function createBaseReadPartRequest(): ReadPartRequest {
-  return { task: undefined, partId: "" };
+  return { task: undefined, partId: "", length: 0n };
 }
 
 export const ReadPartRequest: MessageFns<ReadPartRequest> = {
@@ -1494,6 +1495,12 @@ export const ReadPartRequest: MessageFns<ReadPartRequest> = {
     }
     if (message.partId !== "") {
       writer.uint32(18).string(message.partId);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asUintN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.length);
     }
     return writer;
   },
@@ -1527,6 +1534,14 @@ export const ReadPartRequest: MessageFns<ReadPartRequest> = {
             message.partId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.length = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1546,6 +1561,7 @@ export const ReadPartRequest: MessageFns<ReadPartRequest> = {
     const message = createBaseReadPartRequest();
     message.task = (object.task !== undefined && object.task !== null) ? TaskRef.fromPartial(object.task) : undefined;
     message.partId = object.partId ?? "";
+    message.length = (object.length !== undefined && object.length !== null) ? BigInt(object.length) : 0n;
     return message;
   },
 };

@@ -113,6 +113,13 @@ export interface TaskConfirmed {
   nodeId: bigint;
 }
 
+export interface PresenceAsk {
+}
+
+export interface RunChanged {
+  runId: bigint;
+}
+
 function createBaseScalar(): Scalar {
   return { value: undefined };
 }
@@ -1251,6 +1258,107 @@ export const TaskConfirmed: MessageFns<TaskConfirmed> = {
     message.taskId = object.taskId ?? "";
     message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
     message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
+    return message;
+  },
+};
+
+function createBasePresenceAsk(): PresenceAsk {
+  return {};
+}
+
+export const PresenceAsk: MessageFns<PresenceAsk> = {
+  encode(_: PresenceAsk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PresenceAsk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePresenceAsk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PresenceAsk>): PresenceAsk {
+    return PresenceAsk.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PresenceAsk>): PresenceAsk {
+    const message = createBasePresenceAsk();
+    return message;
+  },
+};
+
+function createBaseRunChanged(): RunChanged {
+  return { runId: 0n };
+}
+
+export const RunChanged: MessageFns<RunChanged> = {
+  encode(message: RunChanged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== 0n) {
+      if (BigInt.asUintN(64, message.runId) !== message.runId) {
+        throw new globalThis.Error("value provided for field message.runId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunChanged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunChanged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.runId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunChanged>): RunChanged {
+    return RunChanged.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunChanged>): RunChanged {
+    const message = createBaseRunChanged();
+    message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
     return message;
   },
 };
