@@ -22,33 +22,130 @@ const entry = (kind: Kind, text: string, todo: string): CatalogEntry => ({ kind,
 
 export const catalog = {
   // any door
-  REQUEST_MALFORMED: entry('invalid', 'The request could not be decoded.', 'Check the client release; a proxy may have cut the body short.'),
-  MEDIA_TYPE: entry('invalid', 'The content type is not the one this path takes.', 'Send application/protobuf to Flower paths.'),
-  BODY_TOO_LARGE: entry('too-large', 'The request is larger than this call allows.', 'Send less at once; parts of an update are limited to 64 MiB.'),
-  METHOD_UNKNOWN: entry('not-found', 'There is no such method here.', 'Check the address and the release of the client.'),
-  INTERNAL: entry('internal', 'Something failed inside the server.', 'Look at the server log for the time of the call and report it.'),
-  UNAVAILABLE: entry('unavailable', 'The service cannot answer right now.', 'Try again; the operator sees the reason in the log and in /metrics.'),
-  STORE_UNAVAILABLE: entry('unavailable', 'The state store does not answer.', 'Operator: check that NATS runs and its disk is writable.'),
-  DISK_FULL: entry('unavailable', 'The disk that takes updates is full.', 'Operator: free space under the state directory; clients retry by themselves.'),
-  DRAINING: entry('unavailable', 'The service is shutting down.', 'Try again; another replica or the restarted service will answer.'),
+  REQUEST_MALFORMED: entry(
+    'invalid',
+    'The request could not be decoded.',
+    'Check the client release; a proxy may have cut the body short.',
+  ),
+  MEDIA_TYPE: entry(
+    'invalid',
+    'The content type is not the one this path takes.',
+    'Send application/protobuf to Flower paths.',
+  ),
+  BODY_TOO_LARGE: entry(
+    'too-large',
+    'The request is larger than this call allows.',
+    'Send less at once; parts of an update are limited to 64 MiB.',
+  ),
+  METHOD_UNKNOWN: entry(
+    'not-found',
+    'There is no such method here.',
+    'Check the address and the release of the client.',
+  ),
+  METHOD_NOT_OFFERED: entry(
+    'not-found',
+    'This server does not offer that.',
+    'Flower has this method for its hosted product; see the status table in the README for what works here.',
+  ),
+  ACCOUNTS_NOT_USED: entry(
+    'not-found',
+    'This server has no accounts to log in to.',
+    'Leave `flwr login` out: runs start without it.',
+  ),
+  FEDERATION_NOT_FOUND: entry('not-found', 'There is no such federation.', 'See `flwr federation ls`.'),
+  INTERNAL: entry(
+    'internal',
+    'Something failed inside the server.',
+    'Look at the server log for the time of the call and report it.',
+  ),
+  UNAVAILABLE: entry(
+    'unavailable',
+    'The service cannot answer right now.',
+    'Try again; the operator sees the reason in the log and in /metrics.',
+  ),
+  STORE_UNAVAILABLE: entry(
+    'unavailable',
+    'The state store does not answer.',
+    'Operator: check that NATS runs and its disk is writable.',
+  ),
+  DISK_FULL: entry(
+    'unavailable',
+    'The disk that takes updates is full.',
+    'Operator: free space under the state directory; clients retry by themselves.',
+  ),
+  DRAINING: entry(
+    'unavailable',
+    'The service is shutting down.',
+    'Try again; another replica or the restarted service will answer.',
+  ),
   CONFIG_INVALID: entry('invalid', 'The configuration is wrong.', 'Correct the key that the message names.'),
+  DEADLINE: entry(
+    'unavailable',
+    'The answer did not come in time.',
+    'Try again; the message names the call that was waited for.',
+  ),
+  CALLER_FORBIDDEN: entry(
+    'forbidden',
+    'This caller may not use this service.',
+    'Operator: add the name in its certificate to the callers of that service.',
+  ),
 
   // who are you
-  NODE_UNAUTHENTICATED: entry('unauthenticated', 'The node could not be authenticated.', 'Check the node key, and that its clock is right.'),
-  NODE_SIGNATURE: entry('unauthenticated', "The node's signature does not match its key.", 'Start the SuperNode with the key that was registered.'),
-  NODE_TIMESTAMP: entry('unauthenticated', "The node's timestamp is too old or in the future.", 'Set the clock of the node; up to 5 minutes behind is accepted.'),
-  NODE_KEY_UNKNOWN: entry('unauthenticated', "The node's key is not known here, or was removed.", 'Register the key: flwr supernode register, or aegis nodes approve.'),
-  NODE_IDENTITY: entry('unauthenticated', 'The node id does not belong to this key.', 'A node can only act for itself.'),
-  OPERATOR_UNAUTHENTICATED: entry('unauthenticated', 'The operator token is missing or wrong.', 'Point --token-file at the file that `aegis up` wrote.'),
-  ENROLMENT_CLOSED: entry('conflict', 'Nodes cannot register themselves here.', 'Ask the operator to register the public key of this node.'),
+  NODE_UNAUTHENTICATED: entry(
+    'unauthenticated',
+    'The node could not be authenticated.',
+    'Check the node key, and that its clock is right.',
+  ),
+  NODE_SIGNATURE: entry(
+    'unauthenticated',
+    "The node's signature does not match its key.",
+    'Start the SuperNode with the key that was registered.',
+  ),
+  NODE_TIMESTAMP: entry(
+    'unauthenticated',
+    "The node's timestamp is too old or in the future.",
+    'Set the clock of the node; up to 5 minutes behind is accepted.',
+  ),
+  NODE_KEY_UNKNOWN: entry(
+    'unauthenticated',
+    "The node's key is not known here, or was removed.",
+    'Register the key: flwr supernode register, or aegis nodes approve.',
+  ),
+  NODE_IDENTITY: entry(
+    'unauthenticated',
+    'The node id does not belong to this key.',
+    'A node can only act for itself.',
+  ),
+  OPERATOR_UNAUTHENTICATED: entry(
+    'unauthenticated',
+    'The operator token is missing or wrong.',
+    'Point --token-file at the file that `aegis up` wrote.',
+  ),
+  ENROLMENT_CLOSED: entry(
+    'conflict',
+    'Nodes cannot register themselves here.',
+    'Ask the operator to register the public key of this node.',
+  ),
   NODE_KEY_INVALID: entry('invalid', 'The public key cannot be used.', 'Use an EC key on P-256, P-384 or P-521.'),
-  NODE_KEY_IN_USE: entry('conflict', 'This public key is registered already.', 'Use another key, or remove the old node first.'),
+  NODE_KEY_IN_USE: entry(
+    'conflict',
+    'This public key is registered already.',
+    'Use another key, or remove the old node first.',
+  ),
   NODE_NOT_FOUND: entry('not-found', 'There is no such node.', 'See `aegis nodes ls`.'),
   HEARTBEAT_INTERVAL: entry('invalid', 'The heartbeat interval is out of range.', 'Use 10 to 1800 seconds.'),
 
   // apps, plans, runs
-  APP_MALFORMED: entry('invalid', 'The app bundle (FAB) is not acceptable.', 'Build it with `flwr build`; the message names the entry.'),
-  APP_TOO_LARGE: entry('too-large', 'The app bundle (FAB) is larger than 10 MiB.', 'Leave data and models out of the bundle.'),
+  APP_MALFORMED: entry(
+    'invalid',
+    'The app bundle (FAB) is not acceptable.',
+    'Build it with `flwr build`; the message names the entry.',
+  ),
+  APP_TOO_LARGE: entry(
+    'too-large',
+    'The app bundle (FAB) is larger than 10 MiB.',
+    'Leave data and models out of the bundle.',
+  ),
   APP_NOT_FOUND: entry('not-found', 'There is no such app.', 'Run it once more with `flwr run`.'),
   PLAN_MISSING: entry('conflict', 'No plan is known for this app.', 'Type: aegis app import DIR'),
   PLAN_INVALID: entry('invalid', 'The plan of this run is not acceptable.', 'Correct the key that the message names.'),
@@ -59,21 +156,57 @@ export const catalog = {
   MODEL_MALFORMED: entry('invalid', 'The model file cannot be read.', 'Use .npz or .safetensors with numeric arrays.'),
 
   // tasks, parts, updates
-  TASK_NOT_FOUND: entry('over', 'There is no such task for this node.', 'Nothing: it was withdrawn, or belongs to another node.'),
-  TASK_CLOSED: entry('over', 'The round no longer takes answers to this task.', 'Nothing: the answer came after the round closed.'),
+  TASK_NOT_FOUND: entry(
+    'over',
+    'There is no such task for this node.',
+    'Nothing: it was withdrawn, or belongs to another node.',
+  ),
+  TASK_CLOSED: entry(
+    'over',
+    'The round no longer takes answers to this task.',
+    'Nothing: the answer came after the round closed.',
+  ),
   TASK_NOT_YOURS: entry('invalid', 'The task belongs to another node.', 'A node can only answer its own tasks.'),
   TASK_ANSWERED: entry('conflict', 'This task was answered already.', 'Nothing: the first answer counts.'),
   REPLY_MALFORMED: entry('invalid', 'The reply does not have the form of an answer.', 'The message names the field.'),
   OBJECT_TREE: entry('invalid', 'The object tree is not acceptable.', 'The message says what is wrong with it.'),
-  OBJECT_MALFORMED: entry('invalid', 'The object does not have the layout of its type.', 'The message names the object.'),
-  PART_HASH: entry('invalid', 'The content does not have the hash it was announced with.', 'Send it again; memory or network may have changed it.'),
+  OBJECT_MALFORMED: entry(
+    'invalid',
+    'The object does not have the layout of its type.',
+    'The message names the object.',
+  ),
+  PART_HASH: entry(
+    'invalid',
+    'The content does not have the hash it was announced with.',
+    'Send it again; memory or network may have changed it.',
+  ),
   PART_NOT_ANNOUNCED: entry('invalid', 'This object was never announced.', 'Announce it with push-messages first.'),
   PART_NOT_FOUND: entry('not-found', 'There is no such object.', 'Nothing: its run is over.'),
-  UPDATE_TENSORS: entry('invalid', "The update's tensors are not those of the model.", 'Return the arrays under the names, shapes and dtypes received.'),
-  UPDATE_NOT_FINITE: entry('invalid', 'The update contains NaN or infinite values.', 'Check the learning rate and the data of this node.'),
-  UPDATE_TENSOR_MALFORMED: entry('invalid', 'A tensor of the update is not a valid .npy array.', 'Send plain numeric numpy arrays.'),
-  UPDATE_NORM: entry('invalid', 'The update is larger than the plan allows.', 'Check the training, or raise the limit in the plan.'),
-  UPDATE_WEIGHT: entry('invalid', "The update's weight is missing, not positive, or absurd.", 'Report num-examples (or the weighted-by-key) as a positive number.'),
+  UPDATE_TENSORS: entry(
+    'invalid',
+    "The update's tensors are not those of the model.",
+    'Return the arrays under the names, shapes and dtypes received.',
+  ),
+  UPDATE_NOT_FINITE: entry(
+    'invalid',
+    'The update contains NaN or infinite values.',
+    'Check the learning rate and the data of this node.',
+  ),
+  UPDATE_TENSOR_MALFORMED: entry(
+    'invalid',
+    'A tensor of the update is not a valid .npy array.',
+    'Send plain numeric numpy arrays.',
+  ),
+  UPDATE_NORM: entry(
+    'invalid',
+    'The update is larger than the plan allows.',
+    'Check the training, or raise the limit in the plan.',
+  ),
+  UPDATE_WEIGHT: entry(
+    'invalid',
+    "The update's weight is missing, not positive, or absurd.",
+    'Report num-examples (or the weighted-by-key) as a positive number.',
+  ),
   UPDATE_METRICS: entry('invalid', "The update's metrics are not acceptable.", 'Report numbers or lists of numbers.'),
 } as const satisfies Record<string, CatalogEntry>;
 

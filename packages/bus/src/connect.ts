@@ -1,0 +1,94 @@
+import {
+  type Logger,
+  noTelemetry,
+  type Secret,
+  silentLogger,
+  type Telemetry,
+  type TlsMaterial,
+} from '@aegis/service-kit';
+import { openBucket } from './bucket.ts';
+import type { BucketName } from './buckets.ts';
+import type { Bucket, Bus } from './contract.ts';
+import { publishEvent, subscribeEvents } from './events.ts';
+import { openLink } from './link.ts';
+import { openRunLog, type RunLog } from './run-log.ts';
+
+export interface BusCredentials {
+  readonly user: string;
+  readonly password: Secret;
+}
+
+export interface BusOptions {
+  /** nats://host:port, one or several of a cluster. */
+  servers: string | readonly string[];
+  credentials?: BusCredentials | undefined;
+  tls?: TlsMaterial | undefined;
+  /** Shown by the server for this connection. */
+  name: string;
+  /** Copies of every stream: 1 alone, 3 or 5 in a cluster. */
+  replicas?: 1 | 3 | 5;
+  /** Milliseconds a call, this one included, waits during an outage; default 10 s. */
+  outageWaitMs?: number;
+  log?: Logger;
+  telemetry?: Telemetry;
+}
+
+export const connectBus = async (options: BusOptions): Promise<Bus> => {
+  const {
+    credentials,
+    tls,
+    name,
+    replicas = 1,
+    outageWaitMs = 10_000,
+    log = silentLogger,
+    telemetry = noTelemetry,
+  } = options;
+  const link = await openLink({
+    connection: {
+      servers: [options.servers].flat() as string[],
+      name,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 200,
+      reconnectJitter: 100,
+      // A server that restarts may refuse logins for a moment; that must not end the connection for good.
+      ignoreAuthErrorAbort: true,
+      pingInterval: 10_000,
+      maxPingOut: 2,
+      ...(credentials !== undefined && { user: credentials.user, pass: credentials.password.reveal() }),
+      ...(tls !== undefined && { tls: { ca: String(tls.ca), cert: String(tls.cert), key: String(tls.key) } }),
+    },
+    outageWaitMs,
+    log,
+  });
+  const opened = new Map<BucketName, Promise<Bucket>>();
+  let runLog: Promise<RunLog> | undefined;
+  const theRunLog = (): Promise<RunLog> => {
+    runLog ??= openRunLog(link, replicas).catch((error) => {
+      runLog = undefined;
+      throw error;
+    });
+    return runLog;
+  };
+
+  return {
+    bucket: (bucketName) => {
+      const open =
+        opened.get(bucketName) ??
+        openBucket(link, bucketName, replicas, telemetry).catch((error) => {
+          opened.delete(bucketName);
+          throw error;
+        });
+      opened.set(bucketName, open);
+      return open;
+    },
+    publish: (subject, message) => publishEvent(link, subject, message, telemetry),
+    subscribe: (subject, signal) => subscribeEvents(link, subject, signal),
+    appendRunLog: async (runId, text) => (await theRunLog()).append(runId, text),
+    readRunLog: async function* (runId, after, follow, signal) {
+      yield* (await theRunLog()).read(runId, after, follow, signal);
+    },
+    ready: () => link.isUp(),
+    onStatus: (listener) => link.onStatus(listener),
+    close: () => link.close(),
+  };
+};

@@ -1,0 +1,17 @@
+export { type BucketName, type BucketOptions, buckets, maxPayloadBytes } from './buckets.ts';
+export { type BusCredentials, type BusOptions, connectBus } from './connect.ts';
+export {
+  type Bucket,
+  type BucketEntry,
+  type Bus,
+  BusConflict,
+  type BusEvent,
+  fromKeyPart,
+  type KeyedEntry,
+  keyPart,
+  type RunLogLine,
+  type WatchItem,
+} from './contract.ts';
+export { natsServerBinary } from './nats-binary.ts';
+export { type NatsServer, type NatsServerExit, type NatsServerOptions, startNatsServer } from './nats-server.ts';
+export { type SubjectMessages, type SubjectName, subjects } from './subjects.ts';

@@ -1,0 +1,32 @@
+export { writeFileAtomic } from './atomic-file.ts';
+export { type Clock, systemClock } from './clock.ts';
+export { checkConfig, loadConfig, parseConfig, secretFile } from './config.ts';
+export { createTelemetry, type TelemetryOptions } from './create-telemetry.ts';
+export { createCa, type DevPki, type IssuedCertificate, issueLeaf, type LeafRequest, openDevPki } from './dev-pki.ts';
+export { type GrpcChannelOptions, grpcChannel, maxMessageBytes } from './grpc-channel.ts';
+export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from './grpc-server.ts';
+export { fromGrpcStatus, grpcStatusOf, toGrpcStatus } from './grpc-status.ts';
+export { inProcessChannel } from './in-process-channel.ts';
+export { orAborted } from './invoke.ts';
+export { onShutdown, runService, type Shutdown, type Stoppable } from './lifecycle.ts';
+export { createLogger, type Logger, type LoggerOptions, type LogLevel, silentLogger } from './logger.ts';
+export { type MessageCodec, messageCodec } from './message-codec.ts';
+export { noTelemetry } from './no-telemetry.ts';
+export { type Random, randomFrom, systemRandom } from './random.ts';
+export { rawField, type SplitMessage } from './raw-field.ts';
+export { Secret } from './secret.ts';
+export {
+  type CallContext,
+  type CallOptions,
+  type HandlersOf,
+  type LocalService,
+  type MethodDefinition,
+  type ServiceChannel,
+  type ServiceClient,
+  type ServiceDefinition,
+  type StreamHandler,
+  serviceOf,
+  type UnaryHandler,
+} from './service.ts';
+export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
+export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
