@@ -1,0 +1,25 @@
+export * from './control-contract.ts';
+export { type ControlAnswer, ControlService, type ControlServiceOptions } from './control-service.ts';
+export * from './fleet-contract.ts';
+export { type CallHead, FleetService } from './fleet-service.ts';
+export { addFlowerServices, type GrpcDoorOptions, grpcServerOptions } from './grpc-door.ts';
+export { createHttpDoor, type HttpDoor, type HttpDoorOptions } from './http-door.ts';
+export { limits } from './limits.ts';
+export { makeMessageObject, readMessage, SERVER_NODE_ID, sameMessage } from './message.ts';
+export {
+  checkCredential,
+  checkTimestamp,
+  isoTime,
+  parseTimestamp,
+  readCredential,
+  type VerifySignature,
+} from './node-auth.ts';
+export * from './object-tree.ts';
+export * from './objects.ts';
+export { listenOnePort, type OnePort, type OnePortLimits, type OnePortOptions } from './one-port.ts';
+export * from './parse-reply.ts';
+export * from './records.ts';
+export * from './render-task.ts';
+export { type FlowerStatus, flowerStatus, grpcDetails, httpErrorBody, type StatusOf } from './status.ts';
+export * from './suite-contracts.ts';
+export { releaseOf } from './versions.ts';

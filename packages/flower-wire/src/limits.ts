@@ -1,0 +1,23 @@
+// What one call may cost. Stock clients stay far below; what is above is refused before it is held in memory.
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const limits = {
+  /** One object of a reply. Stock clients cut arrays at 5 MiB (20 MiB up to 1.22); records are never cut. */
+  object: 64 * MiB,
+  /** The part of a request around its one big field. */
+  head: 64 * KiB,
+  /** push-messages: a tree of the allowed size with 64-character ids fits. */
+  announcement: 24 * MiB,
+  /** start-run: Flower's own bound for an app is 10 MiB; a larger one still arrives to be refused with the reason. */
+  startRun: 16 * MiB,
+  startRunHead: 1 * MiB,
+  treeNodes: 200_000,
+  treeDepth: 8,
+  /** Records and other small objects are read whole into memory up to this size. */
+  structure: 16 * MiB,
+  /** Children of one object. */
+  children: 200_000,
+  metrics: 10_000,
+} as const;

@@ -1,0 +1,226 @@
+// One port for everything: gRPC (HTTP/2) and HTTP/1.1. With TLS the client says by ALPN which one it speaks; in plain
+// text its first bytes do.
+
+import type { Server as HttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import { type ConnectionInjector, type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+
+export interface OnePortOptions {
+  host: string;
+  /** 0 = any free one. */
+  port: number;
+  /** PEM. null = plain text, for development and sidecars on loopback. */
+  tls: { cert: string | Buffer; key: string | Buffer } | null;
+  /** Never listens itself. */
+  http: HttpServer;
+  /** Never bound itself; services already added. */
+  grpc: GrpcServer;
+  limits?: Partial<OnePortLimits>;
+  /** Told why a connection was refused or failed before it carried anything. */
+  onRefused?: (reason: 'too-many' | 'too-many-from-address' | 'handshake', address: string, error?: Error) => void;
+}
+
+export interface OnePortLimits {
+  connections: number;
+  connectionsPerAddress: number;
+  /** For the TLS handshake, and in plain text for the first bytes. */
+  handshakeMs: number;
+  /** Idle HTTP/1.1 connections; longer than any pause of a client between calls, so that we do not close under its hands. */
+  keepAliveMs: number;
+}
+
+export interface OnePort {
+  address: { host: string; port: number };
+  /** Identity of the live connection with this remote "address:port", as gRPC calls name their peer. */
+  connectionOf(peer: string): object | undefined;
+  connections(): number;
+  /** New certificate for new connections. */
+  replaceCertificate(tls: { cert: string | Buffer; key: string | Buffer }): void;
+  /** No new connections; idle ones close, calls under way have `graceMs` to end, then close() follows. */
+  drain(graceMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+const defaults: OnePortLimits = {
+  connections: 20_000,
+  connectionsPerAddress: 20_000,
+  handshakeMs: 10_000,
+  keepAliveMs: 90_000,
+};
+
+/** First bytes of HTTP/2 with prior knowledge; no HTTP/1.1 method begins like this. */
+const h2Preface = Buffer.from('PRI ');
+
+export async function listenOnePort(options: OnePortOptions): Promise<OnePort> {
+  const port = new Port(options);
+  await port.listen();
+  return port;
+}
+
+class Port implements OnePort {
+  readonly #options: OnePortOptions;
+  readonly #limits: OnePortLimits;
+  readonly #server: NetServer | TlsServer;
+  readonly #injector: ConnectionInjector;
+  readonly #sockets = new Set<Socket>();
+  readonly #byAddress = new Map<string, number>();
+  readonly #byPeer = new Map<string, object>();
+  #closed: Promise<void> | undefined;
+  #whenEmpty: () => void = () => {};
+
+  constructor(options: OnePortOptions) {
+    this.#options = options;
+    this.#limits = { ...defaults, ...options.limits };
+    const { http, grpc, tls } = options;
+    http.keepAliveTimeout = this.#limits.keepAliveMs;
+    // An HTTP server that does not listen would neither time out slow requests nor find its idle connections.
+    http.emit('listening');
+    this.#injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    if (tls === null) {
+      this.#server = createServer((socket) => this.#sortByFirstBytes(socket));
+    } else {
+      this.#server = createTlsServer(
+        {
+          ...tls,
+          minVersion: 'TLSv1.3',
+          ALPNProtocols: ['h2', 'http/1.1'],
+          handshakeTimeout: this.#limits.handshakeMs,
+        },
+        (socket) => this.#sortByAlpn(socket),
+      );
+      this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
+        options.onRefused?.('handshake', socket.remoteAddress ?? '', error);
+        socket.destroy();
+      });
+    }
+    // On the TCP level, also below TLS: counted before a handshake costs anything.
+    this.#server.prependListener('connection', (socket: Socket) => this.#admit(socket));
+  }
+
+  get address(): { host: string; port: number } {
+    const { address, port } = this.#server.address() as AddressInfo;
+    return { host: address, port };
+  }
+
+  listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#options.port, this.#options.host, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  connections(): number {
+    return this.#sockets.size;
+  }
+
+  connectionOf(peer: string): object | undefined {
+    return this.#byPeer.get(peer);
+  }
+
+  replaceCertificate(tls: { cert: string | Buffer; key: string | Buffer }): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext({ ...tls, minVersion: 'TLSv1.3' });
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.#stopListening();
+    this.#options.http.closeIdleConnections();
+    // Answers from now on carry "connection: close".
+    this.#options.http.keepAliveTimeout = 1;
+    this.#options.http.maxRequestsPerSocket = 1;
+    this.#injector.drain(graceMs);
+    const deadline = setTimeout(() => this.#destroyAll(), graceMs);
+    const idle = setInterval(() => this.#options.http.closeIdleConnections(), 50);
+    await this.#closed;
+    clearTimeout(deadline);
+    clearInterval(idle);
+    await this.close();
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    this.#destroyAll();
+    this.#injector.destroy();
+    // Ends the timer that `listening` started.
+    this.#options.http.close();
+    await this.#closed;
+  }
+
+  /** `#closed` settles when the last connection is gone. */
+  #stopListening(): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = new Promise((resolve) => {
+      this.#whenEmpty = resolve;
+    });
+    this.#server.close();
+    if (this.#sockets.size === 0) this.#whenEmpty();
+  }
+
+  #destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #admit(socket: Socket): void {
+    const address = socket.remoteAddress ?? '';
+    const peer = `${address}:${socket.remotePort}`;
+    const fromHere = (this.#byAddress.get(address) ?? 0) + 1;
+    this.#sockets.add(socket);
+    this.#byAddress.set(address, fromHere);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 30_000);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#whenEmpty();
+      this.#byPeer.delete(peer);
+      const left = (this.#byAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.#byAddress.set(address, left);
+      else this.#byAddress.delete(address);
+    });
+    this.#byPeer.set(peer, socket);
+    if (this.#sockets.size > this.#limits.connections) this.#refuse(socket, 'too-many');
+    else if (fromHere > this.#limits.connectionsPerAddress) this.#refuse(socket, 'too-many-from-address');
+  }
+
+  #refuse(socket: Socket, reason: 'too-many' | 'too-many-from-address'): void {
+    this.#options.onRefused?.(reason, socket.remoteAddress ?? '');
+    socket.destroy();
+  }
+
+  #sortByAlpn(socket: TLSSocket): void {
+    socket.on('error', () => socket.destroy());
+    if (socket.alpnProtocol === 'h2') this.#injector.injectConnection(socket);
+    else this.#options.http.emit('connection', socket);
+  }
+
+  #sortByFirstBytes(socket: Socket): void {
+    if (socket.destroyed) return;
+    const timeout = setTimeout(() => socket.destroy(), this.#limits.handshakeMs);
+    const cancel = (): void => clearTimeout(timeout);
+    socket.once('close', cancel);
+    let seen = Buffer.alloc(0);
+    const look = (): void => {
+      const piece: Buffer | null = socket.read();
+      if (piece === null) return;
+      seen = Buffer.concat([seen, piece]);
+      const known = Math.min(seen.length, h2Preface.length);
+      const like = seen.subarray(0, known).equals(h2Preface.subarray(0, known));
+      if (like && known < h2Preface.length) return;
+      socket.off('readable', look);
+      socket.off('close', cancel);
+      cancel();
+      // Once only: bytes put back announce themselves as readable again.
+      socket.unshift(seen);
+      if (like) this.#injector.injectConnection(socket);
+      else {
+        this.#options.http.emit('connection', socket);
+        // The bytes put back are in the stream; without this nothing would ask for them.
+        socket.resume();
+      }
+    };
+    socket.on('readable', look);
+  }
+}
