@@ -1,0 +1,77 @@
+import type {
+  NodeOutcome,
+  RunEvent,
+  RunSummary,
+  RunView,
+  ModelVersion as WireVersion,
+} from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { ModelVersion } from '../domain/model.ts';
+import type { NodeRunView } from '../flows/get-run.ts';
+import type { RunOverview } from '../flows/list-runs.ts';
+import { writeEntries } from './scalars.ts';
+
+const seconds = (ms: number | null): number => (ms ?? 0) / 1000;
+
+export const writeRun = ({ run, overrides }: NodeRunView): RunView => ({
+  runId: run.runId,
+  seriesId: run.seriesId,
+  appId: run.app.appId,
+  appVersion: run.app.version,
+  appHash: run.app.hash,
+  overrides: writeEntries(overrides),
+  status: { status: run.state, subStatus: run.outcome ?? '', details: run.details },
+  federation: run.federation,
+});
+
+export function writeSummary(view: RunOverview): RunSummary {
+  const { run } = view;
+  return {
+    run: writeRun(view),
+    pendingAt: seconds(run.at.pending),
+    startingAt: seconds(run.at.starting),
+    runningAt: seconds(run.at.running),
+    finishedAt: seconds(run.at.finished),
+    round: run.round,
+    rounds: run.plan.rounds,
+    phase: view.phase,
+    history: run.history.map((round) => ({
+      round: round.round,
+      cohort: round.cohort,
+      accepted: round.accepted,
+      refused: round.refused,
+      dropped: round.dropped,
+      seconds: round.seconds,
+      modelId: round.modelId,
+      trainMetrics: writeEntries(round.trainMetrics),
+      evaluateMetrics: writeEntries(round.evaluateMetrics),
+      evaluated: round.evaluated,
+    })),
+    modelId: run.modelId ?? '',
+    bytesSent: BigInt(Math.round(run.bytesSent)),
+    bytesReceived: BigInt(Math.round(run.bytesReceived)),
+  };
+}
+
+export function writeEvent(view: RunOverview): RunEvent {
+  const { run, round, phase } = view;
+  const nodes: NodeOutcome[] = [...(round?.members.values() ?? [])].map(({ nodeId, state, reason }) => ({
+    nodeId,
+    state: state === 'recording' ? 'waiting' : state,
+    reason,
+  }));
+  const where = run.state === 'finished' ? `${run.outcome}${run.details === '' ? '' : `: ${run.details}`}` : phase;
+  const message = round === null || round.round === 0 ? where : `round ${round.round}/${run.plan.rounds}: ${where}`;
+  return { run: writeSummary(view), message, nodes };
+}
+
+export const writeVersion = (version: ModelVersion): WireVersion => ({
+  modelId: version.modelId,
+  name: version.name,
+  runId: version.runId ?? 0n,
+  round: version.round,
+  cohort: version.cohort,
+  createdAt: seconds(version.createdAt),
+  bytes: BigInt(version.bytes),
+  parentId: version.parentId,
+  metrics: writeEntries(version.metrics),
+});

@@ -1,0 +1,58 @@
+import type { ConfigEntry } from './scalar.ts';
+
+export interface TaskRef {
+  readonly taskId: string;
+  readonly runId: bigint;
+  readonly nodeId: bigint;
+}
+
+export interface PartSlice {
+  readonly part: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The slices, joined, are one complete .npy file. */
+export interface TensorSource {
+  readonly name: string;
+  readonly slices: readonly PartSlice[];
+}
+
+/** What a node answers to a task. All parts are durable before it is looked at. */
+export interface Answer {
+  readonly tensors: readonly TensorSource[];
+  readonly metrics: readonly ConfigEntry[];
+  readonly weight: number | null;
+  readonly runtimeSeconds: number;
+}
+
+/** An accepted answer, as it stands in the intake log. */
+export interface AcceptedAnswer {
+  readonly taskId: string;
+  readonly nodeId: bigint;
+  readonly digest: string;
+  readonly tensors: readonly TensorSource[];
+  readonly metrics: readonly ConfigEntry[];
+  readonly weight: number;
+  readonly runtimeSeconds: number;
+  readonly norm: number;
+}
+
+/** The text whose hash tells a repeated answer from a second one. Parts are named by content; the time it took is not part of it. */
+export function canonicalAnswer(answer: Answer): string {
+  return JSON.stringify(
+    [
+      answer.tensors.map((tensor) => [
+        tensor.name,
+        tensor.slices.map((slice) => [slice.part, slice.offset, slice.length]),
+      ]),
+      answer.metrics.map((metric) => [metric.key, metric.value.kind, metric.value.value]),
+      answer.weight,
+    ],
+    (_key, value: unknown) => {
+      if (typeof value === 'bigint') return `${value}n`;
+      if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
+      return value;
+    },
+  );
+}

@@ -1,0 +1,26 @@
+/** Flower's sampling: max(int(n × fraction), min-nodes), never fewer nodes online than min-available-nodes. */
+export interface Sampling {
+  readonly fraction: number;
+  readonly minNodes: number;
+  readonly minAvailable: number;
+  /** ≥ 1: asks this many times more nodes than are needed. */
+  readonly overSelect: number;
+}
+
+export type Sample =
+  | { readonly kind: 'wait'; readonly needed: number }
+  | { readonly kind: 'draw'; readonly size: number /** Before over-selection. */; readonly wanted: number };
+
+export function sampleSize(online: number, sampling: Sampling): Sample {
+  const wanted = Math.max(Math.trunc(online * sampling.fraction), sampling.minNodes);
+  const needed = Math.max(sampling.minAvailable, wanted, 1);
+  if (online < needed) return { kind: 'wait', needed };
+  return { kind: 'draw', size: Math.min(Math.ceil(wanted * sampling.overSelect), online), wanted };
+}
+
+/** The smallest cohort that `sampling` can lead to, for the check of a plan before any node is known. */
+export function smallestCohort(sampling: Sampling): { online: number; wanted: number; size: number } {
+  const online = Math.max(sampling.minAvailable, sampling.minNodes, 1);
+  const sample = sampleSize(online, sampling);
+  return sample.kind === 'draw' ? { online, wanted: sample.wanted, size: sample.size } : { online, wanted: 0, size: 0 };
+}

@@ -1,0 +1,119 @@
+// What is known of one phase of a round: nodes are selected, sent a task, and answer or not; then the answers are put together.
+//   selecting → collecting → closing → finishing → ended
+// round-step.ts decides what happens next.
+import type { Sampling } from './cohort.ts';
+import type { TaskKind } from './plan.ts';
+
+export type Stage = 'selecting' | 'collecting' | 'closing' | 'finishing' | 'ended';
+/** `recording`: the answer is being written; from here on the round waits for it. */
+export type MemberState = 'waiting' | 'recording' | 'accepted' | 'refused' | 'failed' | 'dropped';
+
+export interface Member {
+  readonly nodeId: bigint;
+  readonly taskId: string;
+  readonly state: MemberState;
+  /** Error code of a refusal, Flower's number of a failure. */
+  readonly code: string;
+  readonly reason: string;
+}
+
+export type NodeOutcome = Pick<Member, 'nodeId' | 'state' | 'code' | 'reason'>;
+
+export interface RoundRules {
+  readonly sampling: Sampling;
+  /** Set by the plan: this many answers close the round, fewer are not enough. Null: all selected close it, one is enough. */
+  readonly minReport: number | null;
+  readonly deadlineSeconds: number;
+  /** Cohorts tried before the phase is given up. */
+  readonly tries: number;
+  /** When given up: the run goes on without (evaluation), or fails. */
+  readonly optional: boolean;
+}
+
+export interface RoundState {
+  readonly runId: bigint;
+  readonly round: number;
+  readonly rounds: number;
+  readonly kind: TaskKind;
+  readonly modelId: string | null;
+  readonly rules: RoundRules;
+  readonly stage: Stage;
+  readonly attempt: number;
+  /** Unix milliseconds. */
+  readonly openedAt: number;
+  readonly dispatchedAt: number | null;
+  readonly closedAt: number | null;
+  /** Nodes wanted before over-selection. */
+  readonly wanted: number;
+  readonly waitingFor: number;
+  /** By task id. */
+  readonly members: ReadonlyMap<string, Member>;
+  readonly traceparent: string;
+}
+
+export type RoundInput =
+  | { readonly type: 'nodes'; readonly online: ReadonlySet<bigint> }
+  | {
+      readonly type: 'drawn';
+      readonly tasks: readonly { readonly nodeId: bigint; readonly taskId: string }[];
+      readonly wanted: number;
+      readonly traceparent: string;
+    }
+  | { readonly type: 'recording'; readonly taskId: string }
+  /** The answer could not be written; the node may try again. */
+  | { readonly type: 'not-recorded'; readonly taskId: string }
+  | { readonly type: 'accepted'; readonly taskId: string }
+  | { readonly type: 'refused'; readonly taskId: string; readonly code: string; readonly reason: string }
+  | { readonly type: 'failed'; readonly taskId: string; readonly code: string; readonly reason: string }
+  /** Time has passed; the deadline may be over. */
+  | { readonly type: 'tick' }
+  | { readonly type: 'resumed'; readonly recorded: ReadonlySet<string> }
+  | { readonly type: 'finished' }
+  | { readonly type: 'finish-failed'; readonly reason: string }
+  | { readonly type: 'stop' };
+
+export type RoundEnd = 'completed' | 'skipped' | 'failed' | 'stopped';
+
+export type RoundEffect =
+  /** Choose `size` of these at random, name their tasks, answer with `drawn`. */
+  | { readonly do: 'draw'; readonly from: readonly bigint[]; readonly size: number; readonly wanted: number }
+  | { readonly do: 'save' }
+  | { readonly do: 'dispatch'; readonly tasks: readonly Member[] }
+  | { readonly do: 'withdraw'; readonly tasks: readonly Member[] }
+  | { readonly do: 'wake'; readonly at: number }
+  /** Put the accepted answers together; answer with `finished` or `finish-failed`. */
+  | { readonly do: 'finish' }
+  /** Forget what the abandoned cohort answered. */
+  | { readonly do: 'discard' }
+  | { readonly do: 'log'; readonly line: string }
+  | { readonly do: 'end'; readonly end: RoundEnd; readonly reason: string };
+
+export type NewRound = Pick<RoundState, 'runId' | 'round' | 'rounds' | 'kind' | 'modelId' | 'rules'>;
+
+export const openRound = (round: NewRound, now: number): RoundState => ({
+  ...round,
+  stage: 'selecting',
+  attempt: 1,
+  openedAt: now,
+  dispatchedAt: null,
+  closedAt: null,
+  wanted: 0,
+  waitingFor: 0,
+  members: new Map(),
+  traceparent: '',
+});
+
+/** When the round must be looked at again without any event; null: never. */
+export function deadlineOf(state: RoundState): number | null {
+  const window = state.rules.deadlineSeconds * 1000;
+  if (state.stage === 'collecting' && state.dispatchedAt !== null) return state.dispatchedAt + window;
+  return state.stage === 'selecting' && state.rules.optional ? state.openedAt + window : null;
+}
+
+export const isOpen = (member: Member): boolean => member.state === 'waiting' || member.state === 'recording';
+
+export const countOf = (state: RoundState, ...states: MemberState[]): number => {
+  let count = 0;
+  for (const member of state.members.values()) if (states.includes(member.state)) count += 1;
+  return count;
+};

@@ -1,0 +1,177 @@
+// The life of a run: pending → starting → running → finished (completed, failed, stopped), and which phase comes next.
+
+import type { Plan, TaskKind } from './plan.ts';
+import type { NodeOutcome } from './round.ts';
+import type { ConfigEntry } from './scalar.ts';
+
+export type RunState = 'pending' | 'starting' | 'running' | 'finished';
+export type RunOutcome = 'completed' | 'failed' | 'stopped';
+
+export interface AppRef {
+  readonly appId: string;
+  readonly version: string;
+  readonly hash: string;
+}
+
+export interface PhaseId {
+  readonly kind: TaskKind;
+  /** 0 for the initial model. */
+  readonly round: number;
+}
+
+export interface RoundSummary {
+  readonly round: number;
+  readonly cohort: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly dropped: number;
+  readonly seconds: number;
+  readonly modelId: string;
+  readonly trainMetrics: readonly ConfigEntry[];
+  readonly evaluated: number;
+  readonly evaluateMetrics: readonly ConfigEntry[];
+}
+
+export interface RunRecord {
+  readonly runId: bigint;
+  readonly seriesId: bigint;
+  /** Revision of the owner's lease. Every owner writes its own before anything else, so that an older owner's writes fail. */
+  readonly fence: number;
+  readonly app: AppRef;
+  readonly federation: string;
+  readonly overrides: readonly ConfigEntry[];
+  readonly plan: Plan;
+  readonly state: RunState;
+  readonly outcome: RunOutcome | null;
+  readonly details: string;
+  /** Unix milliseconds; null = not yet. */
+  readonly at: Readonly<Record<RunState, number | null>>;
+  /** The newest model; null until a node has given the first one. */
+  readonly modelId: string | null;
+  /** The phase under way, or to be begun; null when finished. */
+  readonly phase: PhaseId | null;
+  /** Rounds finished. */
+  readonly round: number;
+  readonly history: readonly RoundSummary[];
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** How a phase ended, as far as the run is concerned. */
+export interface PhaseReport {
+  readonly outcome: 'completed' | 'skipped' | 'failed' | 'stopped';
+  readonly reason: string;
+  readonly nodes: readonly NodeOutcome[];
+  readonly metrics: readonly ConfigEntry[];
+  /** The model made; null for evaluations and when there is none. */
+  readonly modelId: string | null;
+  readonly seconds: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+export type NewRun = Pick<RunRecord, 'runId' | 'seriesId' | 'app' | 'federation' | 'overrides' | 'plan' | 'modelId'>;
+
+export function newRun(run: NewRun, now: number): RunRecord {
+  return {
+    ...run,
+    fence: 0,
+    state: 'pending',
+    outcome: null,
+    details: '',
+    at: { pending: now, starting: null, running: null, finished: null },
+    phase: run.modelId === null ? { kind: 'initial-model', round: 0 } : { kind: 'train', round: 1 },
+    round: 0,
+    history: [],
+    bytesSent: 0,
+    bytesReceived: 0,
+  };
+}
+
+/** An owner takes the run over; the record with its fence must be saved before it does anything else. */
+export function claim(run: RunRecord, fence: number, now: number): RunRecord {
+  return run.state === 'pending'
+    ? { ...run, fence, state: 'starting', at: { ...run.at, starting: now } }
+    : { ...run, fence };
+}
+
+export const begin = (run: RunRecord, now: number): RunRecord =>
+  run.state === 'starting' ? { ...run, state: 'running', at: { ...run.at, running: now } } : run;
+
+export function stop(run: RunRecord, now: number): RunRecord {
+  return run.state === 'finished'
+    ? run
+    : finish(run, 'stopped', `Stopped in round ${currentRound(run)} of ${run.plan.rounds}.`, now);
+}
+
+export const fail = (run: RunRecord, reason: string, now: number): RunRecord =>
+  run.state === 'finished' ? run : finish(run, 'failed', reason, now);
+
+/** Records how the phase went and names the next one, or finishes the run. */
+export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunRecord {
+  const { phase } = run;
+  if (phase === null) return run;
+  const counted: RunRecord = {
+    ...run,
+    bytesSent: run.bytesSent + report.bytesSent,
+    bytesReceived: run.bytesReceived + report.bytesReceived,
+    modelId: report.modelId ?? run.modelId,
+  };
+  if (report.outcome === 'stopped') return stop(counted, now);
+  if (report.outcome === 'failed') return fail(counted, report.reason, now);
+  if (phase.kind === 'initial-model') return { ...counted, phase: { kind: 'train', round: 1 } };
+  const recorded = { ...counted, history: record(counted, phase, report) };
+  if (phase.kind === 'train' && evaluationIsDue(run.plan, phase.round)) {
+    return { ...recorded, phase: { kind: 'evaluate', round: phase.round } };
+  }
+  const done = { ...recorded, round: phase.round };
+  if (phase.round < run.plan.rounds) return { ...done, phase: { kind: 'train', round: phase.round + 1 } };
+  return finish(done, 'completed', '', now);
+}
+
+/** Every `aegis.evaluate.every` rounds, and after the last. */
+export function evaluationIsDue(plan: Plan, round: number): boolean {
+  return plan.evaluate.fraction > 0 && (round % plan.evaluate.every === 0 || round === plan.rounds);
+}
+
+const currentRound = (run: RunRecord): number => Math.max(run.phase?.round ?? run.round, 1);
+
+const finish = (run: RunRecord, outcome: RunOutcome, details: string, now: number): RunRecord => ({
+  ...run,
+  state: 'finished',
+  outcome,
+  details,
+  phase: null,
+  at: { ...run.at, finished: now },
+});
+
+function record(run: RunRecord, phase: PhaseId, report: PhaseReport): RoundSummary[] {
+  const count = (state: NodeOutcome['state']): number => report.nodes.filter((node) => node.state === state).length;
+  if (phase.kind === 'train') {
+    return [
+      ...run.history,
+      {
+        round: phase.round,
+        cohort: report.nodes.length,
+        accepted: count('accepted'),
+        refused: count('refused'),
+        dropped: count('dropped') + count('failed'),
+        seconds: report.seconds,
+        modelId: run.modelId ?? '',
+        trainMetrics: report.metrics,
+        evaluated: 0,
+        evaluateMetrics: [],
+      },
+    ];
+  }
+  return run.history.map((summary) =>
+    summary.round === phase.round
+      ? {
+          ...summary,
+          seconds: summary.seconds + report.seconds,
+          evaluated: count('accepted'),
+          evaluateMetrics: report.metrics,
+        }
+      : summary,
+  );
+}

@@ -1,0 +1,342 @@
+import { AegisError } from '@aegis/errors';
+import type { Span } from '@opentelemetry/api';
+import type { ModelInfo } from '../domain/model.ts';
+import { type Plan, taskConfig } from '../domain/plan.ts';
+import { isOpen, type Member, type RoundEffect, type RoundInput, type RoundState } from '../domain/round.ts';
+import { phaseLine } from '../domain/round-report.ts';
+import { stepAll } from '../domain/round-step.ts';
+import type { PhaseReport } from '../domain/run.ts';
+import type { ConfigEntry } from '../domain/scalar.ts';
+import type { Task } from '../peers/contract.ts';
+import type { IntakeRoom } from '../store/contract.ts';
+import type { FencedDocument } from './fenced-document.ts';
+import type { Ground } from './ground.ts';
+import { type OpenRound, PhaseAnswers } from './take-answers.ts';
+import { untilAvailable } from './until-available.ts';
+
+/** Longer than any node takes; lateness is the round's to judge, not the clock of a node's. */
+const TASK_TTL_SECONDS = 43_200;
+
+export interface PhaseSetting {
+  readonly plan: Plan;
+  /** What the nodes start from; null for the initial model. */
+  readonly model: ModelInfo | null;
+  readonly document: FencedDocument<RoundState>;
+  readonly traceparent: string;
+  /** Aborted when the run is given away or the service stops. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Drives one phase: feeds the round machine what happens and carries out what it asks for. One input after the other, what
+ * arrived together in one step; saved before shown. Nothing here waits on a timer that an event could end.
+ */
+export class PhaseDriver {
+  readonly report: Promise<PhaseReport>;
+  answers: PhaseAnswers;
+  private state: RoundState;
+  private readonly ground: Ground;
+  private readonly setting: PhaseSetting;
+  private readonly resolve: (report: PhaseReport) => void;
+  private readonly reject: (error: unknown) => void;
+  private readonly inputs: { input: RoundInput; done: () => void; failed: (error: unknown) => void }[] = [];
+  private pumping: Promise<void> | null = null;
+  private timer: { cancel(): void } | null = null;
+  private readonly unsubscribe: () => void;
+  private readonly selecting: Span | null;
+  private finishing: Promise<void> = Promise.resolve();
+  private result: { metrics: ConfigEntry[]; modelId: string | null } = { metrics: [], modelId: null };
+
+  private constructor(
+    ground: Ground,
+    setting: PhaseSetting,
+    state: RoundState,
+    answers: (round: OpenRound) => PhaseAnswers,
+  ) {
+    this.ground = ground;
+    this.setting = setting;
+    this.state = state;
+    this.answers = answers(this.openRound());
+    const { promise, resolve, reject } = Promise.withResolvers<PhaseReport>();
+    promise.catch(() => {});
+    this.report = promise;
+    this.resolve = resolve;
+    this.reject = reject;
+    const parent = setting.traceparent || undefined;
+    this.selecting = state.stage === 'selecting' ? ground.telemetry.startSpan('select', { parent }) : null;
+    this.unsubscribe = ground.peers.presence.onChange(() => this.postQuietly(this.nodes()));
+  }
+
+  /** Begins the phase, or goes on with it where a process before left off. */
+  static async open(ground: Ground, setting: PhaseSetting, state: RoundState): Promise<PhaseDriver> {
+    const answers = await openAnswers(ground, setting, roomOf(state));
+    const phase = new PhaseDriver(ground, setting, state, answers);
+    if (state.stage !== 'selecting') await phase.resume();
+    phase.postQuietly(phase.nodes());
+    return phase;
+  }
+
+  view(): RoundState {
+    return this.state;
+  }
+
+  knows(taskId: string): boolean {
+    return this.state.members.has(taskId);
+  }
+
+  stop(): Promise<void> {
+    return this.post({ type: 'stop' });
+  }
+
+  /** Lets go of everything; what is durable stays for the next owner. */
+  async close(): Promise<void> {
+    this.unsubscribe();
+    this.timer?.cancel();
+    this.selecting?.end();
+    for (const { failed } of this.inputs.splice(0)) failed(new AegisError('DRAINING'));
+    await Promise.all([this.finishing, this.pumping]);
+    await this.answers.close();
+  }
+
+  /** The answers were put to use: nothing of them is needed any more. */
+  async forget(): Promise<void> {
+    await this.close();
+    await this.ground.stores.intakes.remove(roomOf(this.state));
+  }
+
+  // --- what goes in -------------------------------------------------------------------------------------------------------
+
+  private openRound(): OpenRound {
+    return {
+      state: () => this.state,
+      post: (input) => this.post(input),
+      mark: (input) => {
+        this.state = stepAll(this.state, [input], this.ground.clock.now()).state;
+      },
+      parent: () => this.parent(),
+      untilAvailable: (work) => this.untilAvailable(work),
+    };
+  }
+
+  private nodes(): RoundInput {
+    return { type: 'nodes', online: this.ground.peers.presence.online() };
+  }
+
+  private postQuietly(input: RoundInput): void {
+    this.post(input).catch(() => {});
+  }
+
+  private post(input: RoundInput): Promise<void> {
+    if (this.setting.signal.aborted) return Promise.reject(new AegisError('DRAINING'));
+    return new Promise((done, failed) => {
+      this.inputs.push({ input, done, failed });
+      this.pumping ??= this.pump();
+    });
+  }
+
+  private async pump(): Promise<void> {
+    // what else happens in this turn of the event loop is decided, and saved, together
+    await Promise.resolve();
+    while (this.inputs.length > 0 && !this.setting.signal.aborted) {
+      const batch = this.inputs.splice(0);
+      try {
+        await this.take(batch.map((item) => item.input));
+        for (const { done } of batch) done();
+      } catch (error) {
+        for (const { failed } of batch) failed(this.setting.signal.aborted ? new AegisError('DRAINING') : error);
+        this.reject(error);
+        break;
+      }
+    }
+    for (const { failed } of this.inputs.splice(0)) failed(new AegisError('DRAINING'));
+    this.pumping = null;
+  }
+
+  private async take(inputs: readonly RoundInput[]): Promise<void> {
+    const effects: RoundEffect[] = [];
+    for (let pending = inputs; pending.length > 0; ) {
+      const next = stepAll(this.state, pending, this.ground.clock.now());
+      this.state = next.state;
+      effects.push(...next.effects.filter((effect) => effect.do !== 'draw'));
+      const draw = next.effects.find((effect) => effect.do === 'draw');
+      pending = draw === undefined ? [] : [this.draw(draw)];
+    }
+    if (effects.some((effect) => effect.do === 'save')) await this.setting.document.save(this.state);
+    for (const effect of effects) await this.carryOut(effect);
+  }
+
+  private draw({ from, size, wanted }: RoundEffect & { do: 'draw' }): RoundInput {
+    const { random, clock } = this.ground;
+    this.selecting?.end();
+    const chosen = random.shuffle(from).slice(0, size);
+    const tasks = chosen.map((nodeId) => ({ nodeId, taskId: random.ulid(clock.now()) }));
+    return { type: 'drawn', tasks, wanted, traceparent: this.setting.traceparent };
+  }
+
+  // --- what comes out -----------------------------------------------------------------------------------------------------
+
+  private async carryOut(effect: RoundEffect): Promise<void> {
+    switch (effect.do) {
+      case 'draw':
+      case 'save':
+        break;
+      case 'dispatch':
+        await this.dispatch(effect.tasks);
+        break;
+      case 'withdraw':
+        await this.withdraw(effect.tasks);
+        break;
+      case 'wake':
+        this.wakeAt(effect.at);
+        break;
+      case 'discard':
+        await this.discard();
+        break;
+      case 'log':
+        this.ground.peers.feed.log(this.state.runId, effect.line);
+        break;
+      case 'finish':
+        this.finishing = this.finish();
+        break;
+      case 'end':
+        this.timer?.cancel();
+        this.unsubscribe();
+        this.resolve(this.reportOf(effect.end, effect.reason));
+    }
+  }
+
+  private dispatch(members: readonly Member[]): Promise<void> {
+    const { telemetry, peers } = this.ground;
+    const { runId, round, kind, dispatchedAt, traceparent } = this.state;
+    const { plan, model } = this.setting;
+    const shared: Omit<Task, 'taskId' | 'nodeId'> = {
+      runId,
+      round,
+      kind,
+      modelId: model?.modelId ?? null,
+      config: taskConfig(plan, kind, round),
+      layout: plan.layout,
+      createdAt: dispatchedAt ?? 0,
+      ttlSeconds: TASK_TTL_SECONDS,
+      groupId: plan.layout.dialect === 'legacy' ? String(round) : '',
+      traceparent,
+    };
+    const attributes = { ...this.attributes(), 'aegis.cohort': members.length };
+    return telemetry.inSpan('dispatch', { parent: this.parent(), attributes }, async () => {
+      const tasks = members.map(({ taskId, nodeId }) => ({ ...shared, taskId, nodeId }));
+      await this.untilAvailable(() => peers.mailbox.put(tasks));
+      peers.feed.changed(runId);
+    });
+  }
+
+  private async withdraw(members: readonly Member[]): Promise<void> {
+    const remove = () => this.ground.peers.mailbox.withdraw(members);
+    try {
+      await remove();
+    } catch {
+      // the answer stands whether or not its task has left the mailbox
+      this.untilAvailable(remove).catch(() => {});
+    }
+  }
+
+  private wakeAt(at: number): void {
+    const { clock } = this.ground;
+    this.timer?.cancel();
+    this.timer = clock.schedule(Math.max(at - clock.now(), 0), () => this.postQuietly({ type: 'tick' }));
+  }
+
+  private async discard(): Promise<void> {
+    await this.answers.close();
+    await this.ground.stores.intakes.remove({ ...roomOf(this.state), attempt: this.state.attempt - 1 });
+    const answers = await openAnswers(this.ground, this.setting, roomOf(this.state));
+    this.answers = answers(this.openRound());
+    this.postQuietly(this.nodes());
+  }
+
+  /** Puts the answers together. A full disk is waited for: nothing is lost, the round only takes longer. */
+  private async finish(): Promise<void> {
+    const { telemetry, measures, clock, log, peers } = this.ground;
+    const { kind, round, runId } = this.state;
+    const begun = clock.now();
+    try {
+      const name = kind === 'evaluate' ? 'evaluate' : 'finish';
+      await telemetry.inSpan(name, { parent: this.parent(), attributes: this.attributes() }, async () => {
+        const { metrics, notes } = this.answers.metrics();
+        for (const note of notes) peers.feed.log(runId, `round ${round}, ${kind}: ${note}`);
+        const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.writeModel());
+        this.result = { metrics: kind === 'initial-model' ? [] : metrics, modelId: model?.modelId ?? null };
+      });
+      if (kind === 'train') measures.finishSeconds.record((clock.now() - begun) / 1000);
+      this.postQuietly({ type: 'finished' });
+    } catch (error) {
+      if (this.setting.signal.aborted) return;
+      log.error({ err: error, runId, round, kind }, 'a round could not be finished');
+      this.postQuietly({ type: 'finish-failed', reason: AegisError.from(error).message });
+    }
+  }
+
+  private reportOf(end: PhaseReport['outcome'], reason: string): PhaseReport {
+    const { measures, clock, peers } = this.ground;
+    const { kind, round, openedAt, dispatchedAt, members, runId } = this.state;
+    const now = clock.now();
+    const seconds = (now - (dispatchedAt ?? openedAt)) / 1000;
+    const completed = end === 'completed';
+    if (completed) {
+      measures.roundSeconds.record(seconds, { kind });
+      if (this.answers.lastAt > 0) measures.deadSeconds.record((now - this.answers.lastAt) / 1000, { kind });
+      peers.feed.log(runId, phaseLine(this.state, this.result.metrics, seconds));
+    } else if (end === 'skipped') {
+      peers.feed.log(runId, `round ${round}, ${kind}: left out: ${reason}`);
+    }
+    const nodes = [...members.values()].map(({ nodeId, state, code, reason: why }) => ({
+      nodeId,
+      state,
+      code,
+      reason: why,
+    }));
+    for (const node of nodes) if (node.state === 'dropped') measures.dropped.add(1, { kind });
+    return {
+      outcome: end,
+      reason,
+      nodes,
+      metrics: completed ? this.result.metrics : [],
+      modelId: completed ? this.result.modelId : null,
+      seconds,
+      bytesSent: (this.setting.model?.bytes ?? 0) * nodes.length,
+      bytesReceived: this.answers.bytesReceived,
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------------------------------------
+
+  private async resume(): Promise<void> {
+    const { peers } = this.ground;
+    const { kind, round, rounds, runId, members } = this.state;
+    const recorded = await this.answers.recall();
+    peers.presence.assume([...members.values()].filter(isOpen).map((member) => member.nodeId));
+    const where = kind === 'initial-model' ? 'initial model' : `round ${round}/${rounds}, ${kind}`;
+    peers.feed.log(runId, `${where}: resumed after a restart with ${recorded.size} of ${members.size} answers`);
+    this.postQuietly({ type: 'resumed', recorded });
+  }
+
+  private parent(): string | undefined {
+    return this.state.traceparent || this.setting.traceparent || undefined;
+  }
+
+  private attributes() {
+    const { runId, round, kind } = this.state;
+    return { 'aegis.run_id': String(runId), 'aegis.round': round, 'aegis.kind': kind };
+  }
+
+  private untilAvailable<T>(work: () => Promise<T>): Promise<T> {
+    return untilAvailable(work, this.ground, this.setting.signal);
+  }
+}
+
+/** A process that is being replaced may still hold the room for a moment. */
+async function openAnswers(ground: Ground, { plan, model, signal }: PhaseSetting, room: IntakeRoom) {
+  const intake = await untilAvailable(() => ground.stores.intakes.open(room, model), ground, signal);
+  return (round: OpenRound) => new PhaseAnswers(ground, plan, model, round, intake);
+}
+
+const roomOf = ({ runId, round, kind, attempt }: RoundState): IntakeRoom => ({ runId, round, kind, attempt });

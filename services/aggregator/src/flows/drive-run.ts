@@ -1,0 +1,251 @@
+import { AegisError } from '@aegis/errors';
+import { failSpan } from '@aegis/service-kit';
+import type { Span } from '@opentelemetry/api';
+import { openRound, type RoundRules, type RoundState } from '../domain/round.ts';
+import { begin, claim, endPhase, fail, type PhaseId, type PhaseReport, type RunRecord, stop } from '../domain/run.ts';
+import { mergeEntries } from '../domain/scalar.ts';
+import type { Kept } from '../store/contract.ts';
+import { PhaseDriver } from './drive-phase.ts';
+import { FencedDocument, OwnershipLost } from './fenced-document.ts';
+import type { Ground } from './ground.ts';
+import { untilAvailable } from './until-available.ts';
+
+/** Ended phases that late and repeated answers are still told apart for. */
+const REMEMBERED_PHASES = 4;
+
+/** Drives one owned run from phase to phase until it is finished. Everything it needs to go on after a crash is in the stores. */
+export class RunDriver {
+  readonly runId: bigint;
+  /** Resolves when the run is finished or given away. */
+  readonly ended: Promise<void>;
+  /** Resolves when tasks of the run can be answered. */
+  readonly ready: Promise<void>;
+  private readonly ground: Ground;
+  private readonly given = new AbortController();
+  private readonly run: FencedDocument<RunRecord>;
+  private readonly round: FencedDocument<RoundState>;
+  private phase: PhaseDriver | null = null;
+  private readonly past: PhaseDriver[] = [];
+  private readonly answerable: () => void;
+  private stopping = false;
+  private span: { round: number; span: Span } | null = null;
+
+  constructor(ground: Ground, run: Kept<RunRecord>, round: Kept<RoundState> | null, fence: number) {
+    this.ground = ground;
+    this.runId = run.value.runId;
+    const { signal } = this.given;
+    this.run = new FencedDocument(ground.stores.runs, run, ground.clock, signal);
+    this.round = new FencedDocument(ground.stores.rounds, round, ground.clock, signal);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ready = promise;
+    this.answerable = resolve;
+    this.ended = this.live(fence);
+  }
+
+  record(): RunRecord {
+    return this.run.value as RunRecord;
+  }
+
+  /** The phase that sent this task; RUN_NOT_ACTIVE or TASK_NOT_FOUND when there is none. */
+  phaseOf(taskId: string): PhaseDriver {
+    const phase = [this.phase, ...this.past].find((candidate) => candidate?.knows(taskId));
+    if (phase) return phase;
+    if (this.record().state === 'finished') throw new AegisError('RUN_NOT_ACTIVE', `Run ${this.runId}.`);
+    throw new AegisError('TASK_NOT_FOUND', `Task ${taskId}.`);
+  }
+
+  current(): RoundState | null {
+    return this.phase?.view() ?? null;
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.phase?.stop().catch(() => {});
+    await this.ended;
+  }
+
+  /** Stops driving without touching the run: another owner, or this process later, goes on. */
+  async giveAway(): Promise<void> {
+    this.given.abort(new AegisError('DRAINING'));
+    await this.ended;
+  }
+
+  private async live(fence: number): Promise<void> {
+    const { log, clock } = this.ground;
+    try {
+      await this.takeOver(fence);
+      for (let resumable = true; this.record().state !== 'finished'; resumable = false) {
+        this.given.signal.throwIfAborted();
+        await this.livePhase(resumable);
+      }
+      await this.sweep();
+    } catch (error) {
+      await this.phase?.close().catch(() => {});
+      if (this.given.signal.aborted) return;
+      if (error instanceof OwnershipLost) return log.warn({ runId: this.runId }, 'the run has another owner now');
+      log.error({ err: error, runId: this.runId }, 'the run cannot go on');
+      await this.save(fail(this.record(), AegisError.from(error).message, clock.now())).catch(() => {});
+    } finally {
+      this.answerable();
+      this.endSpan();
+      // whatever is left in its mailboxes or timers must not come back
+      this.given.abort(new AegisError('DRAINING'));
+    }
+  }
+
+  /** Writes both documents before anything else: from here on every write of an earlier owner fails. */
+  private async takeOver(fence: number): Promise<void> {
+    const { clock } = this.ground;
+    const run = this.record();
+    await this.run.save(claim(run, fence, clock.now()));
+    const round = this.round.value ?? {
+      ...this.newRound(run.phase ?? { kind: 'train', round: 0 }),
+      stage: 'ended' as const,
+    };
+    await this.round.save(round);
+    this.ground.peers.feed.changed(this.runId);
+  }
+
+  private async livePhase(resumable: boolean): Promise<void> {
+    const { clock, stores } = this.ground;
+    const run = this.record();
+    const id = run.phase as PhaseId;
+    if (this.stopping) return this.save(stop(run, clock.now()));
+    const model = run.modelId === null ? null : await this.patiently(() => stores.models.get(run.modelId ?? ''));
+    if (model === null && run.modelId !== null) throw new AegisError('MODEL_NOT_FOUND', run.modelId);
+    const kept = this.round.value;
+    const resumed =
+      resumable && kept !== null && kept.stage !== 'ended' && kept.kind === id.kind && kept.round === id.round;
+    const traceparent = this.traceRound(id, resumed ? kept.traceparent : '');
+    const state = resumed ? kept : this.newRound(id);
+    if (run.state === 'starting') await this.save(begin(run, clock.now()));
+    const setting = { plan: run.plan, model, document: this.round, traceparent, signal: this.given.signal };
+    const phase = await PhaseDriver.open(this.ground, setting, state);
+    this.phase = phase;
+    this.answerable();
+    if (this.stopping) phase.stop().catch(() => {});
+    const report = await orAborted(phase.report, this.given.signal);
+    await this.checkpoint(id, report);
+    this.past.unshift(phase);
+    this.past.splice(REMEMBERED_PHASES);
+    this.phase = null;
+    await phase
+      .forget()
+      .catch((error: unknown) => this.ground.log.warn({ err: error, runId: this.runId }, 'an intake was not removed'));
+  }
+
+  /** The model's version first, then the run that names it: a crash between the two repeats both with the same result. */
+  private async checkpoint(id: PhaseId, report: PhaseReport): Promise<void> {
+    const { clock, telemetry } = this.ground;
+    const before = this.record();
+    const after = endPhase(before, report, clock.now());
+    await telemetry.inSpan('checkpoint', { parent: this.traceparent() }, async () => {
+      await this.patiently(() => this.putVersion(id, report, before, after));
+      await this.save(after);
+    });
+    if (after.phase?.round !== id.round) this.endSpan();
+  }
+
+  private async putVersion(id: PhaseId, report: PhaseReport, before: RunRecord, after: RunRecord): Promise<void> {
+    const { versions, models } = this.ground.stores;
+    const evaluation = id.kind === 'evaluate';
+    const { modelId } = after;
+    if (modelId === null || (evaluation ? report.metrics.length === 0 : report.modelId === null)) return;
+    const known = await versions.ofRun(this.runId, id.round);
+    await versions.put({
+      modelId,
+      name: '',
+      runId: this.runId,
+      round: id.round,
+      cohort: evaluation ? (known?.cohort ?? 0) : report.nodes.filter((node) => node.state === 'accepted').length,
+      createdAt: known?.createdAt ?? this.ground.clock.now(),
+      bytes: (await models.get(modelId))?.bytes ?? 0,
+      parentId: evaluation ? (known?.parentId ?? '') : (before.modelId ?? ''),
+      metrics: evaluation ? mergeEntries(known?.metrics ?? [], report.metrics) : report.metrics,
+    });
+  }
+
+  /** A finished run leaves its models and its record. */
+  private async sweep(): Promise<void> {
+    try {
+      await this.ground.stores.intakes.removeRun(this.runId);
+      await this.ground.stores.rounds.delete(this.runId);
+    } catch (error) {
+      this.ground.log.warn({ err: error, runId: this.runId }, 'something of a finished run was not removed');
+    }
+  }
+
+  private patiently<T>(work: () => Promise<T>): Promise<T> {
+    return untilAvailable(work, this.ground, this.given.signal);
+  }
+
+  private async save(run: RunRecord): Promise<void> {
+    const { peers, measures, log } = this.ground;
+    await this.run.save(run);
+    if (run.state === 'finished') {
+      measures.runs.add(1, { outcome: run.outcome ?? '' });
+      log.info({ runId: run.runId, outcome: run.outcome, details: run.details, rounds: run.round }, 'run finished');
+      peers.feed.log(run.runId, `run ${run.runId} ${run.outcome}${run.details === '' ? '' : `: ${run.details}`}`);
+      await peers.feed.flushed(run.runId);
+    }
+    peers.feed.changed(run.runId);
+  }
+
+  private newRound({ kind, round }: PhaseId): RoundState {
+    const { plan, modelId } = this.record();
+    const deadlineSeconds = plan.deadlineSeconds;
+    const rules: Record<PhaseId['kind'], RoundRules> = {
+      train: { sampling: plan.train, minReport: plan.minReport, deadlineSeconds, tries: 2, optional: false },
+      evaluate: { sampling: plan.evaluate, minReport: null, deadlineSeconds, tries: 1, optional: true },
+      'initial-model': {
+        sampling: { fraction: 0, minNodes: 1, minAvailable: 1, overSelect: 1 },
+        minReport: null,
+        deadlineSeconds,
+        tries: 3,
+        optional: false,
+      },
+    };
+    return openRound(
+      { runId: this.runId, round, rounds: plan.rounds, kind, modelId, rules: rules[kind] },
+      this.ground.clock.now(),
+    );
+  }
+
+  /** One trace per round: training and evaluation share it; a resumed round goes on in the trace of its tasks. */
+  private traceRound({ kind, round }: PhaseId, parent: string): string {
+    const { telemetry } = this.ground;
+    if (this.span?.round !== round) {
+      this.endSpan();
+      const { plan } = this.record();
+      const attributes = {
+        'aegis.run_id': String(this.runId),
+        'aegis.round': round,
+        'aegis.rounds': plan.rounds,
+        'aegis.resumed': parent !== '',
+        'aegis.kind': kind,
+      };
+      this.span = { round, span: telemetry.startSpan('round', { parent, attributes }) };
+    }
+    return this.traceparent() ?? '';
+  }
+
+  private traceparent(): string | undefined {
+    return this.span === null ? undefined : this.ground.telemetry.traceparent(this.span.span);
+  }
+
+  private endSpan(): void {
+    const run = this.run.value;
+    if (this.span !== null && run?.outcome === 'failed') failSpan(this.span.span, new Error(run.details));
+    this.span?.span.end();
+    this.span = null;
+  }
+}
+
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,25 @@
+import type { Telemetry } from '@aegis/service-kit';
+
+export type Measures = ReturnType<typeof createMeasures>;
+
+/** The aggregator's instruments. Labels name kinds and codes, never runs or nodes: their number must not grow. */
+export function createMeasures({ meter }: Telemetry) {
+  const seconds = (name: string, description: string) => meter.createHistogram(name, { description, unit: 's' });
+  return {
+    roundSeconds: seconds('aegis_round_seconds', 'From selecting a cohort to the checkpoint, by kind of phase.'),
+    deadSeconds: seconds('aegis_round_dead_seconds', 'Of a phase, the time in which no node was at work.'),
+    foldSeconds: seconds('aegis_fold_seconds', 'Adding one update into the sum.'),
+    finishSeconds: seconds('aegis_finish_seconds', 'From the last answer to the written model.'),
+    intakeBytes: meter.createCounter('aegis_intake_bytes_total', {
+      description: 'Bytes of parts made durable.',
+      unit: 'By',
+    }),
+    updates: meter.createCounter('aegis_updates_total', {
+      description: 'Answers by kind and verdict: accepted, or the code of the refusal.',
+    }),
+    dropped: meter.createCounter('aegis_dropped_total', {
+      description: 'Selected nodes that did not answer, by kind.',
+    }),
+    runs: meter.createCounter('aegis_runs_total', { description: 'Runs finished, by outcome.' }),
+  };
+}

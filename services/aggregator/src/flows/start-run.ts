@@ -1,0 +1,127 @@
+import { AegisError } from '@aegis/errors';
+import { readCapturedPlan } from '../domain/captured-plan.ts';
+import { hasPositionalNames, type ModelInfo } from '../domain/model.ts';
+import { buildPlan, configCarriesPlan, type InitialModel, type Plan } from '../domain/plan.ts';
+import { newRun } from '../domain/run.ts';
+import type { ConfigEntry, FlatConfig } from '../domain/scalar.ts';
+import type { Ground } from './ground.ts';
+import type { RunOwner } from './own-runs.ts';
+import { type UnpackedBundle, unpackBundle } from './unpack-bundle.ts';
+
+export interface StartRun {
+  readonly fab: Buffer;
+  readonly overrides: readonly ConfigEntry[];
+  readonly federation: string;
+}
+
+/** Everything that can be refused is refused here, before the first message leaves. */
+export async function startRun(
+  ground: Ground,
+  owner: RunOwner,
+  request: StartRun,
+): Promise<{ runId: bigint; seriesId: bigint; note: string }> {
+  const { stores, random, clock, peers, log } = ground;
+  const bundle = await unpackBundle(request.fab);
+  const overrides: FlatConfig = new Map(request.overrides.map((entry) => [entry.key, entry.value]));
+  const { plan, notes } = await findPlan(ground, bundle, overrides);
+  const model = await firstModel(ground, plan.initialModel, bundle);
+  const modelId = model === null ? null : (await namedForDialect(ground, plan, model)).modelId;
+
+  await stores.apps.put(
+    {
+      hash: bundle.hash,
+      digest: bundle.digest,
+      appId: bundle.facts.appId,
+      version: bundle.facts.version,
+      config: [...bundle.facts.config].map(([key, value]) => ({ key, value })),
+      detectedDialect: bundle.detectedDialect,
+    },
+    request.fab,
+  );
+  const run = newRun(
+    {
+      runId: random.uint64(),
+      seriesId: random.uint64(),
+      app: { appId: bundle.facts.appId, version: bundle.facts.version, hash: bundle.hash },
+      federation: request.federation,
+      overrides: request.overrides,
+      plan,
+      modelId,
+    },
+    clock.now(),
+  );
+  await stores.runs.save(run, null);
+  log.info({ runId: run.runId, appId: run.app.appId, appHash: run.app.hash, rounds: plan.rounds }, 'run accepted');
+  peers.feed.log(
+    run.runId,
+    `run ${run.runId}: ${run.app.appId} ${run.app.version}, ${plan.rounds} rounds of ${plan.strategy}, ${plan.layout.dialect} records`,
+  );
+  for (const note of notes) peers.feed.log(run.runId, note);
+  owner.adopt(run.runId);
+  return { runId: run.runId, seriesId: run.seriesId, note: notes.join('\n') };
+}
+
+async function findPlan(
+  { stores }: Ground,
+  bundle: UnpackedBundle,
+  overrides: FlatConfig,
+): Promise<{ plan: Plan; notes: string[] }> {
+  const { facts, hash, digest } = bundle;
+  const stored = await stores.plans.find(hash, digest);
+  if (stored === null && !configCarriesPlan(facts.config, overrides)) {
+    throw new AegisError(
+      'PLAN_MISSING',
+      `${facts.appId} ${facts.version} was never imported, and its config has no aegis.initial-model. Type: aegis app import <DIR>`,
+    );
+  }
+  return buildPlan({
+    appId: facts.appId,
+    appConfig: facts.config,
+    overrides,
+    captured: stored === null ? null : { plan: readCapturedPlan(stored.json), modelId: stored.modelId },
+    detectedDialect: bundle.detectedDialect,
+  });
+}
+
+/** Null: a node will be asked. */
+async function firstModel({ stores }: Ground, choice: InitialModel, bundle: UnpackedBundle): Promise<ModelInfo | null> {
+  const find = async (modelId: string | undefined, what: string): Promise<ModelInfo> => {
+    const info = modelId === undefined ? null : await stores.models.get(modelId);
+    if (info === null) throw new AegisError('MODEL_NOT_FOUND', `aegis.initial-model names ${what}.`);
+    return info;
+  };
+  switch (choice.from) {
+    case 'node':
+      return null;
+    case 'model':
+      return find(choice.modelId, `the imported model ${choice.modelId}, which is gone; import the app again`);
+    case 'named':
+      return find(
+        (await stores.versions.named(choice.name))?.modelId ?? choice.name,
+        `"model:${choice.name}", and there is no model of that name or hash`,
+      );
+    case 'run':
+      return find(
+        (await stores.versions.ofRun(choice.runId, choice.round))?.modelId,
+        `round ${choice.round} of run ${choice.runId}, which left no model`,
+      );
+    case 'file': {
+      const content = bundle.files.get(choice.path);
+      if (content !== undefined)
+        return stores.models.import(choice.path.endsWith('.npz') ? 'npz' : 'safetensors', content);
+      throw new AegisError(
+        'PLAN_INVALID',
+        `aegis.initial-model is "file:${choice.path}", which is not in the bundle; add it to fab-include.`,
+      );
+    }
+  }
+}
+
+async function namedForDialect({ stores }: Ground, plan: Plan, model: ModelInfo): Promise<ModelInfo> {
+  if (model.tensors.length === 0) throw new AegisError('MODEL_MALFORMED', 'The initial model has no arrays.');
+  if (plan.layout.dialect === 'message' || hasPositionalNames(model)) return model;
+  return stores.models.rename(
+    model.modelId,
+    model.tensors.map((_, i) => String(i)),
+  );
+}

@@ -1,0 +1,256 @@
+import { createHash } from 'node:crypto';
+import { AegisError } from '@aegis/errors';
+import { type AcceptedAnswer, type Answer, canonicalAnswer, type TaskRef } from '../domain/answer.ts';
+import { weightedMeans } from '../domain/metrics.ts';
+import type { ModelInfo } from '../domain/model.ts';
+import type { Plan } from '../domain/plan.ts';
+import { isOpen, type Member, type RoundInput, type RoundState } from '../domain/round.ts';
+import type { ConfigEntry } from '../domain/scalar.ts';
+import { accepted, judgeAnswer, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
+import type { RoundIntake } from '../store/contract.ts';
+import type { Ground } from './ground.ts';
+
+const PART_BYTES_BESIDE_MODEL = 64 * 1024 * 1024;
+
+/** The round that the answers belong to. */
+export interface OpenRound {
+  state(): RoundState;
+  /** Resolves when the input has had its effects. */
+  post(input: RoundInput): Promise<void>;
+  /** Takes effect at once, and is saved with the next change. */
+  mark(input: RoundInput): void;
+  /** For spans outside of a call. */
+  parent(): string | undefined;
+  /** Repeats what fails for want of a store. */
+  untilAvailable<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/**
+ * The answers to one cohort's tasks: parts made durable, answers judged once, accepted ones counted and folded behind the verdict.
+ * Says the same to a client that lost an acknowledgement and says everything again.
+ */
+export class PhaseAnswers {
+  bytesReceived = 0;
+  /** Unix milliseconds of the last verdict or failure; 0 = none yet. */
+  lastAt = 0;
+  private readonly ground: Ground;
+  private readonly plan: Plan;
+  private readonly model: ModelInfo | null;
+  private readonly round: OpenRound;
+  private readonly intake: RoundIntake;
+  /** Judged or being judged: task → its answer's digest and verdict. */
+  private readonly verdicts = new Map<string, { digest: string; verdict: Promise<Verdict> }>();
+  private readonly counted = new Map<string, AcceptedAnswer>();
+  private readonly taskBytes = new Map<string, number>();
+  /** Work on the intake that must end before it is closed. */
+  private readonly underWay = new Set<Promise<unknown>>();
+  private folding: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(ground: Ground, plan: Plan, model: ModelInfo | null, round: OpenRound, intake: RoundIntake) {
+    this.ground = ground;
+    this.plan = plan;
+    this.model = model;
+    this.round = round;
+    this.intake = intake;
+  }
+
+  /** Counts again what an earlier process accepted; returns its tasks. */
+  async recall(): Promise<Set<string>> {
+    const { members } = this.round.state();
+    const recorded = (await this.intake.recorded()).filter((answer) => members.has(answer.taskId));
+    for (const answer of recorded) {
+      this.verdicts.set(answer.taskId, { digest: answer.digest, verdict: Promise.resolve(accepted) });
+      this.count(answer);
+    }
+    return new Set(recorded.map((answer) => answer.taskId));
+  }
+
+  /** Parts that are not durable yet. */
+  missing(task: TaskRef, parts: readonly string[]): string[] {
+    this.memberToHear(task);
+    return this.closed ? [] : parts.filter((part) => !this.intake.has(part));
+  }
+
+  async append(task: TaskRef, part: string, content: Uint8Array): Promise<{ deduplicated: boolean }> {
+    const member = this.memberToHear(task);
+    if (this.closed || this.intake.has(part)) return { deduplicated: true };
+    if (!isOpen(member)) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
+    const bytes = (this.taskBytes.get(task.taskId) ?? 0) + content.length;
+    const limit =
+      (this.model === null ? this.ground.limits.initialModelBytes : this.model.bytes * 2) + PART_BYTES_BESIDE_MODEL;
+    if (bytes > limit)
+      throw new AegisError(
+        'BODY_TOO_LARGE',
+        `The parts of task ${task.taskId} have more than ${limit} bytes together.`,
+      );
+    this.taskBytes.set(task.taskId, bytes);
+    const result = await this.during(this.intake.append(part, content));
+    if (!result.deduplicated) {
+      this.bytesReceived += content.length;
+      this.ground.measures.intakeBytes.add(content.length, { kind: this.round.state().kind });
+    }
+    return result;
+  }
+
+  async read(task: TaskRef, part: string, length: number | undefined): Promise<Buffer> {
+    this.memberToHear(task);
+    const content = this.closed ? null : await this.during(this.intake.read(part, length));
+    if (content === null) throw new AegisError('PART_NOT_FOUND', part);
+    return content;
+  }
+
+  /** Resolves when the verdict is durable. The same answer again gets the same verdict, another one none. */
+  submit(task: TaskRef, answer: Answer): Promise<Verdict> {
+    const member = this.memberOf(task);
+    const digest = createHash('sha256').update(canonicalAnswer(answer)).digest('hex');
+    const known = this.verdicts.get(task.taskId);
+    if (known?.digest === digest) return known.verdict;
+    if (known !== undefined) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
+    // refused by a process before this one; which answer it was is not kept
+    if (member.state === 'refused') return Promise.resolve(refuse(member.code as never, member.reason));
+    if (member.state === 'failed' || member.state === 'accepted')
+      throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
+    this.refuseClosed(member);
+    const verdict = this.judge(member, answer, digest);
+    this.verdicts.set(task.taskId, { digest, verdict });
+    // neither judged nor written: the node may try again
+    verdict.catch(() => this.verdicts.delete(task.taskId));
+    return verdict;
+  }
+
+  async fail(task: TaskRef, code: number, reason: string): Promise<void> {
+    const member = this.memberOf(task);
+    if (member.state === 'failed') return;
+    if (this.verdicts.has(task.taskId)) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
+    this.refuseClosed(member);
+    this.lastAt = this.ground.clock.now();
+    this.ground.measures.updates.add(1, { kind: this.round.state().kind, verdict: 'failed' });
+    await this.round.post({
+      type: 'failed',
+      taskId: task.taskId,
+      code: String(code),
+      reason: oneLine(reason) || `error ${code}`,
+    });
+  }
+
+  /** The weighted means of what was reported, and notes on what could not be averaged. */
+  metrics(): { metrics: ConfigEntry[]; notes: string[] } {
+    return weightedMeans(this.inOrder(), this.plan.layout.weightedByKey);
+  }
+
+  /** The model that the answers make together. */
+  async writeModel(): Promise<ModelInfo> {
+    await this.folding;
+    const [first] = this.inOrder();
+    if (first === undefined) throw new AegisError('INTERNAL', 'A round without answers was to be finished.');
+    return this.round.state().kind === 'initial-model' ? this.intake.writeFirst(first) : this.intake.writeMean();
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await Promise.allSettled([...this.underWay, this.folding]);
+    await this.intake.close();
+  }
+
+  private judge(member: Member, answer: Answer, digest: string): Promise<Verdict> {
+    const { telemetry, measures, clock } = this.ground;
+    const { kind, runId, round } = this.round.state();
+    const attributes = {
+      'aegis.run_id': String(runId),
+      'aegis.round': round,
+      'aegis.kind': kind,
+      'aegis.node_id': String(member.nodeId),
+      'aegis.tensors': answer.tensors.length,
+    };
+    const parent = telemetry.traceparent() ?? this.round.parent();
+    return telemetry.inSpan('intake', { parent, attributes }, async (span) => {
+      const verdict = await this.judgeAndWrite(member, answer, digest);
+      this.lastAt = clock.now();
+      const word = verdict.accepted ? 'accepted' : verdict.code;
+      span.setAttribute('aegis.verdict', word);
+      measures.updates.add(1, { kind, verdict: word });
+      return verdict;
+    });
+  }
+
+  private async judgeAndWrite(member: Member, answer: Answer, digest: string): Promise<Verdict> {
+    const { taskId, nodeId } = member;
+    const { kind, runId } = this.round.state();
+    const names = this.model?.tensors.map((tensor) => tensor.name) ?? [];
+    const weight = kind === 'initial-model' ? 1 : (answer.weight ?? 0);
+    let verdict = judgeAnswer(kind, answer, names, this.plan.layout.weightedByKey);
+    let norm = 0;
+    if (verdict.accepted && kind !== 'evaluate')
+      ({ verdict, norm } = await this.during(this.intake.check(answer.tensors)));
+    if (verdict.accepted) verdict = judgeSize(norm, weight);
+    // the round may have closed meanwhile, or begun anew with others
+    this.refuseClosed(this.memberOf({ taskId, nodeId, runId }));
+    if (!verdict.accepted) {
+      await this.round.post({ type: 'refused', taskId, code: verdict.code, reason: oneLine(verdict.detail) });
+      return verdict;
+    }
+    // from this step on the round waits for the write: a deadline cannot fall between "accepted" and "counted"
+    this.round.mark({ type: 'recording', taskId });
+    const acceptedAnswer: AcceptedAnswer = { ...answer, taskId, nodeId, digest, weight, norm };
+    try {
+      await this.during(this.intake.record(acceptedAnswer));
+    } catch (error) {
+      await this.round.post({ type: 'not-recorded', taskId });
+      throw error;
+    }
+    this.count(acceptedAnswer);
+    await this.round.post({ type: 'accepted', taskId });
+    return accepted;
+  }
+
+  /** From here on the answer is part of the sum. The adding itself goes on behind the verdict. */
+  private count(answer: AcceptedAnswer): void {
+    const { measures, clock, telemetry } = this.ground;
+    this.counted.set(answer.taskId, answer);
+    if (this.round.state().kind !== 'train') return;
+    const attributes = { 'aegis.node_id': String(answer.nodeId) };
+    this.folding = this.folding.then(async () => {
+      const begun = clock.now();
+      const fold = () => this.round.untilAvailable(() => this.intake.fold(answer));
+      await telemetry.inSpan('fold', { parent: this.round.parent(), attributes }, fold);
+      measures.foldSeconds.record((clock.now() - begun) / 1000);
+    });
+    // whoever finishes the round waits for `folding` and meets the error there
+    this.folding.catch(() => {});
+  }
+
+  /** By node, so that sums of metrics do not depend on who was first. */
+  private inOrder(): AcceptedAnswer[] {
+    return [...this.counted.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
+  }
+
+  private memberOf(task: TaskRef): Member {
+    const member = this.round.state().members.get(task.taskId);
+    if (member === undefined) throw new AegisError('TASK_NOT_FOUND', `Task ${task.taskId}.`);
+    if (member.nodeId !== task.nodeId) throw new AegisError('TASK_NOT_YOURS', `Task ${task.taskId}.`);
+    return member;
+  }
+
+  /** Open tasks, and answered ones. */
+  private memberToHear(task: TaskRef): Member {
+    const member = this.memberOf(task);
+    if (member.state !== 'accepted' && member.state !== 'refused') this.refuseClosed(member);
+    return member;
+  }
+
+  private refuseClosed(member: Member): void {
+    if (isOpen(member) && (this.round.state().stage === 'collecting' || member.state === 'recording')) return;
+    throw new AegisError('TASK_CLOSED', member.reason === '' ? '' : `It was dropped: ${member.reason}.`);
+  }
+
+  private during<T>(work: Promise<T>): Promise<T> {
+    this.underWay.add(work);
+    const over = () => void this.underWay.delete(work);
+    work.then(over, over);
+    return work;
+  }
+}
+
+const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim().slice(0, 500);

@@ -1,0 +1,62 @@
+import type { Bus } from '@aegis/bus';
+import {
+  type Clock,
+  type LocalService,
+  type Logger,
+  type Random,
+  systemClock,
+  systemRandom,
+  type Telemetry,
+} from '@aegis/service-kit';
+import { intakeService } from './api/intake.ts';
+import { runsService } from './api/runs.ts';
+import type { AggregatorConfig } from './config.ts';
+import type { Ground } from './flows/ground.ts';
+import { createMeasures } from './flows/measures.ts';
+import { RunOwner } from './flows/own-runs.ts';
+import { natsPeers } from './peers/nats/index.ts';
+import { openDurableStores } from './store/durable/index.ts';
+
+export { type AggregatorConfig, aggregatorConfig } from './config.ts';
+
+export interface AggregatorDeps {
+  readonly bus: Bus;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface Aggregator {
+  /** Intake and Runs, for whichever transport. */
+  readonly services: LocalService[];
+  /** Gives its runs away; calls are still answered, unfinished work with DRAINING. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the state and goes on with every run that was under way. */
+export async function startAggregator(config: AggregatorConfig, deps: AggregatorDeps): Promise<Aggregator> {
+  const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
+  const stores = await openDurableStores(bus, config['state-dir'], random);
+  const peers = await natsPeers(bus, clock, log, config['parallel-tasks']);
+  const limits = { initialModelBytes: config['initial-model-bytes'] };
+  const ground: Ground = { stores, peers, clock, random, telemetry, measures: createMeasures(telemetry), log, limits };
+  const owner = new RunOwner(ground, { owner: stores.owner, leaseMs: config['lease-seconds'] * 1000 });
+  await owner.start();
+
+  let drained: Promise<void> | undefined;
+  const drain = (): Promise<void> => {
+    drained ??= owner.drain();
+    return drained;
+  };
+  return {
+    services: [intakeService(ground, owner), runsService(ground, owner)],
+    drain,
+    close: async () => {
+      await drain();
+      await peers.close();
+      await stores.close();
+    },
+  };
+}

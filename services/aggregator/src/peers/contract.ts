@@ -1,0 +1,61 @@
+// Whom the aggregator speaks to: the nodes' mailboxes, the gateways that see nodes come and go, and whoever watches a run.
+import type { RecordLayout, TaskKind } from '../domain/plan.ts';
+import type { ConfigEntry } from '../domain/scalar.ts';
+
+/** Work for one node. Immutable: published again after a restart, it is the same to the byte. */
+export interface Task {
+  readonly taskId: string;
+  readonly runId: bigint;
+  readonly round: number;
+  readonly kind: TaskKind;
+  readonly nodeId: bigint;
+  /** Null for the initial model. */
+  readonly modelId: string | null;
+  readonly config: readonly ConfigEntry[];
+  readonly layout: RecordLayout;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+  readonly ttlSeconds: number;
+  readonly groupId: string;
+  readonly traceparent: string;
+}
+
+export interface Mailbox {
+  /** Tasks that are there already stay as they are. Resolves when all are durable. */
+  put(tasks: readonly Task[]): Promise<void>;
+  /** Tasks that are gone already are fine. */
+  withdraw(tasks: readonly { readonly nodeId: bigint; readonly taskId: string }[]): Promise<void>;
+}
+
+/** Who is online, as the gateways tell it. */
+export interface PresenceView {
+  online(): ReadonlySet<bigint>;
+  /** Counts these as online until a gateway has had time to say otherwise. */
+  assume(nodes: Iterable<bigint>): void;
+  /** Called after every change; returns the way to stop it. */
+  onChange(listener: () => void): () => void;
+}
+
+export interface LogLine {
+  readonly text: string;
+  /** Unix seconds. */
+  readonly at: number;
+}
+
+/** What people follow. Nothing of a run depends on it: neither call fails, lines keep their order. */
+export interface RunFeed {
+  log(runId: bigint, line: string): void;
+  /** Resolves when the lines so far are written or given up. */
+  flushed(runId: bigint): Promise<void>;
+  changed(runId: bigint): void;
+  readLog(runId: bigint, after: number, follow: boolean, signal: AbortSignal): AsyncIterable<LogLine>;
+  /** One item for each change of any run, until `signal` aborts. */
+  changes(signal: AbortSignal): Promise<AsyncIterable<bigint>>;
+}
+
+export interface Peers {
+  readonly mailbox: Mailbox;
+  readonly presence: PresenceView;
+  readonly feed: RunFeed;
+  close(): Promise<void>;
+}

@@ -1,0 +1,98 @@
+import type { LogLine, Mailbox, Peers, PresenceView, RunFeed, Task } from '../contract.ts';
+
+/** For tests and simulation: mailboxes, presence and feed that can be looked into and that outlive an aggregator. */
+export class MemoryPeers implements Peers {
+  readonly tasks = new Map<string, Task>();
+  readonly mailbox: Mailbox;
+  readonly presence: PresenceView;
+  readonly feed: RunFeed;
+  /** Called for every task that is put. */
+  onTask: (task: Task) => void = () => {};
+  private nodes: ReadonlySet<bigint> = new Set();
+  private readonly listeners = new Set<() => void>();
+  private readonly lines = new Map<bigint, LogLine[]>();
+  private readonly watchers = new Set<(runId: bigint) => void>();
+
+  constructor() {
+    this.mailbox = {
+      put: async (tasks) => {
+        for (const task of tasks) {
+          if (this.tasks.has(task.taskId)) continue;
+          this.tasks.set(task.taskId, task);
+          this.onTask(task);
+        }
+      },
+      withdraw: async (tasks) => {
+        for (const { taskId } of tasks) this.tasks.delete(taskId);
+      },
+    };
+    this.presence = {
+      online: () => this.nodes,
+      assume: () => {},
+      onChange: (listener) => {
+        this.listeners.add(listener);
+        return () => void this.listeners.delete(listener);
+      },
+    };
+    this.feed = {
+      log: (runId, text) => {
+        const lines = this.lines.get(runId) ?? [];
+        lines.push({ text, at: lines.length + 1 });
+        this.lines.set(runId, lines);
+        for (const watcher of this.watchers) watcher(runId);
+      },
+      flushed: async () => {},
+      changed: (runId) => {
+        for (const watcher of this.watchers) watcher(runId);
+      },
+      readLog: (runId, after, follow, signal) => this.readLog(runId, after, follow, signal),
+      changes: async (signal) => this.changes(signal),
+    };
+  }
+
+  setOnline(nodes: Iterable<bigint>): void {
+    this.nodes = new Set(nodes);
+    for (const listener of this.listeners) listener();
+  }
+
+  logOf(runId: bigint): string[] {
+    return (this.lines.get(runId) ?? []).map((line) => line.text);
+  }
+
+  async close(): Promise<void> {}
+
+  private async *readLog(runId: bigint, after: number, follow: boolean, signal: AbortSignal): AsyncIterable<LogLine> {
+    const changes = this.changes(signal);
+    let latest = after;
+    do {
+      for (const line of this.lines.get(runId) ?? []) {
+        if (line.at <= latest) continue;
+        latest = line.at;
+        yield line;
+      }
+    } while (follow && !(await changes.next()).done);
+  }
+
+  private changes(signal: AbortSignal): AsyncGenerator<bigint, void> {
+    const queue: bigint[] = [];
+    let wake = (): void => {};
+    const watcher = (runId: bigint): void => {
+      queue.push(runId);
+      wake();
+    };
+    this.watchers.add(watcher);
+    signal.addEventListener('abort', () => wake(), { once: true });
+    const watchers = this.watchers;
+    return (async function* () {
+      try {
+        while (!signal.aborted) {
+          const next = queue.shift();
+          if (next !== undefined) yield next;
+          else await new Promise<void>((resolve) => (wake = resolve));
+        }
+      } finally {
+        watchers.delete(watcher);
+      }
+    })();
+  }
+}

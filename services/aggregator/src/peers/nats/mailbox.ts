@@ -1,0 +1,30 @@
+import { type Bus, BusConflict } from '@aegis/bus';
+import type { Mailbox } from '../contract.ts';
+import { encodeTask } from './task-encoding.ts';
+
+const keyOf = ({ nodeId, taskId }: { nodeId: bigint; taskId: string }): string => `${nodeId}.${taskId}`;
+
+/** The bucket `tasks`, which the gateways watch. */
+export async function natsMailbox(bus: Bus, parallel: number): Promise<Mailbox> {
+  const bucket = await bus.bucket('tasks');
+  return {
+    put: (tasks) =>
+      each(tasks, parallel, async (task) => {
+        try {
+          await bucket.create(keyOf(task), encodeTask(task));
+        } catch (error) {
+          if (!(error instanceof BusConflict)) throw error;
+        }
+      }),
+    withdraw: (tasks) => each(tasks, parallel, (task) => bucket.delete(keyOf(task))),
+  };
+}
+
+/** A thousand writes are neither a thousand waits nor a thousand at once. */
+export async function each<T>(items: readonly T[], parallel: number, work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, worker));
+}

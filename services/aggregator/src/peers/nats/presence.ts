@@ -1,0 +1,64 @@
+import type { Bus } from '@aegis/bus';
+import type { Clock, Logger } from '@aegis/service-kit';
+import { assume, expire, hear, nobody, online, type Presence, vouchAgain } from '../../domain/presence.ts';
+import type { PresenceView } from '../contract.ts';
+
+/** A gateway that is still there answers this; one that is silent three times is taken for gone. */
+const ASK_EVERY_MS = 30_000;
+
+export interface NatsPresence extends PresenceView {
+  close(): void;
+}
+
+export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise<NatsPresence> {
+  const closing = new AbortController();
+  const listeners = new Set<() => void>();
+  let presence: Presence = nobody;
+  let nodes: ReadonlySet<bigint> = new Set();
+  let timer: { cancel(): void } | undefined;
+
+  const become = (next: Presence): void => {
+    presence = next;
+    const now = online(next);
+    if (now.size === nodes.size && [...now].every((node) => nodes.has(node))) return;
+    nodes = now;
+    for (const listener of listeners) listener();
+  };
+  const ask = (): void => bus.publish('presence-ask', {});
+  const again = (): void => {
+    timer = clock.schedule(ASK_EVERY_MS, () => {
+      // cut off, we hear nobody: that says nothing about the nodes
+      if (bus.ready()) become(expire(presence, clock.now()));
+      ask();
+      again();
+    });
+  };
+  const news = await bus.subscribe('presence', closing.signal);
+  const listen = async (): Promise<void> => {
+    for await (const { message } of news) become(hear(presence, message, clock.now()));
+  };
+  listen().catch((error: unknown) => {
+    if (!closing.signal.aborted) log.error({ err: error }, 'presence events have stopped');
+  });
+  const stopStatus = bus.onStatus((ready) => {
+    if (!ready) return;
+    become(vouchAgain(presence, clock.now()));
+    ask();
+  });
+  ask();
+  again();
+
+  return {
+    online: () => nodes,
+    assume: (assumed) => become(assume(presence, assumed, clock.now())),
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    close: () => {
+      stopStatus();
+      timer?.cancel();
+      closing.abort();
+    },
+  };
+}

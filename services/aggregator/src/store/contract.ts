@@ -1,0 +1,146 @@
+// What the aggregator keeps. Coordination (runs, rounds, plans, versions, leases) is small and compared before it is set;
+// bulk (bundles, parts, models) lies sealed in files. Every implementation passes store/conformance.ts.
+import type { AcceptedAnswer, TensorSource } from '../domain/answer.ts';
+import type { ModelFormat, ModelInfo, ModelVersion } from '../domain/model.ts';
+import type { TaskKind } from '../domain/plan.ts';
+import type { RecordDialect } from '../domain/record-dialect.ts';
+import type { RoundState } from '../domain/round.ts';
+import type { RunRecord } from '../domain/run.ts';
+import type { ConfigEntry } from '../domain/scalar.ts';
+import type { Verdict } from '../domain/verdict.ts';
+
+export interface Stores {
+  readonly runs: RunStore;
+  readonly rounds: RoundStore;
+  readonly leases: LeaseStore;
+  readonly apps: AppStore;
+  readonly plans: PlanStore;
+  readonly versions: VersionStore;
+  readonly models: ModelStore;
+  readonly intakes: IntakeStore;
+  close(): Promise<void>;
+}
+
+/** A value and the revision that its next write must name. */
+export interface Kept<T> {
+  readonly value: T;
+  readonly revision: number;
+}
+
+/** Somebody else wrote since; what the writer knew is out of date. */
+export class StaleWrite extends Error {
+  constructor(what: string, cause?: unknown) {
+    super(`${what} was written by someone else`, { cause });
+    this.name = 'StaleWrite';
+  }
+}
+
+/** All writes return the new revision; a wrong `revision` is a StaleWrite. Null means "does not exist yet". */
+export interface RunStore {
+  get(runId: bigint): Promise<Kept<RunRecord> | null>;
+  save(run: RunRecord, revision: number | null): Promise<number>;
+  list(): Promise<RunRecord[]>;
+}
+
+/** The phase under way of each run. */
+export interface RoundStore {
+  get(runId: bigint): Promise<Kept<RoundState> | null>;
+  save(state: RoundState, revision: number | null): Promise<number>;
+  delete(runId: bigint): Promise<void>;
+}
+
+/** Who drives a run. The revision of a lease grows with every holder; a holder renews by taking it again. */
+export interface LeaseStore {
+  get(runId: bigint): Promise<Kept<string> | null>;
+  take(runId: bigint, owner: string, revision: number | null): Promise<number>;
+  release(runId: bigint, revision: number): Promise<void>;
+}
+
+export interface AppRecord {
+  readonly hash: string;
+  readonly digest: string;
+  readonly appId: string;
+  readonly version: string;
+  readonly config: readonly ConfigEntry[];
+  readonly detectedDialect: RecordDialect | null;
+}
+
+export interface AppStore {
+  /** The bundle is kept byte for byte. */
+  put(app: AppRecord, fab: Uint8Array): Promise<void>;
+  get(hash: string): Promise<AppRecord | null>;
+  fab(hash: string): Promise<Buffer | null>;
+}
+
+export interface PlanRecord {
+  readonly appHash: string;
+  readonly appDigest: string;
+  readonly appId: string;
+  /** As captured; see domain/captured-plan.ts. */
+  readonly json: string;
+  readonly modelId: string | null;
+  readonly importedAt: number;
+}
+
+export interface PlanStore {
+  put(plan: PlanRecord): Promise<void>;
+  /** By the bundle's hash, else by the app's digest. */
+  find(appHash: string, appDigest: string): Promise<PlanRecord | null>;
+}
+
+export interface VersionStore {
+  put(version: ModelVersion): Promise<void>;
+  named(name: string): Promise<ModelVersion | null>;
+  ofRun(runId: bigint, round: number): Promise<ModelVersion | null>;
+  /** Oldest first. */
+  list(runId: bigint | null): Promise<ModelVersion[]>;
+}
+
+/** Sealed models by content. Putting the same one twice keeps one. */
+export interface ModelStore {
+  /** MODEL_MALFORMED when the file is not what it should be. */
+  import(format: ModelFormat, bytes: Uint8Array): Promise<ModelInfo>;
+  /** The same arrays under new names, in order. */
+  rename(modelId: string, names: readonly string[]): Promise<ModelInfo>;
+  get(modelId: string): Promise<ModelInfo | null>;
+  read(modelId: string, offset: number, length: number): Promise<Buffer>;
+  /** The file in pieces; whatever it took on disk is gone when the iteration ends, however it ends. */
+  export(modelId: string, format: ModelFormat): AsyncIterable<Buffer>;
+}
+
+/** One cohort's answers: one room per run, round, kind and attempt. */
+export interface IntakeRoom {
+  readonly runId: bigint;
+  readonly round: number;
+  readonly kind: TaskKind;
+  readonly attempt: number;
+}
+
+export interface IntakeStore {
+  /** Opens or re-opens; whatever was acknowledged is there again. One opener at a time. `model`: what nodes start from. */
+  open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake>;
+  /** Removes a room and what was in it. */
+  remove(room: IntakeRoom): Promise<void>;
+  /** Removes every room of a run. */
+  removeRun(runId: bigint): Promise<void>;
+}
+
+export interface RoundIntake {
+  has(part: string): boolean;
+  /** Resolves when the part is durable. PART_HASH unless its SHA-256 is `part`; repeated parts cost nothing. */
+  append(part: string, content: Uint8Array): Promise<{ deduplicated: boolean }>;
+  /** Its first `length` bytes, or all of it; null when it is not here. */
+  read(part: string, length?: number): Promise<Buffer | null>;
+  /** Looks at the tensors: names, shapes, dtypes, finite values. Counts nothing. */
+  check(tensors: readonly TensorSource[]): Promise<{ verdict: Verdict; norm: number }>;
+  /** Resolves when the acceptance is durable. */
+  record(answer: AcceptedAnswer): Promise<void>;
+  recorded(): Promise<AcceptedAnswer[]>;
+  /** Adds weight × update to the running sum; the order of adding does not change a bit of the result. */
+  fold(answer: AcceptedAnswer): Promise<void>;
+  /** The weighted mean of what was folded, as a stored model. */
+  writeMean(): Promise<ModelInfo>;
+  /** The arrays of one answer, as they are, as a stored model. */
+  writeFirst(answer: AcceptedAnswer): Promise<ModelInfo>;
+  close(): Promise<void>;
+}

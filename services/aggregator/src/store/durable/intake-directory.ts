@@ -1,0 +1,163 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  CoreError,
+  type TensorSource as CoreSource,
+  Fold,
+  IntakeLog,
+  type KeyFile,
+  ModelFile,
+  readNpyHeader,
+  type TensorSpec,
+} from '@aegis/core-native';
+import type { AcceptedAnswer, TensorSource } from '../../domain/answer.ts';
+import type { ModelInfo } from '../../domain/model.ts';
+import { accepted, refuse, type Verdict } from '../../domain/verdict.ts';
+import type { IntakeRoom, IntakeStore, RoundIntake } from '../contract.ts';
+import { decodeDocument, encodeDocument } from '../document-text.ts';
+import { inCore, refusalOf } from './core-errors.ts';
+import { dataKeyAt } from './keys.ts';
+import type { ModelDirectory } from './model-directory.ts';
+
+const PART = 'part';
+const UPDATE = 'update';
+
+/**
+ * Parts and accepted answers in sealed, fsynced logs: `<run>/<round>-<kind>[-<attempt>]/`. One key per run, in `<run>/key`; with the run's
+ * folder goes the last trace of what its nodes sent.
+ */
+export class IntakeDirectory implements IntakeStore {
+  private readonly folder: string;
+  private readonly keys: KeyFile;
+  private readonly models: ModelDirectory;
+
+  constructor(folder: string, keys: KeyFile, models: ModelDirectory) {
+    this.folder = folder;
+    this.keys = keys;
+    this.models = models;
+  }
+
+  async open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake> {
+    const run = join(this.folder, String(room.runId));
+    await mkdir(run, { recursive: true, mode: 0o700 });
+    const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
+    const log = await inCore(() => IntakeLog.open(this.path(room), key));
+    return new LoggedIntake(log, this.models, model);
+  }
+
+  remove(room: IntakeRoom): Promise<void> {
+    return rm(this.path(room), { recursive: true, force: true });
+  }
+
+  removeRun(runId: bigint): Promise<void> {
+    return rm(join(this.folder, String(runId)), { recursive: true, force: true });
+  }
+
+  private path({ runId, round, kind, attempt }: IntakeRoom): string {
+    return join(this.folder, String(runId), `${round}-${kind}${attempt > 1 ? `-${attempt}` : ''}`);
+  }
+}
+
+class LoggedIntake implements RoundIntake {
+  private readonly log: IntakeLog;
+  private readonly models: ModelDirectory;
+  private readonly specs: TensorSpec[] | null;
+  private sum: Fold;
+  private folded: AcceptedAnswer[] = [];
+
+  constructor(log: IntakeLog, models: ModelDirectory, model: ModelInfo | null) {
+    this.log = log;
+    this.models = models;
+    this.specs = model?.tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })) ?? null;
+    this.sum = Fold.create(this.specs ?? []);
+  }
+
+  has(part: string): boolean {
+    return this.log.has(part);
+  }
+
+  append(part: string, content: Uint8Array): Promise<{ deduplicated: boolean }> {
+    return inCore(() => this.log.append(PART, part, [content], part));
+  }
+
+  async read(part: string, length?: number): Promise<Buffer | null> {
+    return this.log.has(part) ? inCore(() => this.log.read(part, 0, length)) : null;
+  }
+
+  async check(tensors: readonly TensorSource[]): Promise<{ verdict: Verdict; norm: number }> {
+    try {
+      const sum = this.specs === null ? Fold.create(await this.readSpecs(tensors)) : this.sum;
+      const { norm } = await sum.check(this.log, coreSources(tensors));
+      return { verdict: accepted, norm };
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (refusal !== null) return { verdict: refuse(refusal.code, refusal.detail), norm: 0 };
+      return inCore(() => Promise.reject(error));
+    }
+  }
+
+  async record(answer: AcceptedAnswer): Promise<void> {
+    await inCore(() => this.log.append(UPDATE, answer.taskId, [encodeDocument(answer)]));
+  }
+
+  async recorded(): Promise<AcceptedAnswer[]> {
+    const answers: AcceptedAnswer[] = [];
+    for (const entry of this.log.entries(UPDATE))
+      answers.push(decodeDocument(await inCore(() => this.log.read(entry.id))));
+    return answers;
+  }
+
+  async fold(answer: AcceptedAnswer): Promise<void> {
+    try {
+      await inCore(() => this.sum.add(this.log, coreSources(answer.tensors), answer.weight));
+      this.folded.push(answer);
+    } catch (error) {
+      await this.foldAnew();
+      throw error;
+    }
+  }
+
+  writeMean(): Promise<ModelInfo> {
+    return this.models.keep((path, key) => this.sum.writeModel(path, key));
+  }
+
+  writeFirst(answer: AcceptedAnswer): Promise<ModelInfo> {
+    return this.models.keep((path, key) => ModelFile.fromLog(this.log, coreSources(answer.tensors), path, key));
+  }
+
+  close(): Promise<void> {
+    return inCore(() => this.log.close());
+  }
+
+  /** A disk that failed in the middle of an update spoils the sum; the log still has everything that went into it. */
+  private async foldAnew(): Promise<void> {
+    const sum = Fold.create(this.specs ?? []);
+    for (const answer of this.folded) await inCore(() => sum.add(this.log, coreSources(answer.tensors), answer.weight));
+    this.sum = sum;
+  }
+
+  /** What the arrays of a first model say they are. Their sums take no memory before something is added. */
+  private readSpecs(tensors: readonly TensorSource[]): Promise<TensorSpec[]> {
+    return Promise.all(
+      tensors.map(async ({ name, slices }) => {
+        const pieces: Buffer[] = [];
+        let left = HEADER_BYTES;
+        for (const { part, offset, length } of slices) {
+          if (left <= 0) break;
+          if (!this.log.has(part)) throw new CoreError('PART_UNKNOWN', 'the part was never sent', { part });
+          const piece = await this.log.read(part, offset, Math.min(length, left));
+          pieces.push(piece);
+          left -= piece.length;
+        }
+        const { dtype, shape } = readNpyHeader(Buffer.concat(pieces));
+        return { name, dtype, shape };
+      }),
+    );
+  }
+}
+
+/** More than any header of a plain array. */
+const HEADER_BYTES = 4096;
+
+const coreSources = (tensors: readonly TensorSource[]): CoreSource[] =>
+  tensors.map(({ name, slices }) => ({ name, slices: slices.map((slice) => ({ ...slice })) }));

@@ -1,0 +1,141 @@
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ModelInfo as CoreModelInfo, type DataKey, ModelFile } from '@aegis/core-native';
+import { AegisError } from '@aegis/errors';
+import type { Random } from '@aegis/service-kit';
+import type { ModelFormat, ModelInfo } from '../../domain/model.ts';
+import type { ModelStore } from '../contract.ts';
+import { inCore } from './core-errors.ts';
+
+const OPEN_FILES = 32;
+const PIECE_BYTES = 1024 * 1024;
+const TEMPORARY = 'writing-';
+
+/** Sealed model files in one folder, named by what is in them. */
+export class ModelDirectory implements ModelStore {
+  private readonly folder: string;
+  private readonly key: DataKey;
+  private readonly random: Random;
+  private readonly opened = new Map<string, Promise<ModelFile>>();
+
+  private constructor(folder: string, key: DataKey, random: Random) {
+    this.folder = folder;
+    this.key = key;
+    this.random = random;
+  }
+
+  static async open(folder: string, key: DataKey, random: Random): Promise<ModelDirectory> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // what a process left that ended in the middle
+    for (const name of await readdir(folder))
+      if (name.startsWith(TEMPORARY)) await rm(join(folder, name), { force: true });
+    return new ModelDirectory(folder, key, random);
+  }
+
+  import(format: ModelFormat, bytes: Uint8Array): Promise<ModelInfo> {
+    return this.keep((path, key) =>
+      format === 'npz' ? ModelFile.fromNpz(bytes, path, key) : ModelFile.fromSafetensors(bytes, path, key),
+    );
+  }
+
+  async rename(modelId: string, names: readonly string[]): Promise<ModelInfo> {
+    const file = await this.file(modelId);
+    const tensors = await Promise.all(
+      file.info.tensors.map(async ({ name, dtype, offset, length }, i) => ({
+        name: names[i] ?? name,
+        npy: await file.read(offset, length),
+        dtype,
+      })),
+    );
+    return this.keep((path, key) => ModelFile.fromTensors(tensors, path, key));
+  }
+
+  async get(modelId: string): Promise<ModelInfo | null> {
+    try {
+      return infoOf((await this.file(modelId)).info);
+    } catch (error) {
+      if (error instanceof AegisError && error.code === 'MODEL_NOT_FOUND') return null;
+      throw error;
+    }
+  }
+
+  async read(modelId: string, offset: number, length: number): Promise<Buffer> {
+    const file = await this.file(modelId);
+    return inCore(() => file.read(offset, length));
+  }
+
+  async *export(modelId: string, format: ModelFormat): AsyncIterable<Buffer> {
+    const file = await this.file(modelId);
+    const path = this.temporary();
+    try {
+      await inCore(() => (format === 'npz' ? file.exportNpz(path) : file.exportSafetensors(path)));
+      for await (const piece of createReadStream(path, { highWaterMark: PIECE_BYTES })) yield piece as Buffer;
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  /** Has a model written and keeps it under its own name; written twice, the second is the first. */
+  async keep(write: (path: string, key: DataKey) => Promise<CoreModelInfo>): Promise<ModelInfo> {
+    const path = this.temporary();
+    try {
+      const info = infoOf(await inCore(() => write(path, this.key)));
+      await rename(path, this.path(info.modelId));
+      await syncFolder(this.folder);
+      return info;
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const files = await Promise.allSettled(this.opened.values());
+    this.opened.clear();
+    for (const file of files) if (file.status === 'fulfilled') file.value.close();
+  }
+
+  private file(modelId: string): Promise<ModelFile> {
+    const known = this.opened.get(modelId);
+    if (known !== undefined) {
+      // the most recently used stands last
+      this.opened.delete(modelId);
+      this.opened.set(modelId, known);
+      return known;
+    }
+    const opening = this.openFile(modelId);
+    this.opened.set(modelId, opening);
+    opening.catch(() => this.opened.delete(modelId));
+    for (const [oldest, file] of this.opened) {
+      if (this.opened.size <= OPEN_FILES) break;
+      this.opened.delete(oldest);
+      // left to the garbage collector: somebody may be about to read from it
+      file.catch(() => {});
+    }
+    return opening;
+  }
+
+  private async openFile(modelId: string): Promise<ModelFile> {
+    const path = this.path(modelId);
+    const there = await stat(path).catch(() => null);
+    if (there === null) throw new AegisError('MODEL_NOT_FOUND', modelId);
+    return inCore(() => ModelFile.open(path, this.key));
+  }
+
+  private path(modelId: string): string {
+    if (!/^[0-9a-f]{64}$/.test(modelId)) throw new AegisError('MODEL_NOT_FOUND', modelId.slice(0, 80));
+    return join(this.folder, `${modelId}.model`);
+  }
+
+  private temporary(): string {
+    return join(this.folder, `${TEMPORARY}${this.random.bytes(8).toString('hex')}`);
+  }
+}
+
+const infoOf = (info: CoreModelInfo): ModelInfo => ({ modelId: info.sha256, bytes: info.bytes, tensors: info.tensors });
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  await handle.sync().finally(() => handle.close());
+}

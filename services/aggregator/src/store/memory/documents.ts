@@ -1,0 +1,108 @@
+import type { ModelVersion } from '../../domain/model.ts';
+import type { RoundState } from '../../domain/round.ts';
+import type { RunRecord } from '../../domain/run.ts';
+import {
+  type AppRecord,
+  type AppStore,
+  type Kept,
+  type LeaseStore,
+  type PlanRecord,
+  type PlanStore,
+  type RoundStore,
+  type RunStore,
+  StaleWrite,
+  type VersionStore,
+} from '../contract.ts';
+import { decodeDocument, encodeDocument } from '../document-text.ts';
+
+/** Values pass through text, so that what does not survive it shows here too. */
+export class Table<T> {
+  private readonly rows = new Map<string, { text: Buffer; revision: number }>();
+  private last = 0;
+
+  get(key: string): Kept<T> | null {
+    const row = this.rows.get(key);
+    return row === undefined ? null : { value: decodeDocument<T>(row.text), revision: row.revision };
+  }
+
+  save(key: string, value: T, revision: number | null): number {
+    if ((this.rows.get(key)?.revision ?? null) !== revision) throw new StaleWrite(key);
+    return this.put(key, value);
+  }
+
+  put(key: string, value: T): number {
+    this.last += 1;
+    this.rows.set(key, { text: encodeDocument(value), revision: this.last });
+    return this.last;
+  }
+
+  delete(key: string, revision?: number): void {
+    const row = this.rows.get(key);
+    if (row !== undefined && revision !== undefined && row.revision !== revision) throw new StaleWrite(key);
+    this.rows.delete(key);
+  }
+
+  values(): T[] {
+    return [...this.rows.keys()].map((key) => (this.get(key) as Kept<T>).value);
+  }
+}
+
+export class MemoryRuns implements RunStore {
+  private readonly table = new Table<RunRecord>();
+  get = async (runId: bigint): Promise<Kept<RunRecord> | null> => this.table.get(String(runId));
+  save = async (run: RunRecord, revision: number | null): Promise<number> =>
+    this.table.save(String(run.runId), run, revision);
+  list = async (): Promise<RunRecord[]> => this.table.values();
+}
+
+export class MemoryRounds implements RoundStore {
+  private readonly table = new Table<RoundState>();
+  get = async (runId: bigint): Promise<Kept<RoundState> | null> => this.table.get(String(runId));
+  save = async (state: RoundState, revision: number | null): Promise<number> =>
+    this.table.save(String(state.runId), state, revision);
+  delete = async (runId: bigint): Promise<void> => this.table.delete(String(runId));
+}
+
+export class MemoryLeases implements LeaseStore {
+  private readonly table = new Table<string>();
+  get = async (runId: bigint): Promise<Kept<string> | null> => this.table.get(String(runId));
+  take = async (runId: bigint, owner: string, revision: number | null): Promise<number> =>
+    this.table.save(String(runId), owner, revision);
+  release = async (runId: bigint, revision: number): Promise<void> => this.table.delete(String(runId), revision);
+}
+
+export class MemoryApps implements AppStore {
+  private readonly table = new Table<{ app: AppRecord; fab: Uint8Array }>();
+  put = async (app: AppRecord, fab: Uint8Array): Promise<void> => void this.table.put(app.hash, { app, fab });
+  get = async (hash: string): Promise<AppRecord | null> => this.table.get(hash)?.value.app ?? null;
+  fab = async (hash: string): Promise<Buffer | null> => (this.table.get(hash)?.value.fab as Buffer | undefined) ?? null;
+}
+
+export class MemoryPlans implements PlanStore {
+  private readonly table = new Table<PlanRecord>();
+  async put(plan: PlanRecord): Promise<void> {
+    if (plan.appHash !== '') this.table.put(plan.appHash, plan);
+    this.table.put(plan.appDigest, plan);
+  }
+  find = async (appHash: string, appDigest: string): Promise<PlanRecord | null> =>
+    (this.table.get(appHash) ?? this.table.get(appDigest))?.value ?? null;
+}
+
+export class MemoryVersions implements VersionStore {
+  private readonly table = new Table<ModelVersion>();
+  async put(version: ModelVersion): Promise<void> {
+    const { runId, round, name, modelId } = version;
+    this.table.put(
+      runId !== null ? `run ${runId} ${round}` : name !== '' ? `name ${name}` : `model ${modelId}`,
+      version,
+    );
+  }
+  named = async (name: string): Promise<ModelVersion | null> => this.table.get(`name ${name}`)?.value ?? null;
+  ofRun = async (runId: bigint, round: number): Promise<ModelVersion | null> =>
+    this.table.get(`run ${runId} ${round}`)?.value ?? null;
+  list = async (runId: bigint | null): Promise<ModelVersion[]> =>
+    this.table
+      .values()
+      .filter((version) => runId === null || version.runId === runId)
+      .sort((a, b) => a.createdAt - b.createdAt || a.round - b.round);
+}

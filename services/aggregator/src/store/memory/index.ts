@@ -1,0 +1,20 @@
+import type { Stores } from '../contract.ts';
+import { MemoryApps, MemoryLeases, MemoryPlans, MemoryRounds, MemoryRuns, MemoryVersions } from './documents.ts';
+import { MemoryIntakes } from './intakes.ts';
+import { MemoryModels } from './models.ts';
+
+/** For tests and simulation: nothing leaves the process, nothing needs a server or the native core. */
+export function memoryStores(): Stores {
+  const models = new MemoryModels();
+  return {
+    runs: new MemoryRuns(),
+    rounds: new MemoryRounds(),
+    leases: new MemoryLeases(),
+    apps: new MemoryApps(),
+    plans: new MemoryPlans(),
+    versions: new MemoryVersions(),
+    models,
+    intakes: new MemoryIntakes(models),
+    close: async () => {},
+  };
+}
