@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.aegis import Aegis
+from harness.cohort import Cohort
+from harness.releases import Release, chosen, environment
+
+RELEASES = chosen()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for `release` runs once for each chosen release; `node_commands`: those with `flwr supernode`."""
+    if "release" in metafunc.fixturenames:
+        metafunc.parametrize("release", RELEASES, ids=str)
+    if "node_commands" in metafunc.fixturenames:
+        metafunc.parametrize("node_commands", [release for release in RELEASES if release.has_supernode_commands], ids=str)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def releases() -> list[Release]:
+    """All environments are there before anything starts: an installation must not count as a slow node."""
+    for release in RELEASES:
+        environment(str(release))
+    return RELEASES
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("interop")
+
+
+@pytest.fixture(scope="session")
+def aegis(folder: Path) -> Iterator[Aegis]:
+    """One suite for all tests: what one run leaves behind must not disturb the next."""
+    suite = Aegis(folder / "aegis", "--enrolment", "registered")
+    yield suite
+    suite.stop()
+
+
+@pytest.fixture(scope="session")
+def cohort(aegis: Aegis, folder: Path) -> Iterator[Cohort]:
+    """The nodes of the session. A test keeps the releases it wants online; starting a node costs seconds."""
+    nodes = Cohort(aegis, folder / "nodes")
+    yield nodes
+    nodes.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """A failed test shows what the suite and the nodes said last."""
+    report = yield
+    if report.when == "call" and report.failed:
+        fixtures = getattr(item, "funcargs", {})
+        if isinstance(aegis := fixtures.get("aegis"), Aegis):
+            report.sections.append(("aegis", aegis.process.tail()))
+        if isinstance(nodes := fixtures.get("cohort"), Cohort):
+            report.sections.extend((node.name, node.tail(12)) for node in nodes.online)
+    return report
