@@ -1,0 +1,45 @@
+import type { RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import { AegisError } from '@aegis/errors';
+import type { ConnectionOptions } from '../connection.ts';
+import { type AddCommand, withConnectionOptions, withOperator } from '../context.ts';
+import type { Operator } from '../operator.ts';
+import { parseId } from '../parse.ts';
+import { roundHead, roundRow, runJson, runStatus } from '../present/runs.ts';
+import { formatBytes, formatTime } from '../present/values.ts';
+import type { Terminal } from '../terminal.ts';
+
+export async function findRun(operator: Operator, runId: bigint): Promise<RunSummary> {
+  const { runs } = await operator.call('listRuns', { runId, limit: 1, skip: 0 });
+  const [run] = runs;
+  if (run === undefined) throw new AegisError('RUN_NOT_FOUND', `${runId}.`);
+  return run;
+}
+
+export const addRunsShow: AddCommand = (runs, context) =>
+  withConnectionOptions(runs.command('show').description('one run with all its rounds'))
+    .argument('<id>', 'run id', parseId)
+    .action(async (runId: bigint, options: ConnectionOptions) => {
+      const { terminal } = context();
+      const summary = await withOperator(options, context(), (operator) => findRun(operator, runId));
+      terminal.result(runJson(summary));
+      show(terminal, summary);
+    });
+
+function show(terminal: Terminal, summary: RunSummary): void {
+  const facts = [
+    ['run', (summary.run?.runId ?? 0n).toString()],
+    ['app', `${summary.run?.appId ?? ''} ${summary.run?.appVersion ?? ''}`],
+    ['status', runStatus(summary)],
+    ['details', summary.run?.status?.details ?? ''],
+    ['round', `${summary.round} of ${summary.rounds}`],
+    ['phase', summary.phase],
+    ['started', formatTime(summary.runningAt || summary.pendingAt)],
+    ['finished', formatTime(summary.finishedAt)],
+    ['model', summary.modelId],
+    ['sent', formatBytes(summary.bytesSent)],
+    ['received', formatBytes(summary.bytesReceived)],
+  ].filter(([, value]) => value !== '') as [string, string][];
+  for (const [name, value] of facts) terminal.line(`${terminal.style('bold', name.padEnd(9))} ${value}`);
+  terminal.line();
+  terminal.table(roundHead, summary.history.map(roundRow), 'No round is finished yet.');
+}

@@ -1,0 +1,68 @@
+import { Option } from 'commander';
+import type { AddCommand } from '../context.ts';
+import { raised } from '../interruption.ts';
+import { collect, parsePort } from '../parse.ts';
+import { stateDirectory, stateRoot } from '../state-directory.ts';
+import { flwrConfig, supernodeLines } from '../suite/flower-snippets.ts';
+import type { Enrolment, Suite } from '../suite/start-suite.ts';
+import type { Terminal } from '../terminal.ts';
+
+interface Options {
+  state?: string;
+  host: string;
+  port: number;
+  san?: string[];
+  enrolment: Enrolment;
+  insecure?: boolean;
+}
+
+export const addUp: AddCommand = (program, context) =>
+  program
+    .command('up')
+    .description(
+      'start the whole suite in this process, with a private nats-server; stays until Ctrl-C or `aegis down`',
+    )
+    .option('--state <dir>', 'where everything is kept (default: $AEGIS_HOME or .aegis)')
+    .option('--host <host>', 'address to listen on', '127.0.0.1')
+    .option('--port <port>', 'port to listen on; 0: any free one', parsePort, 9443)
+    .option('--san <host>', 'a further name or address in the certificate; may be repeated', collect)
+    .addOption(
+      new Option('--enrolment <policy>', 'may nodes register themselves?')
+        .choices(['open', 'registered'])
+        .default('open'),
+    )
+    .option('--insecure', 'plain text instead of TLS, for development only')
+    .action(async (options: Options) => {
+      const { terminal, env, signal } = context();
+      const { host, port, enrolment, san = [], insecure = false } = options;
+      const state = stateDirectory(stateRoot(options.state, env));
+      // Loaded only here: other commands need not wait for all services.
+      const { startSuite } = await import('../suite/start-suite.ts');
+      const suite = await startSuite({ state, host, port, san, enrolment, insecure, env, signal });
+      terminal.result({ ready: true, ...suite.facts });
+      show(terminal, suite);
+      await raised(signal);
+      terminal.line('');
+      terminal.line('ending: answering what is under way, then closing …');
+      await suite.close();
+      terminal.line('The suite is down.');
+    });
+
+function show(terminal: Terminal, { facts }: Suite): void {
+  const bold = (text: string) => terminal.style('bold', text);
+  const reach = { address: facts.address, ca: facts.ca };
+  const who = facts.enrolment === 'open' ? 'nodes register themselves' : 'only approved nodes may come';
+  terminal.line(`${bold('Aegis is up')} on ${facts.address} (${facts.insecure ? 'plain text' : 'TLS 1.3'}), ${who}.`);
+  terminal.line(`  state      ${facts.state}`);
+  if (facts.ca !== null) terminal.line(`  authority  ${facts.ca}`);
+  terminal.line(`  token      ${facts.tokenFile}`);
+  terminal.line(`  log        ${facts.log}`);
+  terminal.line('');
+  terminal.line(bold('For the flwr command, in $FLWR_HOME/config.toml (usually ~/.flwr/config.toml):'));
+  for (const line of flwrConfig(reach).trimEnd().split('\n')) terminal.line(`  ${line}`);
+  terminal.line('');
+  terminal.line(bold('For SuperNodes:'));
+  for (const line of supernodeLines(reach, facts.enrolment)) terminal.line(`  ${line}`);
+  terminal.line('');
+  terminal.line('Ctrl-C ends it.');
+}

@@ -1,0 +1,26 @@
+import { InvalidArgumentError } from 'commander';
+
+// Arguments as commander reads them: a wrong one is a usage error before anything happens.
+
+/** A 64-bit id in decimal, as every table prints it. */
+export function parseId(text: string): bigint {
+  if (!/^\d{1,20}$/.test(text)) throw new InvalidArgumentError('It is not a decimal id; see the `ls` commands.');
+  const id = BigInt(text);
+  if (id === 0n || id >= 2n ** 64n) throw new InvalidArgumentError('It is not a 64-bit id.');
+  return id;
+}
+
+export const parseWhole =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+
+export const parsePort = parseWhole(0, 65535);
+
+/** For options that may be given several times. */
+export const collect = (text: string, before: string[] = []): string[] => [...before, text];

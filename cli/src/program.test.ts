@@ -1,0 +1,273 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ModelVersion, RunEvent, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import { NodeRecord, OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
+import { AegisError } from '@aegis/errors';
+import { type GrpcServer, serveGrpc, serviceOf, silentLogger } from '@aegis/service-kit';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { run } from './program.ts';
+import { keeping } from './terminal.test-support.ts';
+
+// The operator's door over a real gRPC connection, with a memory instead of a suite behind it.
+
+const real = (key: string, value: number) => ({ key, value: { value: { $case: 'real' as const, value } } });
+const largest = 2n ** 64n - 1n;
+const round = (number: number, accuracy: number) => ({
+  ...{ round: number, cohort: 5, accepted: 4, dropped: 1, evaluated: 4, seconds: 12.34, modelId: 'ab'.repeat(32) },
+  trainMetrics: [real('loss', 0.5)],
+  evaluateMetrics: [real('accuracy', accuracy), real('loss', 0.41)],
+});
+const runAt = (finished: number, status: string, subStatus = '') =>
+  RunSummary.fromPartial({
+    run: { runId: largest, appId: 'aegis/digits', appVersion: '1.0.0', status: { status, subStatus } },
+    ...{ round: finished, rounds: 2, phase: 'training', runningAt: 1_800_000_000, finishedAt: 1_800_000_030 },
+    history: [round(1, 0.8), round(2, 0.93)].slice(0, finished),
+  });
+
+let server: GrpcServer;
+let folder: string;
+const asked: unknown[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aegis-program-'));
+  const model = ModelVersion.fromPartial({ modelId: 'cd'.repeat(32), name: 'start', bytes: 1234n });
+  const service = serviceOf(OperatorService, {
+    listNodes: async () => ({
+      nodes: [NodeRecord.fromPartial({ nodeId: largest, name: 'ada', state: 'online', flwrVersion: '1.41.0' })],
+    }),
+    approveNode: async (request) => {
+      asked.push({ name: request.name, publicKey: request.publicKey.toString() });
+      return { nodeId: 7n };
+    },
+    removeNode: async () => {
+      throw new AegisError('NODE_NOT_FOUND', '7.');
+    },
+    listRuns: async (request) => {
+      asked.push(request);
+      return { runs: request.runId === 5n ? [] : [runAt(2, 'finished', 'completed')] };
+    },
+    watchRun: async function* ({ runId }) {
+      yield RunEvent.fromPartial({ run: runAt(0, 'running'), nodes: [{ nodeId: 1n, state: 'waiting' }] });
+      yield RunEvent.fromPartial({ run: runAt(1, 'running') });
+      yield RunEvent.fromPartial({ run: runAt(2, 'finished', runId === 6n ? 'failed' : 'completed') });
+    },
+    stopRun: async () => {
+      throw new AegisError('RUN_FINISHED');
+    },
+    putPlan: async () => ({ modelId: '' }),
+    listModels: async () => ({ models: [model] }),
+    importModel: async ({ name, format, content }) => {
+      asked.push({ name, format, bytes: content.length });
+      return model;
+    },
+    exportModel: async function* (request) {
+      asked.push(request);
+      if (request.runId === 5n) throw new AegisError('MODEL_NOT_FOUND', 'run 5 round 9.');
+      yield { fileName: '../../etc/passwd', content: Buffer.alloc(10_000, 1) };
+      yield { fileName: '', content: Buffer.alloc(5, 2) };
+    },
+  });
+  const callers = { 'aegis.operator.v1.Operator': [] };
+  server = await serveGrpc({ address: '127.0.0.1:0', insecure: true, callers, services: [service], log: silentLogger });
+});
+afterAll(async () => {
+  await server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+beforeEach(() => {
+  asked.length = 0;
+});
+
+async function aegis(...args: string[]) {
+  const out = keeping();
+  const err = keeping();
+  const code = await run(args, {
+    ...{ stdout: out.stream, stderr: err.stream, signal: new AbortController().signal },
+    env: { AEGIS_HOME: join(folder, 'no-suite') },
+  });
+  return { code, out: out.text(), err: err.text() };
+}
+const there = () => ['--address', `127.0.0.1:${server.port}`, '--insecure'];
+
+describe('aegis, for people', () => {
+  it('lists runs with their last evaluation', async () => {
+    const { code, out } = await aegis('runs', 'ls', ...there());
+    expect(code).toBe(0);
+    const [head, row] = out.split('\n');
+    expect(head).toMatch(/^RUN +APP +STATUS +ROUND +STARTED +TOOK +LAST EVALUATION$/);
+    expect(row).toContain(`${largest}  aegis/digits 1.0.0  finished:completed  2/2`);
+    expect(row).toContain('30.0 s');
+    expect(row).toContain('accuracy 0.9300, loss 0.4100');
+  });
+
+  it('shows one run with its rounds', async () => {
+    const { out } = await aegis('runs', 'show', '9', ...there());
+    expect(out).toContain('status    finished:completed');
+    expect(out).toMatch(/\n2 +5 +4 +0 +1 +12\.3 s +loss 0\.5000 +accuracy 0\.9300, loss 0\.4100 +abababababab\n/);
+  });
+
+  it('watches a run: one line per finished round', async () => {
+    const { code, out } = await aegis('runs', 'watch', '9', ...there());
+    expect(code).toBe(0);
+    expect(out).toBe(
+      [
+        'round 1/2  cohort 5  accepted 4  dropped 1  loss 0.4100  accuracy 0.800  12.3 s',
+        'round 2/2  cohort 5  accepted 4  dropped 1  loss 0.4100  accuracy 0.930  12.3 s',
+        'run 9 is finished:completed\n',
+      ].join('\n'),
+    );
+  });
+
+  it('ends with 1 when the watched run failed', async () => {
+    const { code, err } = await aegis('runs', 'watch', '6', ...there());
+    expect(code).toBe(1);
+    expect(err).toContain('Run 6 is finished:failed.\n  See: aegis runs show 6');
+  });
+
+  it('names the error, what to do, and the exit code of its kind', async () => {
+    const removed = await aegis('nodes', 'remove', '7', ...there());
+    expect(removed).toEqual({ code: 5, out: '', err: 'aegis: There is no such node. 7.\n  See `aegis nodes ls`.\n' });
+    expect((await aegis('runs', 'show', '5', ...there())).code).toBe(5);
+    expect((await aegis('runs', 'stop', '7', ...there())).code).toBe(1);
+  });
+
+  it('says that nobody answers, and which command finds out why', async () => {
+    const { code, err } = await aegis('runs', 'ls', '--address', '127.0.0.1:1', '--insecure');
+    expect(code).toBe(3);
+    expect(err).toMatch(/^aegis: 127\.0\.0\.1:1 cannot be reached: .*ECONNREFUSED/);
+    expect(err).toContain('aegis doctor 127.0.0.1:1');
+  });
+
+  it('shows the help of a command group, and ends with 2, when the command is missing', async () => {
+    const { code, out, err } = await aegis('runs');
+    expect(code).toBe(2);
+    expect(out + err).toContain('watch');
+  });
+});
+
+describe('aegis --json', () => {
+  const oneValue = async (...args: string[]) => {
+    const { code, out, err } = await aegis(...args, ...there(), '--json');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out.endsWith('\n')).toBe(true);
+    expect(out.trimEnd()).not.toContain('\n');
+    return JSON.parse(out);
+  };
+
+  it('prints exactly one value for every command', async () => {
+    expect(await oneValue('runs', 'ls')).toHaveLength(1);
+    expect(await oneValue('runs', 'show', '9')).toMatchObject({
+      runId: largest.toString(),
+      subStatus: 'completed',
+      runningAt: '2027-01-15T08:00:00.000Z',
+      history: [{ round: 1 }, { round: 2, evaluateMetrics: { accuracy: 0.93, loss: 0.41 } }],
+    });
+    expect(await oneValue('runs', 'watch', '9')).toMatchObject({ round: 2 });
+    expect(await oneValue('nodes', 'ls')).toMatchObject([
+      { nodeId: largest.toString(), name: 'ada', lastSeenAt: null },
+    ]);
+    expect(await oneValue('models', 'ls')).toMatchObject([{ name: 'start', bytes: '1234', runId: null }]);
+  });
+
+  it('prints errors as one value on stderr and nothing on stdout', async () => {
+    const { code, out, err } = await aegis('nodes', 'remove', '7', ...there(), '--json');
+    expect({ code, out }).toEqual({ code: 5, out: '' });
+    expect(JSON.parse(err)).toEqual({
+      error: { code: 'NODE_NOT_FOUND', message: 'There is no such node. 7.', todo: 'See `aegis nodes ls`.' },
+    });
+  });
+
+  it('prints usage errors in the same form', async () => {
+    for (const wrong of [
+      ['runs', 'show', 'x'],
+      ['runs', 'show'],
+      ['nonsense'],
+      ['runs', 'ls', '--limit', '0'],
+      ['up', '--port', '99999'],
+    ]) {
+      const { code, out, err } = await aegis(...wrong, '--json');
+      expect({ code, out }).toEqual({ code: 2, out: '' });
+      expect(JSON.parse(err).error.code).toBe('USAGE');
+    }
+  });
+});
+
+describe('ids', () => {
+  for (const id of ['0', '-1', '1.5', '18446744073709551616', '0x10', '']) {
+    it(`"${id}" is refused before anything is sent`, async () => {
+      expect((await aegis('runs', 'stop', ...there(), '--', id)).code).toBe(2);
+      expect(asked).toEqual([]);
+    });
+  }
+});
+
+describe('aegis nodes approve', () => {
+  it('sends the public key, named after its file', async () => {
+    const file = join(folder, 'ada.pub');
+    await writeFile(file, 'ecdsa-sha2-nistp384 AAAA ada\n');
+    expect((await aegis('nodes', 'approve', file, ...there())).out).toBe('node 7 (ada) may come\n');
+    expect(asked).toEqual([{ name: 'ada', publicKey: 'ecdsa-sha2-nistp384 AAAA ada\n' }]);
+  });
+
+  it('never sends a private key', async () => {
+    const file = join(folder, 'ada.key');
+    await writeFile(file, '-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n');
+    const { code, err } = await aegis('nodes', 'approve', file, ...there());
+    expect(code).toBe(1);
+    expect(err).toContain('it never leaves the node');
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('aegis models', () => {
+  it('imports by the ending of the file name', async () => {
+    const file = join(folder, 'start.safetensors');
+    await writeFile(file, Buffer.alloc(12));
+    expect((await aegis('models', 'import', file, ...there())).code).toBe(0);
+    expect(asked).toEqual([{ name: 'start', format: 'safetensors', bytes: 12 }]);
+    expect((await aegis('models', 'import', join(folder, 'start.bin'), ...there())).code).toBe(2);
+  });
+
+  it('exports to the given file, whole', async () => {
+    const file = join(folder, 'out.npz');
+    const { code, out } = await aegis(
+      'models',
+      'export',
+      '--run',
+      '9',
+      '--round',
+      '2',
+      '-o',
+      file,
+      ...there(),
+      '--json',
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual({ file, bytes: 10_005 });
+    expect((await readFile(file)).subarray(-6)).toEqual(Buffer.from([1, 2, 2, 2, 2, 2]));
+    expect(asked).toEqual([{ modelId: '', runId: 9n, round: 2, format: 'npz' }]);
+  });
+
+  it('leaves nothing behind when the export fails', async () => {
+    const target = await mkdtemp(join(folder, 'export-'));
+    const { code } = await aegis('models', 'export', '--run', '5', '-o', join(target, 'out.npz'), ...there());
+    expect(code).toBe(5);
+    expect(await readdir(target)).toEqual([]);
+  });
+
+  it('wants either a model or a run', async () => {
+    expect((await aegis('models', 'export', ...there())).code).toBe(2);
+    expect((await aegis('models', 'export', 'abc', '--run', '9', ...there())).code).toBe(2);
+  });
+});
+
+describe('aegis certs and aegis down', () => {
+  it('write the PKI of a state directory, and find no suite to stop there', async () => {
+    const state = join(folder, 'state');
+    const first = JSON.parse((await aegis('certs', '--state', state, '--san', 'gw.example', '--json')).out);
+    expect(first).toMatchObject({ issued: true, hosts: expect.arrayContaining(['localhost', 'gw.example']) });
+    expect(JSON.parse((await aegis('certs', '--state', state, '--json')).out)).toMatchObject({ issued: false });
+    expect((await aegis('down', '--state', state)).out).toContain('No suite is running');
+  });
+});

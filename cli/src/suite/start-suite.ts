@@ -1,0 +1,142 @@
+import { aggregatorConfig, startAggregator } from '@aegis/aggregator';
+import { connectBus } from '@aegis/bus';
+import { gatewayConfig, startGateway } from '@aegis/gateway';
+import {
+  createLogger,
+  createTelemetry,
+  inProcessChannel,
+  type Logger,
+  systemClock,
+  systemRandom,
+} from '@aegis/service-kit';
+import { formatAddress } from '../connection.ts';
+import { ensureGatewayCertificate } from '../pki.ts';
+import { prepareStateDirectory, type StateDirectory, writeConnectionFile } from '../state-directory.ts';
+import { lockState } from '../state-lock.ts';
+import { demandFreePort, listenFailure } from './free-port.ts';
+import { findNatsServer, startNatsChild } from './nats-child.ts';
+import { ensureOperatorToken } from './operator-token.ts';
+
+export type Enrolment = 'open' | 'registered';
+
+export interface SuiteOptions {
+  readonly state: StateDirectory;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly san: readonly string[];
+  readonly enrolment: Enrolment;
+  readonly insecure: boolean;
+  readonly env: NodeJS.ProcessEnv;
+  /** Raised while the suite starts: whatever is up already is closed again. */
+  readonly signal: AbortSignal;
+}
+
+/** What one needs to know to use a running suite. */
+export interface SuiteFacts {
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  /** PEM file; null with plain text. */
+  readonly ca: string | null;
+  readonly tokenFile: string;
+  readonly insecure: boolean;
+  readonly enrolment: Enrolment;
+  readonly state: string;
+  readonly log: string;
+  readonly pid: number;
+  readonly natsPid: number;
+}
+
+export interface Suite {
+  readonly facts: SuiteFacts;
+  /** Answers what is under way, then ends everything, in the reverse order of the start. Repeating it changes nothing. */
+  close(): Promise<void>;
+}
+
+const version = '0.1.0';
+
+/**
+ * The whole suite in this process: a private nats-server as a child, the aggregator, and the gateway, which reaches the
+ * aggregator without a wire. A start that fails leaves nothing behind.
+ */
+export async function startSuite(options: SuiteOptions): Promise<Suite> {
+  const { state, host, port, san, enrolment, insecure, env, signal } = options;
+  const undo: (() => Promise<void>)[] = [];
+  let log: Logger | undefined;
+  const close = async () => {
+    for (const step of undo.splice(0).reverse()) {
+      await step().catch((error: unknown) => log?.error({ err: error }, 'closing failed'));
+    }
+  };
+  try {
+    const binary = await findNatsServer(env);
+    await prepareStateDirectory(state);
+    undo.push(await lockState(state.lock, state.root));
+    if (port !== 0) await demandFreePort({ host, port });
+    log = createLogger({ name: 'aegis', destination: state.log });
+    const tls = insecure ? undefined : await ensureGatewayCertificate(state.pki, { san, now: systemClock.now() });
+    await ensureOperatorToken(state.operatorToken, systemRandom);
+    const telemetry = createTelemetry({ service: 'aegis', version, env });
+    undo.push(() => telemetry.shutdown());
+    signal.throwIfAborted();
+
+    const nats = await startNatsChild(binary, state, { log: log.child({ part: 'nats' }), clock: systemClock });
+    undo.push(() => nats.stop());
+    signal.throwIfAborted();
+    const { url, credentials } = nats;
+    const bus = await connectBus({ servers: url, credentials, name: 'aegis', replicas: 1, log, telemetry });
+    undo.push(() => bus.close());
+
+    const deps = { bus, telemetry, clock: systemClock, random: systemRandom };
+    const aggregator = await startAggregator(aggregatorConfig.parse({ 'state-dir': state.aggregator }), {
+      ...deps,
+      log: log.child({ part: 'aggregator' }),
+    });
+    undo.push(() => aggregator.close());
+    undo.push(() => aggregator.drain());
+    const channel = inProcessChannel(aggregator.services);
+    undo.push(() => channel.close());
+    signal.throwIfAborted();
+
+    const gateway = await startGateway(
+      gatewayConfig.parse({
+        listen: formatAddress({ host, port }),
+        ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+        insecure,
+        enrolment,
+        operatorTokenFile: state.operatorToken,
+      }),
+      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel },
+    ).catch((error: unknown) => {
+      throw listenFailure({ host, port }, error);
+    });
+    undo.push(() => gateway.close());
+    undo.push(() => gateway.drain());
+
+    const reach = { host: connectHost(host), port: gateway.address.port };
+    const address = formatAddress(reach);
+    const ca = tls?.ca ?? null;
+    await writeConnectionFile(state, { address, ca, tokenFile: state.operatorToken, insecure });
+    signal.throwIfAborted();
+    const { root, operatorToken: tokenFile, log: logFile } = state;
+    const facts = {
+      address,
+      ...reach,
+      ca,
+      tokenFile,
+      insecure,
+      enrolment,
+      state: root,
+      log: logFile,
+      pid: process.pid,
+    };
+    return { facts: { ...facts, natsPid: nats.pid() }, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A suite that listens everywhere is reached from here by loopback. */
+const connectHost = (host: string): string => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);
