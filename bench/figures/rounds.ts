@@ -1,0 +1,67 @@
+import { Fleet } from '../measure/fleet.ts';
+import { cpuSecondsOf, type PeakMemory, watchMemory } from '../measure/processes.ts';
+import { withScratch } from '../measure/scratch.ts';
+import type { Dialect, FleetReport } from '../nodes/protocol.ts';
+import { type BenchAppSettings, writeBenchApp } from '../peers/app.ts';
+import type { StartServer } from '../peers/contract.ts';
+
+export interface RoundsRequest extends BenchAppSettings {
+  dialect: Dialect;
+  timeoutMs: number;
+  /** Signatures made ahead by each node; 0: one per call. */
+  signaturesAhead: number;
+}
+
+export interface RoundsResult {
+  server: string;
+  report: FleetReport;
+  memory: PeakMemory;
+  /** Server CPU seconds at the moment the first task of each round reached a node. */
+  cpuAtFirstTask: Map<number, number>;
+}
+
+/** A whole run of the bench app on a fresh server, with simulated nodes in another process. */
+export function runRounds(start: StartServer, request: RoundsRequest): Promise<RoundsResult> {
+  return withScratch(async (folder) => {
+    const server = await start(folder);
+    const fleet = new Fleet(folder);
+    try {
+      const { nodes, parameters, rounds, dialect, signaturesAhead } = request;
+      const app = await writeBenchApp(folder, { nodes, parameters, rounds });
+      await server.prepare(app);
+      const cpuAtFirstTask = new Map<number, number>();
+      fleet.onFirstTask = (round) => cpuAtFirstTask.set(round, cpuSecondsOf(server.pid));
+      await fleet.connect({
+        host: server.host,
+        port: server.ports[dialect],
+        ca: server.ca,
+        dialect,
+        nodes,
+        rounds,
+        signaturesAhead,
+        connectConcurrency: 8,
+        emptyPauseMs: 3_000,
+      });
+      const memory = watchMemory(server.pid);
+      await server.run(app);
+      const report = await fleet.finished(request.timeoutMs);
+      return { server: server.name, report, memory: memory.stop(), cpuAtFirstTask };
+    } finally {
+      await fleet.stop();
+      await server.stop();
+    }
+  });
+}
+
+/** Seconds from the first task of a round to the first task of the next: what one round takes, however it ends. */
+export function roundSeconds({ rounds }: FleetReport): number[] {
+  const starts = rounds.toSorted((a, b) => a.round - b.round).map(({ firstTask }) => firstTask);
+  return starts.slice(1).map((start, index) => (start - (starts[index] as number)) / 1_000);
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+}

@@ -1,0 +1,69 @@
+// What the parent (the bench) and a process of simulated nodes say to each other over Node's IPC channel.
+
+export type Dialect = 'http' | 'grpc';
+
+export interface FleetOptions {
+  host: string;
+  port: number;
+  /** PEM of the authority that signed the server's certificate. */
+  ca: string;
+  dialect: Dialect;
+  nodes: number;
+  /** Full train tasks after which a node leaves. 0: the nodes only connect (for small calls). */
+  rounds: number;
+  /** 0: a new signature for every call. n > 0: n signatures per node made ahead and used in turn, renewed while young. */
+  signaturesAhead: number;
+  /** Connections of one process are opened at most this many at a time. */
+  connectConcurrency: number;
+  /** Stock SuperNodes wait 3,000 ms after an empty answer. */
+  emptyPauseMs: number;
+}
+
+export interface CallsReport {
+  calls: number;
+  seconds: number;
+  failed: number;
+}
+
+export interface RoundReport {
+  round: number;
+  /** Unix ms: the first node has its task, the last node has its task, the last answer is acknowledged. */
+  firstTask: number;
+  lastTask: number;
+  lastAnswer: number;
+}
+
+export interface CallTimes {
+  count: number;
+  totalMs: number;
+  longestMs: number;
+}
+
+export interface FleetReport {
+  rounds: RoundReport[];
+  /** By method of the Fleet API, as the nodes saw it; a held pull counts with its hold. */
+  calls: Record<string, CallTimes>;
+  nodesFinished: number;
+  bytesPulled: number;
+  bytesPushed: number;
+  /** Bytes of array chunks only, without headers, structure and HTTP. */
+  updateBytes: number;
+  retries: number;
+  emptyPulls: number;
+  /** Tasks whose model was compared with the mean of the updates sent in the round before. */
+  modelsChecked: number;
+  cpuSeconds: number;
+}
+
+export type ToNodes =
+  | { kind: 'start'; options: FleetOptions }
+  | { kind: 'calls'; warmupSeconds: number; seconds: number }
+  | { kind: 'stop' };
+
+export type FromNodes =
+  | { kind: 'connected' }
+  | { kind: 'first-task'; round: number }
+  | { kind: 'calls-begin' }
+  | { kind: 'calls-end'; report: CallsReport }
+  | { kind: 'finished'; report: FleetReport }
+  | { kind: 'failed'; reason: string };

@@ -1,0 +1,32 @@
+export type FleetMethod =
+  | 'RegisterNode'
+  | 'ActivateNode'
+  | 'DeactivateNode'
+  | 'UnregisterNode'
+  | 'SendNodeHeartbeat'
+  | 'PullMessages'
+  | 'PushMessages'
+  | 'GetRun'
+  | 'GetFab'
+  | 'PushObject'
+  | 'PullObject'
+  | 'ConfirmMessageReceived';
+
+/** One node's way to the server. The body is given in pieces so that megabytes are never joined in the driver. */
+export interface Transport {
+  call(method: FleetMethod, body: Uint8Array[], timeoutMs: number): Promise<Buffer>;
+  close(): void;
+}
+
+/** What a stock SuperNode distinguishes (PROTOCOL §2.5). */
+export type Refusal = 'retry' | 'run-over' | 'expelled' | 'fatal';
+
+export class FleetError extends Error {
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal, detail: string) {
+    super(detail);
+    this.refusal = refusal;
+  }
+}
+
+export const totalLength = (pieces: Uint8Array[]): number => pieces.reduce((sum, piece) => sum + piece.length, 0);

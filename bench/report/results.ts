@@ -1,0 +1,66 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { Comparison, FigureSpec } from '../figures/contract.ts';
+
+export const RESULTS_FILE = fileURLToPath(new URL('../results/latest.json', import.meta.url));
+
+export interface FigureResult {
+  id: string;
+  /** null: not measured in that run */
+  aegis: number | null;
+  peer: number | null;
+  /** Above 1: Aegis is better. */
+  ratio: number | null;
+  unit: string;
+  note: string;
+  date: string;
+  commit: string;
+}
+
+export interface Results {
+  machine: string;
+  figures: FigureResult[];
+}
+
+/** Three or four digits that mean something. */
+const rounded = (value: number): number => Number(value.toPrecision(4));
+
+export function toResult(
+  spec: FigureSpec,
+  { aegis, peer }: Comparison,
+  origin: { date: string; commit: string },
+): FigureResult {
+  const ratio = aegis && peer ? (spec.sense === 'cost' ? peer.value / aegis.value : aegis.value / peer.value) : null;
+  return {
+    id: spec.id,
+    aegis: aegis && rounded(aegis.value),
+    peer: peer && rounded(peer.value),
+    ratio: ratio && rounded(ratio),
+    unit: spec.unit,
+    note: [aegis?.note, peer?.note].filter((note) => note !== undefined).join(' | '),
+    ...origin,
+  };
+}
+
+export async function readResults(): Promise<Results> {
+  try {
+    return JSON.parse(await readFile(RESULTS_FILE, 'utf8')) as Results;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { machine: '', figures: [] };
+    throw error;
+  }
+}
+
+/** Replaces the figures of this run and keeps all others. */
+export function merge(old: Results, machine: string, fresh: FigureResult[]): Results {
+  const replaced = new Map(fresh.map((figure) => [figure.id, figure]));
+  const kept = old.figures.map((figure) => replaced.get(figure.id) ?? figure);
+  const known = new Set(kept.map(({ id }) => id));
+  return { machine, figures: [...kept, ...fresh.filter(({ id }) => !known.has(id))] };
+}
+
+export async function writeResults(results: Results): Promise<void> {
+  const temporary = `${RESULTS_FILE}.part`;
+  await writeFile(temporary, `${JSON.stringify(results, null, 2)}\n`);
+  await rename(temporary, RESULTS_FILE);
+}
