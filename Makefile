@@ -1,0 +1,61 @@
+# Two commands matter: `make demo` runs the main job, `make test` passes the tests. Both set up what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := $(CURDIR)/node_modules/.bin
+export PATH := $(BIN):$(PATH)
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+
+.PHONY: help setup demo test check interop bench up down certs proto clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: node_modules/.stamp core-native/npm/aegis-node.node .cache/bin/nats-server.version ## install and build everything the commands below need
+
+node_modules/.stamp: package-lock.json
+	@echo "setup: npm packages"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# cargo decides what is stale; the recipe is quick when nothing changed
+.PHONY: core-native/npm/aegis-node.node
+core-native/npm/aegis-node.node:
+	@sh core-native/npm/build.sh
+
+.cache/bin/nats-server.version: scripts/nats-server.sh
+	@echo "setup: nats-server"
+	@scripts/nats-server.sh
+	@touch $@
+
+demo: setup ## five real Flower nodes of different releases train one model through Aegis
+	@aegis demo
+
+test: setup ## all tests; ends with one line of totals
+	@node scripts/run-tests.ts
+
+check: setup ## format, lint, types, import rules, clippy, generated code
+	@biome check --error-on-warnings .
+	@tsc -p tsconfig.json
+	@depcruise --config .dependency-cruiser.cjs packages services cli
+	@node scripts/generate-contracts.ts --check
+	@node scripts/error-catalogue.ts --check
+	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
+
+interop: setup ## real Flower releases 1.22 to 1.41, the long list
+	@node scripts/run-tests.ts interop --all-releases
+
+up: setup ## start the suite for development in .aegis (stop it with make down)
+	@aegis up
+
+down: ## stop what `make up` started
+	@aegis down
+
+certs: setup ## write or renew the development certificates
+	@aegis certs
+
+proto: node_modules/.stamp ## regenerate packages/contracts from proto/
+	@node scripts/generate-contracts.ts
+
+clean: ## remove everything that setup made
+	rm -rf node_modules core-native/target core-native/npm/*.node .cache

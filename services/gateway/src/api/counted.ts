@@ -1,0 +1,50 @@
+import type { AegisError } from '@aegis/errors';
+import type { Logger, Telemetry } from '@aegis/service-kit';
+import type { Gateway, Observed } from '../flows/gateway.ts';
+
+export type Door = 'http' | 'grpc' | 'operator' | 'port';
+
+/** What operators see of the gateway, by number. */
+export interface Counted extends Observed {
+  /** A call was refused at a door, or failed behind it. */
+  refused(door: Door, error: AegisError, where: { path: string; status: number | undefined }): void;
+  bytesIn(count: number): void;
+  /** Figures that are asked for, once there is a gateway to ask. */
+  watch(gateway: Gateway, port: { connections(): number }, held: { bytes(): number }): void;
+}
+
+export const countedBy = ({ meter }: Telemetry, log: Logger): Counted => {
+  const refusals = meter.createCounter('aegis_gateway_refusals', { description: 'Calls refused, by code and door' });
+  const offered = meter.createCounter('aegis_gateway_tasks_offered', { description: 'Tasks handed to nodes' });
+  const parts = meter.createCounter('aegis_gateway_parts', { description: 'Parts made durable' });
+  const partBytes = meter.createCounter('aegis_gateway_part_bytes', { description: 'Bytes of parts made durable' });
+  const judged = meter.createCounter('aegis_gateway_updates', { description: 'Updates handed in, by verdict' });
+  const bodies = meter.createCounter('aegis_gateway_body_bytes', { description: 'Bytes of large request bodies taken' });
+  return {
+    refused: (door, error, { path, status }) => {
+      refusals.add(1, { code: error.code, door });
+      const fields = { code: error.code, door, path, status, detail: error.detail };
+      // Our own faults with their cause; what others do wrong as one quiet line.
+      if (error.entry.kind === 'internal') log.error({ ...fields, err: error }, 'call failed');
+      else if (error.entry.kind === 'unavailable') log.warn({ ...fields, err: error.cause }, 'call put off');
+      else log.debug(fields, 'call refused');
+    },
+    bytesIn: (count) => bodies.add(count),
+    taskOffered: () => offered.add(1),
+    partStored: (bytes) => {
+      parts.add(1);
+      partBytes.add(bytes);
+    },
+    updateJudged: (code) => judged.add(1, { verdict: code === '' ? 'accepted' : 'refused', code }),
+    watch: (gateway, port, held) => {
+      const gauge = (name: string, description: string, value: () => number) =>
+        meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
+      gauge('aegis_gateway_nodes_online', 'Nodes online at this gateway', () => gateway.roster.size);
+      gauge('aegis_gateway_open_uploads', 'Uploads in hand', () => gateway.openUploads.size);
+      gauge('aegis_gateway_held_pulls', 'Pulls waiting for work', () => gateway.held.waiting);
+      gauge('aegis_gateway_open_tasks', 'Tasks in mailboxes', () => gateway.mailbox.size);
+      gauge('aegis_gateway_connections', 'Open connections', () => port.connections());
+      gauge('aegis_gateway_bodies_held_bytes', 'Bytes of large request bodies in memory', () => held.bytes());
+    },
+  };
+};

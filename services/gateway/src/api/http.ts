@@ -1,0 +1,87 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { AegisError } from '@aegis/errors';
+import { flowerStatus, type HttpDoor, httpErrorBody } from '@aegis/flower-wire';
+import type { Telemetry } from '@aegis/service-kit';
+import type { BodyBudget } from './body-budget.ts';
+import type { Counted } from './counted.ts';
+
+const RETRY_AFTER_SECONDS = 1;
+const HEADERS_TIMEOUT_MS = 15_000;
+/** A part of 64 MiB over 1 Mbit/s takes nine minutes. */
+const REQUEST_TIMEOUT_MS = 900_000;
+
+export interface HttpParts {
+  readonly flower: HttpDoor;
+  readonly budget: BodyBudget;
+  readonly counted: Counted;
+  readonly telemetry: Telemetry;
+}
+
+/** Everything that speaks HTTP/1.1 on the one port: Flower's paths and /health (its door), /metrics for callers on this machine. */
+export const httpServer = (parts: HttpParts): Server => {
+  const server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    (request, response) => serve(parts, request, response),
+  );
+  return server;
+};
+
+const serve = ({ flower, budget, counted, telemetry }: HttpParts, request: IncomingMessage, response: ServerResponse) => {
+  const path = pathOf(request);
+  try {
+    const release = budget.take(announcedLength(request));
+    response.once('close', release);
+  } catch (caught) {
+    return refuse(counted, request, response, path, AegisError.from(caught));
+  }
+  if (flower.handle(request, response)) return;
+  if (path === '/metrics' && request.method === 'GET' && isLoopback(request)) return sendMetrics(telemetry, response);
+  refuse(counted, request, response, path, new AegisError('METHOD_UNKNOWN', path.slice(0, 100)));
+};
+
+/** A listener of its own for /metrics, for scrapers that are not on this machine. */
+export const metricsServer = (telemetry: Telemetry): Server =>
+  createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
+    if (pathOf(request) === '/metrics' && request.method === 'GET') return sendMetrics(telemetry, response);
+    response.writeHead(404).end();
+  });
+
+const sendMetrics = (telemetry: Telemetry, response: ServerResponse): void => {
+  telemetry.renderMetrics().then(
+    (text) => response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text),
+    () => response.writeHead(500).end(),
+  );
+};
+
+const refuse = (
+  counted: Counted,
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+  error: AegisError,
+): void => {
+  const [, api = '', method = ''] = /^\/v1\/(fleet|control)\/([^/]*)$/.exec(path) ?? [];
+  const status = flowerStatus(error, { api: api === 'control' ? 'control' : 'fleet', method, flwrVersion: '' });
+  counted.refused('http', error, { path: path.slice(0, 100), status: status.http });
+  response.on('error', () => {});
+  const headers = { 'content-type': 'application/json', connection: 'close' };
+  const hint = error.entry.kind === 'unavailable' ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {};
+  response.writeHead(status.http, { ...headers, ...hint }).end(httpErrorBody(status));
+  // What is left of the body is not read.
+  if (!request.complete) response.once('finish', () => request.socket.destroySoon());
+};
+
+const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?', 1)[0] ?? '';
+
+/** A body without a length could be of any size. */
+const announcedLength = (request: IncomingMessage): number => {
+  const length = request.headers['content-length'];
+  if (length !== undefined) return Number(length);
+  return request.headers['transfer-encoding'] === undefined ? 0 : UNKNOWN_LENGTH;
+};
+const UNKNOWN_LENGTH = 8 * 2 ** 20;
+
+const isLoopback = (request: IncomingMessage): boolean => {
+  const address = request.socket.remoteAddress ?? '';
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+};

@@ -1,0 +1,45 @@
+import type {
+  ModelVersion as WireVersion,
+  RoundSummary as WireRound,
+  RunEvent as WireEvent,
+  RunSummary as WireSummary,
+} from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { NodeRecord as WireNode } from '@aegis/contracts/aegis/operator/v1/operator';
+import { fromEntry } from '@aegis/flower-wire';
+import type { ModelVersion, RoundSummary, RunEvent, RunSummary } from '../domain/run.ts';
+import type { NodeView } from '../flows/list-nodes.ts';
+
+export const encodeNode = ({ record, state, lastSeenAt }: NodeView): WireNode => ({
+  nodeId: record.nodeId,
+  state,
+  keyFingerprint: record.fingerprint,
+  flwrVersion: record.flwrVersion,
+  dialect: record.dialect,
+  registeredAt: record.registeredAt / 1000,
+  lastSeenAt: lastSeenAt / 1000,
+  selfRegistered: record.selfRegistered,
+  name: record.name,
+});
+
+export const encodeRun = ({ run, history, ...rest }: RunSummary): WireSummary => ({
+  ...rest,
+  run: { ...run, overrides: run.overrides.map(fromEntry) },
+  history: history.map(encodeRound),
+});
+
+export const encodeEvent = ({ run, message, nodes }: RunEvent): WireEvent => ({
+  run: encodeRun(run),
+  message,
+  nodes: [...nodes],
+});
+
+export const encodeModel = ({ metrics, ...rest }: ModelVersion): WireVersion => ({
+  ...rest,
+  metrics: metrics.map(fromEntry),
+});
+
+const encodeRound = ({ trainMetrics, evaluateMetrics, ...rest }: RoundSummary): WireRound => ({
+  ...rest,
+  trainMetrics: trainMetrics.map(fromEntry),
+  evaluateMetrics: evaluateMetrics.map(fromEntry),
+});

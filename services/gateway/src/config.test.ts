@@ -1,0 +1,61 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadConfig, parseConfig } from '@aegis/service-kit';
+import { temporaryFolder } from '@aegis/testkit';
+import { describe, expect, it } from 'vitest';
+import { gatewayConfig, processConfig, readOperatorToken, splitHostPort } from './config.ts';
+
+const parse = (text: string) => parseConfig(text, gatewayConfig, 'test');
+const minimal = 'listen: 127.0.0.1:8000\ninsecure: true\nenrolment: open\n';
+
+describe('configuration', () => {
+  it('parses its own example', () => {
+    const { gateway, nats, aggregator } = loadConfig(join(import.meta.dirname, '../config.example.yaml'), processConfig);
+    expect(gateway).toMatchObject({ listen: '0.0.0.0:8000', insecure: false, enrolment: 'registered', holdSeconds: 20 });
+    expect(nats.servers).toHaveLength(1);
+    expect(aggregator.serverName).toBe('aggregator');
+  });
+
+  it('fills in what is left out', () => {
+    expect(parse(minimal)).toMatchObject({ holdSeconds: 20, limits: { uploadMiB: 256, connections: 20_000 } });
+  });
+
+  it.each([
+    ['an unknown key', `${minimal}holdSecond: 3`, /holdSecond is not a known key/],
+    ['an unknown key below', `${minimal}limits: { uploadMB: 3 }`, /limits.uploadMB is not a known key/],
+    ['neither TLS nor insecure', 'listen: 127.0.0.1:8000\nenrolment: open', /either tls or insecure/],
+    ['both', `${minimal}tls: { cert: a, key: b }`, /either tls or insecure/],
+    ['an unknown enrolment', minimal.replace('open', 'anybody'), /enrolment/],
+    ['an address without a port', minimal.replace(':8000', ''), /listen: must be host:port/],
+    ['a hold past the patience of clients', `${minimal}holdSeconds: 29`, /holdSeconds/],
+  ])('refuses %s', (_name, text, complaint) => {
+    expect(() => parse(text)).toThrow(complaint);
+  });
+
+  it('splits addresses, v6 ones too', () => {
+    expect(splitHostPort('[::1]:80')).toEqual({ host: '::1', port: 80 });
+    expect(splitHostPort('localhost:8000')).toEqual({ host: 'localhost', port: 8000 });
+  });
+});
+
+describe('operator token', () => {
+  it('is read from a file that only its owner can read, and from no other', async () => {
+    await using folder = await temporaryFolder('token');
+    await mkdir(folder.path, { recursive: true });
+    const write = async (name: string, text: string, mode: number) => {
+      const file = join(folder.path, name);
+      await writeFile(file, text, { mode });
+      return file;
+    };
+    const token = readOperatorToken(await write('good', '0123456789abcdef0123\n', 0o600));
+    expect(token.reveal()).toBe('0123456789abcdef0123');
+    expect(`${token}`).toBe('[secret]');
+    for (const bad of [
+      await write('open', '0123456789abcdef0123', 0o644),
+      await write('short', 'hello', 0o600),
+      join(folder.path, 'missing'),
+    ]) {
+      expect(() => readOperatorToken(bad)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    }
+  });
+});

@@ -1,0 +1,95 @@
+import type { Task } from './task.ts';
+
+/** How often one task is offered to its node before it is given up. A lost answer is normal, three are a pattern. */
+export const MAX_OFFERS = 3;
+
+interface Entry {
+  readonly task: Task;
+  offers: number;
+  /** Answered or failed here; its withdrawal by the aggregator is on the way. */
+  settled: boolean;
+}
+
+export interface NextTask {
+  /** The oldest task that may still be offered. */
+  readonly task: Task | null;
+  /** Tasks that were offered often enough; they are settled now and their round must be told. */
+  readonly exhausted: readonly Task[];
+}
+
+/** The open tasks of every node, as far as this gateway has heard. Tasks come and go with the aggregator's word only. */
+export class Mailbox {
+  readonly #byNode = new Map<bigint, Map<string, Entry>>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** True when the task is new here. */
+  put(task: Task): boolean {
+    let tasks = this.#byNode.get(task.nodeId);
+    if (!tasks) this.#byNode.set(task.nodeId, (tasks = new Map()));
+    if (tasks.has(task.taskId)) return false;
+    tasks.set(task.taskId, { task, offers: 0, settled: false });
+    this.#size += 1;
+    return true;
+  }
+
+  withdraw(nodeId: bigint, taskId: string): Task | null {
+    const tasks = this.#byNode.get(nodeId);
+    const entry = tasks?.get(taskId);
+    if (!tasks || !entry) return null;
+    tasks.delete(taskId);
+    if (tasks.size === 0) this.#byNode.delete(nodeId);
+    this.#size -= 1;
+    return entry.task;
+  }
+
+  /** The task has its answer: never offer it again, although its withdrawal was not heard yet. */
+  settle(nodeId: bigint, taskId: string): void {
+    const entry = this.#byNode.get(nodeId)?.get(taskId);
+    if (entry) entry.settled = true;
+  }
+
+  /** Every task of the node that was not withdrawn, settled ones included, oldest first. */
+  ofNode(nodeId: bigint): Task[] {
+    return this.#entries(nodeId).map((entry) => entry.task);
+  }
+
+  find(nodeId: bigint, taskId: string): Task | null {
+    return this.#byNode.get(nodeId)?.get(taskId)?.task ?? null;
+  }
+
+  /** Tasks the node still owes an answer to. */
+  open(nodeId: bigint): Task[] {
+    return this.#entries(nodeId)
+      .filter((entry) => !entry.settled)
+      .map((entry) => entry.task);
+  }
+
+  /** What to offer the node now. Counts nothing yet: see `offered`. */
+  next(nodeId: bigint): NextTask {
+    const exhausted: Task[] = [];
+    for (const entry of this.#entries(nodeId)) {
+      if (entry.settled) continue;
+      if (entry.offers < MAX_OFFERS) return { task: entry.task, exhausted };
+      entry.settled = true;
+      exhausted.push(entry.task);
+    }
+    return { task: null, exhausted };
+  }
+
+  /** Counts an offer: call it when the answer is about to be written to a caller that is there. */
+  offered(nodeId: bigint, taskId: string): void {
+    const entry = this.#byNode.get(nodeId)?.get(taskId);
+    if (entry) entry.offers += 1;
+  }
+
+  // Task ids are ULIDs: their order is the order of creation.
+  #entries(nodeId: bigint): Entry[] {
+    const tasks = this.#byNode.get(nodeId);
+    if (!tasks) return [];
+    return [...tasks.values()].sort((a, b) => (a.task.taskId < b.task.taskId ? -1 : 1));
+  }
+}

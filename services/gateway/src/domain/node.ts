@@ -1,0 +1,103 @@
+import { AegisError } from '@aegis/errors';
+
+/**
+ * What is remembered of a node. `activity` is the last thing durably known of it; whether it is online is a matter of
+ * heartbeats, which live in memory only (see presence.ts).
+ */
+export type Activity = 'registered' | 'active' | 'deactivated' | 'expired' | 'removed';
+export type WireDialect = 'http' | 'grpc' | '';
+
+export interface NodeRecord {
+  readonly nodeId: bigint;
+  /** SPKI as PEM; empty for a node without a key. */
+  readonly publicKey: string;
+  /** SHA-256 of the key's SPKI bytes, hex. */
+  readonly fingerprint: string;
+  readonly name: string;
+  /** It came by itself under open enrolment; nobody vouched for it. */
+  readonly selfRegistered: boolean;
+  readonly registeredAt: number;
+  readonly activatedAt: number;
+  readonly lastSeenAt: number;
+  readonly heartbeatSeconds: number;
+  readonly activity: Activity;
+  readonly flwrVersion: string;
+  readonly dialect: WireDialect;
+}
+
+export type NodeState = 'registered' | 'online' | 'offline' | 'removed';
+
+export const HEARTBEAT_SECONDS = { min: 10, max: 1800 } as const;
+
+export const registerNode = (
+  node: Pick<NodeRecord, 'nodeId' | 'publicKey' | 'fingerprint' | 'name' | 'selfRegistered'>,
+  now: number,
+): NodeRecord => ({
+  ...node,
+  registeredAt: now,
+  activatedAt: 0,
+  lastSeenAt: 0,
+  heartbeatSeconds: 0,
+  activity: 'registered',
+  flwrVersion: '',
+  dialect: '',
+});
+
+export const activateNode = (
+  record: NodeRecord,
+  by: { heartbeatSeconds: number; flwrVersion: string; dialect: WireDialect },
+  now: number,
+): NodeRecord => {
+  refuseRemoved(record);
+  checkHeartbeatSeconds(by.heartbeatSeconds);
+  return { ...record, ...by, activity: 'active', activatedAt: now, lastSeenAt: now };
+};
+
+export const deactivateNode = (record: NodeRecord, now: number): NodeRecord => ({
+  ...record,
+  activity: 'deactivated',
+  lastSeenAt: now,
+});
+
+/** Its heartbeats stopped. `lastSeenAt` is when it was last heard, not now. */
+export const expireNode = (record: NodeRecord, lastSeenAt: number): NodeRecord => ({
+  ...record,
+  activity: 'expired',
+  lastSeenAt,
+});
+
+/** A node that was given up calls again. */
+export const reviveNode = (record: NodeRecord, now: number): NodeRecord => ({
+  ...record,
+  activity: 'active',
+  lastSeenAt: now,
+});
+
+/** Expelled: the record stays, so that the key cannot register itself again. */
+export const removeNode = (record: NodeRecord, now: number): NodeRecord => ({
+  ...record,
+  activity: 'removed',
+  lastSeenAt: now,
+});
+
+/** Only an activated node works: it is offered tasks and its heartbeats count. */
+export const isAtWork = (record: NodeRecord): boolean => record.activity === 'active' || record.activity === 'expired';
+
+export const nodeState = (record: NodeRecord, online: boolean): NodeState => {
+  if (record.activity === 'removed') return 'removed';
+  if (online) return 'online';
+  return record.activity === 'registered' ? 'registered' : 'offline';
+};
+
+export const refuseRemoved = (record: NodeRecord): void => {
+  if (record.activity === 'removed') throw new AegisError('NODE_KEY_UNKNOWN', `Node ${record.nodeId} was removed.`);
+};
+
+export const checkHeartbeatSeconds = (seconds: number): void => {
+  if (seconds >= HEARTBEAT_SECONDS.min && seconds <= HEARTBEAT_SECONDS.max) return;
+  throw new AegisError('HEARTBEAT_INTERVAL', `Got ${seconds} seconds.`);
+};
+
+/** Two intervals may pass without a sign of life. */
+export const onlineUntil = (lastSeenAt: number, heartbeatSeconds: number): number =>
+  lastSeenAt + 2 * heartbeatSeconds * 1000;

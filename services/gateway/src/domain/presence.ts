@@ -1,0 +1,102 @@
+import { onlineUntil } from './node.ts';
+
+export interface PresenceChange {
+  readonly nodeId: bigint;
+  readonly online: boolean;
+}
+
+/** Every gateway repeats its snapshot, so that a gateway that died is noticed: nobody believes an old one. */
+export const SNAPSHOT_SECONDS = { every: 15, believed: 50 } as const;
+
+interface Seen {
+  readonly at: number;
+  readonly heartbeatSeconds: number;
+}
+
+/**
+ * Who is online at this gateway, by signs of life. Every authenticated call of an activated node is one: a node whose
+ * heartbeat thread died but which goes on pulling is there.
+ */
+export class Roster {
+  readonly #seen = new Map<bigint, Seen>();
+
+  /** True when the node was not online before. */
+  see(nodeId: bigint, heartbeatSeconds: number, now: number): boolean {
+    const isNew = !this.#seen.has(nodeId);
+    this.#seen.set(nodeId, { at: now, heartbeatSeconds });
+    return isNew;
+  }
+
+  /** True when the node was online before. */
+  drop(nodeId: bigint): boolean {
+    return this.#seen.delete(nodeId);
+  }
+
+  has(nodeId: bigint): boolean {
+    return this.#seen.has(nodeId);
+  }
+
+  get size(): number {
+    return this.#seen.size;
+  }
+
+  lastSeen(nodeId: bigint): number | undefined {
+    return this.#seen.get(nodeId)?.at;
+  }
+
+  heartbeatSeconds(nodeId: bigint): number | undefined {
+    return this.#seen.get(nodeId)?.heartbeatSeconds;
+  }
+
+  /** Takes out everyone whose time is over, with the moment each was last seen. */
+  expire(now: number): { nodeId: bigint; lastSeenAt: number }[] {
+    const gone: { nodeId: bigint; lastSeenAt: number }[] = [];
+    for (const [nodeId, seen] of this.#seen) {
+      if (onlineUntil(seen.at, seen.heartbeatSeconds) > now) continue;
+      this.#seen.delete(nodeId);
+      gone.push({ nodeId, lastSeenAt: seen.at });
+    }
+    return gone;
+  }
+
+  /** When the next node would expire if nobody called again; undefined when nobody is online. */
+  nextExpiry(): number | undefined {
+    let next: number | undefined;
+    for (const seen of this.#seen.values()) {
+      const until = onlineUntil(seen.at, seen.heartbeatSeconds);
+      if (next === undefined || until < next) next = until;
+    }
+    return next;
+  }
+
+  snapshot(): PresenceChange[] {
+    return [...this.#seen.keys()].map((nodeId) => ({ nodeId, online: true }));
+  }
+}
+
+/** Who is online at the other gateways, by their word. A gateway that fell silent counts no longer. */
+export class Elsewhere {
+  readonly #gateways = new Map<string, { nodes: Set<bigint>; heardAt: number }>();
+
+  hear(gatewayId: string, isSnapshot: boolean, changes: readonly PresenceChange[], now: number): void {
+    const known = this.#gateways.get(gatewayId);
+    const nodes = isSnapshot || !known ? new Set<bigint>() : known.nodes;
+    for (const { nodeId, online } of changes) {
+      if (online) nodes.add(nodeId);
+      else nodes.delete(nodeId);
+    }
+    this.#gateways.set(gatewayId, { nodes, heardAt: now });
+  }
+
+  isOnline(nodeId: bigint, now: number): boolean {
+    for (const { nodes, heardAt } of this.#gateways.values()) {
+      if (heardAt + SNAPSHOT_SECONDS.believed * 1000 > now && nodes.has(nodeId)) return true;
+    }
+    return false;
+  }
+
+  /** Another gateway spoke at some time: uploads may be shared with it. */
+  get hasNeighbours(): boolean {
+    return this.#gateways.size > 0;
+  }
+}

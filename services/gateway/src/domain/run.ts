@@ -1,0 +1,111 @@
+import type { ConfigEntry, Scalar } from './task.ts';
+
+// What people and nodes are told of runs and models. The gateway passes these on; it decides nothing by them.
+
+/** In Flower's words: pending, starting, running, finished; completed, failed, stopped. */
+export interface RunStatus {
+  readonly status: string;
+  readonly subStatus: string;
+  readonly details: string;
+}
+
+export interface RunView {
+  readonly runId: bigint;
+  readonly seriesId: bigint;
+  /** `<publisher>/<project>` */
+  readonly appId: string;
+  readonly appVersion: string;
+  readonly appHash: string;
+  readonly overrides: readonly ConfigEntry[];
+  readonly status: RunStatus;
+  readonly federation: string;
+}
+
+export interface AppBundle {
+  readonly appHash: string;
+  readonly verifications: Readonly<Record<string, string>>;
+  readonly fab: Buffer;
+}
+
+export interface Metric {
+  readonly key: string;
+  readonly value: Scalar;
+}
+
+export interface RoundSummary {
+  readonly round: number;
+  readonly cohort: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly dropped: number;
+  readonly seconds: number;
+  readonly modelId: string;
+  readonly trainMetrics: readonly Metric[];
+  readonly evaluateMetrics: readonly Metric[];
+  readonly evaluated: number;
+}
+
+/** Times in Unix seconds, 0 = not yet. */
+export interface RunSummary {
+  readonly run: RunView;
+  readonly pendingAt: number;
+  readonly startingAt: number;
+  readonly runningAt: number;
+  readonly finishedAt: number;
+  readonly round: number;
+  readonly rounds: number;
+  readonly phase: string;
+  readonly history: readonly RoundSummary[];
+  readonly modelId: string;
+  readonly bytesSent: bigint;
+  readonly bytesReceived: bigint;
+}
+
+export interface RunEvent {
+  readonly run: RunSummary;
+  readonly message: string;
+  readonly nodes: readonly { readonly nodeId: bigint; readonly state: string; readonly reason: string }[];
+}
+
+export interface LogLines {
+  readonly text: string;
+  readonly latest: number;
+}
+
+export interface ModelVersion {
+  readonly modelId: string;
+  readonly name: string;
+  readonly runId: bigint;
+  readonly round: number;
+  readonly cohort: number;
+  readonly createdAt: number;
+  readonly bytes: bigint;
+  readonly parentId: string;
+  readonly metrics: readonly Metric[];
+}
+
+export interface ModelTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** Of its .npy file in the model's body. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ModelFacts {
+  readonly modelId: string;
+  readonly bytes: number;
+  readonly tensors: readonly ModelTensor[];
+}
+
+/** The slices of a tensor, joined, are one complete .npy file. */
+export interface Update {
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly slices: readonly { readonly partId: string; readonly offset: number; readonly length: number }[];
+  }[];
+  readonly metrics: readonly Metric[];
+  readonly weight: number | undefined;
+  readonly runtimeSeconds: number;
+}

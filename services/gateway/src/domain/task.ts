@@ -1,0 +1,49 @@
+/** A typed configuration scalar. Integers and reals stay apart: Flower apps check types strictly. */
+export type Scalar =
+  | { kind: 'real'; value: number }
+  | { kind: 'integer'; value: bigint }
+  | { kind: 'flag'; value: boolean }
+  | { kind: 'text'; value: string }
+  | { kind: 'data'; value: Buffer }
+  | { kind: 'reals'; value: number[] }
+  | { kind: 'integers'; value: bigint[] }
+  | { kind: 'flags'; value: boolean[] }
+  | { kind: 'texts'; value: string[] }
+  | { kind: 'datas'; value: Buffer[] };
+
+export interface ConfigEntry {
+  key: string;
+  value: Scalar;
+}
+
+export type TaskKind = 'train' | 'evaluate' | 'initial-model';
+
+export interface RecordLayout {
+  readonly dialect: 'message' | 'legacy';
+  readonly arrayRecordKey: string;
+  readonly configRecordKey: string;
+  readonly weightedByKey: string;
+}
+
+export interface TaskRef {
+  readonly taskId: string;
+  readonly runId: bigint;
+  readonly nodeId: bigint;
+}
+
+/** Work for one node. Immutable: every gateway renders the same message from it, also after a restart. */
+export interface Task extends TaskRef {
+  readonly round: number;
+  readonly kind: TaskKind;
+  /** Empty for initial-model. */
+  readonly modelId: string;
+  readonly config: readonly ConfigEntry[];
+  readonly layout: RecordLayout;
+  /** Unix seconds. */
+  readonly createdAt: number;
+  readonly ttl: number;
+  readonly groupId: string;
+  readonly traceparent: string;
+}
+
+export const refOf = ({ taskId, runId, nodeId }: TaskRef): TaskRef => ({ taskId, runId, nodeId });

@@ -1,0 +1,49 @@
+import { actingNode, sameKey } from '../domain/credential.ts';
+import { createdNode } from '../domain/enrolment.ts';
+import { activateNode as activated, checkHeartbeatSeconds, type NodeRecord } from '../domain/node.ts';
+import { type Credential, proveKey } from './authenticate-node.ts';
+import type { Gateway } from './gateway.ts';
+import { lookAlive } from './heartbeat.ts';
+import { enrol } from './register-node.ts';
+
+/** A registered node comes to work. */
+export const activateNode = async (
+  gateway: Gateway,
+  credential: Credential,
+  publicKey: Buffer,
+  heartbeatSeconds: number,
+): Promise<NodeRecord> => {
+  sameKey(publicKey, credential.publicKeyPem);
+  checkHeartbeatSeconds(heartbeatSeconds);
+  const { owner } = await proveKey(gateway, credential);
+  return activate(gateway, actingNode(owner, null), credential, heartbeatSeconds);
+};
+
+/** Dialect C (flwr 1.20 to 1.22): registers the key if need be, and activates. */
+export const createNode = async (
+  gateway: Gateway,
+  credential: Credential,
+  heartbeatSeconds: number,
+): Promise<NodeRecord> => {
+  checkHeartbeatSeconds(heartbeatSeconds);
+  const key = await proveKey(gateway, credential);
+  const known = createdNode(gateway.settings.enrolment, key.owner);
+  const record = known === 'create' ? await enrol(gateway, key) : known;
+  return activate(gateway, record, credential, heartbeatSeconds);
+};
+
+const activate = async (
+  gateway: Gateway,
+  record: NodeRecord,
+  { flwrVersion, dialect }: Credential,
+  heartbeatSeconds: number,
+): Promise<NodeRecord> => {
+  const now = gateway.clock.now();
+  const changed = await gateway.nodes.change(record.nodeId, (latest) =>
+    activated(latest, { heartbeatSeconds, flwrVersion, dialect }, now),
+  );
+  const active = actingNode(changed, record.nodeId);
+  lookAlive(gateway, active, heartbeatSeconds);
+  gateway.log.info({ node: active.nodeId, dialect, flwr: flwrVersion }, 'node active');
+  return active;
+};

@@ -1,0 +1,46 @@
+import type { Clock, Logger, Random } from '@aegis/service-kit';
+import type { EnrolmentPolicy } from '../domain/enrolment.ts';
+import type { Mailbox } from '../domain/mailbox.ts';
+import type { Elsewhere, Roster } from '../domain/presence.ts';
+import type { AggregatorPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
+import type { NodeStore, UploadStore } from '../store/contract.ts';
+import type { HeldPulls } from './held-pulls.ts';
+import type { OpenUploads } from './open-uploads.ts';
+
+/** Everything a flow may touch. Wiring makes one; tests make their own. */
+export interface Gateway {
+  readonly settings: GatewaySettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly observed: Observed;
+  readonly nodes: NodeStore;
+  readonly uploads: UploadStore;
+  readonly aggregator: AggregatorPeer;
+  readonly runs: RunsPeer;
+  readonly tasks: TaskFeed;
+  readonly presence: PresenceOut;
+  readonly signatures: SignatureCheck;
+  /** Memory of this process; all of it is rebuilt after a restart. */
+  readonly mailbox: Mailbox;
+  readonly roster: Roster;
+  readonly elsewhere: Elsewhere;
+  readonly held: HeldPulls;
+  readonly openUploads: OpenUploads;
+}
+
+export interface GatewaySettings {
+  readonly enrolment: EnrolmentPolicy;
+  /** How long an empty pull is held. */
+  readonly holdMs: number;
+}
+
+/** Off the event loop. False = wrong signature; throws when the key itself is unusable. */
+export type SignatureCheck = (publicKeyPem: Buffer, message: Buffer, signatureDer: Buffer) => Promise<boolean>;
+
+/** What operators count. */
+export interface Observed {
+  taskOffered(): void;
+  partStored(bytes: number): void;
+  updateJudged(code: string): void;
+}

@@ -1,0 +1,41 @@
+import { checkHeartbeatSeconds, isAtWork, type NodeRecord, reviveNode } from '../domain/node.ts';
+import type { Gateway } from './gateway.ts';
+
+/** False tells the node that it is not at work here: its heartbeats end for good. */
+export const heartbeat = async (gateway: Gateway, node: NodeRecord, seconds: number): Promise<boolean> => {
+  checkHeartbeatSeconds(seconds);
+  const atWork = await nodeAtWork(gateway, node);
+  if (!atWork) return false;
+  lookAlive(gateway, atWork, seconds);
+  return true;
+};
+
+/** It may have been activated at another gateway a moment ago: a "no" is worth a second look. */
+export const nodeAtWork = async (gateway: Gateway, node: NodeRecord): Promise<NodeRecord | null> => {
+  if (isAtWork(node)) return node;
+  const latest = await gateway.nodes.latest(node.nodeId);
+  return latest && isAtWork(latest) ? latest : null;
+};
+
+/**
+ * A sign of life. Memory only, but for the first one after the node was given up: that is written down, so that a
+ * gateway that restarts counts it among the living.
+ */
+export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds = node.heartbeatSeconds): void => {
+  if (!isAtWork(node)) return;
+  const now = gateway.clock.now();
+  if (gateway.roster.see(node.nodeId, heartbeatSeconds, now)) {
+    gateway.presence.changed([{ nodeId: node.nodeId, online: true }]);
+  }
+  if (node.activity !== 'expired') return;
+  gateway.nodes
+    .change(node.nodeId, (latest) => (latest.activity === 'expired' ? reviveNode(latest, now) : latest))
+    .catch((error: unknown) => gateway.log.warn({ node: node.nodeId, err: error }, 'return of a node not written down'));
+};
+
+/** The node is not here any more, for whatever reason: nothing waits for it, everybody hears of it. */
+export const lookGone = (gateway: Gateway, nodeId: bigint): void => {
+  gateway.held.end(nodeId);
+  gateway.openUploads.dropNode(nodeId);
+  if (gateway.roster.drop(nodeId)) gateway.presence.changed([{ nodeId, online: false }]);
+};

@@ -1,0 +1,28 @@
+import { type NodeRecord, type NodeState, nodeState, onlineUntil } from '../domain/node.ts';
+import type { Gateway } from './gateway.ts';
+
+export interface NodeView {
+  readonly record: NodeRecord;
+  readonly state: NodeState;
+  /** Unix ms; 0 when it is not online. */
+  readonly onlineUntil: number;
+  readonly lastSeenAt: number;
+}
+
+export const listNodes = async (gateway: Gateway): Promise<NodeView[]> => {
+  const now = gateway.clock.now();
+  const records = await gateway.nodes.list();
+  return records
+    .sort((a, b) => a.registeredAt - b.registeredAt)
+    .map((record) => {
+      const seenHere = gateway.roster.lastSeen(record.nodeId);
+      const online = seenHere !== undefined || gateway.elsewhere.isOnline(record.nodeId, now);
+      const lastSeenAt = seenHere ?? (online ? now : record.lastSeenAt);
+      return {
+        record,
+        state: nodeState(record, online),
+        onlineUntil: online ? onlineUntil(lastSeenAt, record.heartbeatSeconds) : 0,
+        lastSeenAt,
+      };
+    });
+};

@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import { memoryGateway, settled } from '../testing/memory-gateway.ts';
+import { deactivateNode } from './deactivate-node.ts';
+import { adoptNodes, expireNodes } from './expire-nodes.ts';
+import { followNode } from './follow-changes.ts';
+import { heartbeat } from './heartbeat.ts';
+import { listNodes } from './list-nodes.ts';
+import { removeNode } from './remove-node.ts';
+import { unregisterNode } from './unregister-node.ts';
+
+const online = { nodeId: 1n, online: true };
+const offline = { nodeId: 1n, online: false };
+const stateOf = async (gateway: Parameters<typeof listNodes>[0]) => (await listNodes(gateway)).map(({ state }) => state);
+
+describe('presence', () => {
+  it('is told once when a node comes, and once when it falls silent', async () => {
+    const { gateway, node, clock, told } = await memoryGateway();
+    await heartbeat(gateway, node, 30);
+    await heartbeat(gateway, node, 30);
+    expect(told).toEqual([online]);
+    await clock.advance(59_999);
+    expireNodes(gateway);
+    expect(told).toEqual([online]);
+    await clock.advance(1);
+    expireNodes(gateway);
+    expireNodes(gateway);
+    expect(told).toEqual([online, offline]);
+    await settled();
+    expect(await stateOf(gateway)).toEqual(['offline']);
+  });
+
+  it('lets a node that was given up come back, and writes that down', async () => {
+    const { gateway, node, clock, told } = await memoryGateway();
+    await heartbeat(gateway, node, 30);
+    await clock.advance(60_000);
+    expireNodes(gateway);
+    await settled();
+    const expired = await gateway.nodes.latest(node.nodeId);
+    expect(expired?.activity).toBe('expired');
+    expect(expired && (await heartbeat(gateway, expired, 30))).toBe(true);
+    await settled();
+    expect((await gateway.nodes.latest(node.nodeId))?.activity).toBe('active');
+    expect(told).toEqual([online, offline, online]);
+  });
+
+  it('believes after a restart that nodes at work are there until their heartbeat is due', async () => {
+    const { gateway, clock, told, snapshots } = await memoryGateway();
+    await adoptNodes(gateway);
+    expect(snapshots).toEqual([[online]]);
+    expect(await stateOf(gateway)).toEqual(['online']);
+    await clock.advance(60_000);
+    expireNodes(gateway);
+    expect(told).toEqual([offline]);
+  });
+
+  it('refuses the heartbeat of a node that left, so that it ends', async () => {
+    const { gateway, node } = await memoryGateway();
+    await deactivateNode(gateway, node);
+    const left = await gateway.nodes.latest(node.nodeId);
+    expect(left && (await heartbeat(gateway, left, 30))).toBe(false);
+  });
+
+  it('follows what another gateway wrote: who left there is gone here', async () => {
+    const { gateway, node, told } = await memoryGateway();
+    await heartbeat(gateway, node, 30);
+    followNode(gateway, node.nodeId, { ...node, activity: 'expired' });
+    expect(told).toEqual([online]);
+    followNode(gateway, node.nodeId, { ...node, activity: 'removed' });
+    expect(told).toEqual([online, offline]);
+  });
+
+  it('shows a node as online that another gateway sees', async () => {
+    const { gateway, clock } = await memoryGateway();
+    gateway.elsewhere.hear('other', true, [online], clock.now());
+    expect(await stateOf(gateway)).toEqual(['online']);
+  });
+});
+
+describe('a node that goes for good', () => {
+  it('takes its key along when it enrolled itself, and fails its tasks', async () => {
+    const { gateway, node, task, failed } = await memoryGateway();
+    gateway.mailbox.put(task('01'));
+    await unregisterNode(gateway, node);
+    expect(await gateway.nodes.byKey(node.fingerprint)).toBeNull();
+    expect(failed.map(({ taskId }) => taskId)).toEqual(['01']);
+  });
+
+  it('stays registered when an operator registered it', async () => {
+    const { gateway, node } = await memoryGateway({ selfRegistered: false });
+    await unregisterNode(gateway, node);
+    expect(await gateway.nodes.byKey(node.fingerprint)).not.toBeNull();
+  });
+
+  it('is known as removed when an operator removes it, and fails its tasks', async () => {
+    const { gateway, node, task, failed } = await memoryGateway();
+    await heartbeat(gateway, node, 30);
+    gateway.mailbox.put(task('01'));
+    await removeNode(gateway, node.nodeId);
+    expect(await stateOf(gateway)).toEqual(['removed']);
+    expect(failed).toEqual([expect.objectContaining({ taskId: '01', reason: 'The node was removed.' })]);
+    await removeNode(gateway, node.nodeId);
+    await expect(removeNode(gateway, 99n)).rejects.toMatchObject({ code: 'NODE_NOT_FOUND' });
+  });
+});

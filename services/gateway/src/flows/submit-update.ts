@@ -1,0 +1,52 @@
+import type { Update } from '../domain/run.ts';
+import type { OpenUpload, Verdict } from '../domain/upload.ts';
+import { FAILURE, failTask } from './fail-task.ts';
+import type { Gateway } from './gateway.ts';
+
+/** Hands in the complete answer. Whoever repeats it gets the same verdict. */
+export const submitUpdate = async (gateway: Gateway, upload: OpenUpload, update: Update): Promise<Verdict> => {
+  const verdict = await gateway.aggregator.submit(upload.record.task, update);
+  await settle(gateway, upload, verdict);
+  return verdict;
+};
+
+/** The answer is complete, and it is no answer: the round must not wait for this node any longer. */
+export const refuseUpdate = async (
+  gateway: Gateway,
+  upload: OpenUpload,
+  code: string,
+  detail: string,
+): Promise<Verdict> => {
+  const verdict: Verdict = { accepted: false, code, detail };
+  await failTask(gateway, upload.record.task, FAILURE.replyUnavailable, `${code}: ${detail}`);
+  await settle(gateway, upload, verdict);
+  return verdict;
+};
+
+/** The answer is complete and says that the node could not do the task: well delivered, and worth nothing. */
+export const takeFailure = async (
+  gateway: Gateway,
+  upload: OpenUpload,
+  code: number,
+  reason: string,
+): Promise<Verdict> => {
+  const verdict: Verdict = { accepted: true };
+  await failTask(gateway, upload.record.task, code, reason);
+  await settle(gateway, upload, verdict);
+  return verdict;
+};
+
+const settle = async (gateway: Gateway, upload: OpenUpload, verdict: Verdict): Promise<void> => {
+  const { task, replyId } = upload.record;
+  gateway.mailbox.settle(task.nodeId, task.taskId);
+  gateway.observed.updateJudged(verdict.accepted ? '' : verdict.code);
+  if (!verdict.accepted) {
+    const { code, detail } = verdict;
+    gateway.log.warn({ node: task.nodeId, task: task.taskId, run: task.runId, code, detail }, 'update refused');
+  }
+  // The aggregator remembers the verdict itself: without our note, a repeated push asks it again.
+  await gateway.uploads.settle(task.nodeId, task.taskId, replyId, verdict).catch((error: unknown) => {
+    gateway.log.warn({ node: task.nodeId, task: task.taskId, err: error }, 'verdict not written down');
+  });
+  gateway.openUploads.drop(upload);
+};

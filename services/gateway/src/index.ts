@@ -1,0 +1,106 @@
+import { verifyEcdsa } from '@aegis/core-native';
+import type { Bus } from '@aegis/bus';
+import { type Clock, type Logger, type Random, type ServiceChannel, systemClock, systemRandom, type Telemetry } from '@aegis/service-kit';
+import { countedBy } from './api/counted.ts';
+import { openPort } from './api/port.ts';
+import { startTimers } from './api/timers.ts';
+import { type GatewayConfig, readOperatorToken } from './config.ts';
+import { Mailbox } from './domain/mailbox.ts';
+import { Elsewhere, Roster } from './domain/presence.ts';
+import { adoptNodes } from './flows/expire-nodes.ts';
+import { followNode, followTasks } from './flows/follow-changes.ts';
+import type { Gateway } from './flows/gateway.ts';
+import { HeldPulls } from './flows/held-pulls.ts';
+import { OpenUploads } from './flows/open-uploads.ts';
+import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
+import { PresenceEvents } from './peers/presence-events.ts';
+import { BusTaskFeed } from './peers/task-feed.ts';
+import { DurableNodeStore } from './store/durable-nodes.ts';
+import { DurableUploadStore } from './store/durable-uploads.ts';
+
+export { type GatewayConfig, gatewayConfig, type ProcessConfig, processConfig } from './config.ts';
+
+export interface GatewayDeps {
+  readonly bus: Bus;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+  /** The way to the aggregator's Intake and Runs services. */
+  readonly aggregator: ServiceChannel;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface RunningGateway {
+  readonly address: { host: string; port: number };
+  /** Ends held pulls empty-handed, lets calls under way finish, then closes. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const DRAIN_MS = 10_000;
+
+/** Wires a gateway and opens its port. Everything it remembers is in the bus; everything else it rebuilds here. */
+export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Promise<RunningGateway> => {
+  const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
+  const token = config.operatorTokenFile === undefined ? undefined : readOperatorToken(config.operatorTokenFile);
+  const stopping = new AbortController();
+  const { signal } = stopping;
+
+  const nodes = await DurableNodeStore.open(bus, log, signal);
+  const presence = await PresenceEvents.open(bus, config.id ?? random.ulid(clock.now()), log, signal);
+  const counted = countedBy(telemetry, log);
+  const gateway: Gateway = {
+    settings: { enrolment: config.enrolment, holdMs: config.holdSeconds * 1000 },
+    clock,
+    random,
+    log,
+    observed: counted,
+    nodes,
+    uploads: await DurableUploadStore.open(bus),
+    aggregator: aggregatorPeer(deps.aggregator),
+    runs: runsPeer(deps.aggregator),
+    tasks: await BusTaskFeed.open(bus, log),
+    presence,
+    signatures: verifyEcdsa,
+    mailbox: new Mailbox(),
+    roster: new Roster(),
+    elsewhere: new Elsewhere(),
+    held: new HeldPulls(clock),
+    openUploads: new OpenUploads(),
+  };
+
+  nodes.onChange((nodeId, record) => followNode(gateway, nodeId, record));
+  presence.onAsked(() => presence.snapshot(gateway.roster.snapshot()));
+  presence.onElsewhere((id, isSnapshot, changes) => gateway.elsewhere.hear(id, isSnapshot, changes, clock.now()));
+  presence.ask();
+  await followTasks(gateway, signal);
+  await adoptNodes(gateway);
+  const timers = startTimers(gateway);
+  // Whatever was told while the bus was away was told to nobody.
+  const offStatus = bus.onStatus((ready) => ready && presence.snapshot(gateway.roster.snapshot()));
+
+  const stop = (): void => {
+    stopping.abort();
+    timers.stop();
+    offStatus();
+  };
+  try {
+    const port = await openPort(config, { gateway, telemetry, counted, token, healthy: () => bus.ready() });
+    log.info({ ...port.address, enrolment: config.enrolment, tls: config.tls !== undefined }, 'gateway is up');
+    return {
+      address: port.address,
+      drain: async () => {
+        gateway.held.drain();
+        await port.drain(DRAIN_MS);
+      },
+      close: async () => {
+        gateway.held.drain();
+        stop();
+        await port.close();
+      },
+    };
+  } catch (error) {
+    stop();
+    throw error;
+  }
+};

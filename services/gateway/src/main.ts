@@ -1,0 +1,40 @@
+// The gateway as a process of its own: node services/gateway/src/main.ts --config FILE
+import { parseArgs } from 'node:util';
+import { connectBus } from '@aegis/bus';
+import { AegisError } from '@aegis/errors';
+import { createLogger, createTelemetry, grpcChannel, loadConfig, readTls, runService } from '@aegis/service-kit';
+import { processConfig, startGateway } from './index.ts';
+
+const log = createLogger({ name: 'gateway' });
+
+await runService(log, async () => {
+  const { config: file } = parseArgs({ options: { config: { type: 'string' } } }).values;
+  if (file === undefined) throw new AegisError('CONFIG_INVALID', 'Say which: --config FILE');
+  const config = loadConfig(file, processConfig);
+  const own = createLogger({ name: 'gateway', level: config.logLevel });
+  const telemetry = createTelemetry({ service: 'aegis-gateway', version: '0.1.0' });
+
+  const { servers, user, passwordFile: password, tls: natsTls, replicas } = config.nats;
+  const bus = await connectBus({
+    servers,
+    name: 'gateway',
+    replicas,
+    log: own,
+    telemetry,
+    ...(user !== undefined && password !== undefined && { credentials: { user, password } }),
+    ...(natsTls && { tls: readTls(natsTls) }),
+  });
+  const { address, tls, insecure, serverName } = config.aggregator;
+  const aggregator = grpcChannel({ address, insecure, serverName, telemetry, ...(tls && { tls: readTls(tls) }) });
+
+  const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator });
+  return {
+    drain: () => gateway.drain(),
+    close: async () => {
+      await gateway.close();
+      await aggregator.close();
+      await bus.close();
+      await telemetry.shutdown();
+    },
+  };
+});

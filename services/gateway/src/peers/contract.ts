@@ -1,0 +1,85 @@
+import type { PresenceChange } from '../domain/presence.ts';
+import type {
+  AppBundle,
+  LogLines,
+  ModelFacts,
+  ModelVersion,
+  RunEvent,
+  RunSummary,
+  RunView,
+  Update,
+} from '../domain/run.ts';
+import type { ConfigEntry, Task, TaskRef } from '../domain/task.ts';
+import type { Verdict } from '../domain/upload.ts';
+
+/** The aggregator as nodes need it. Failures are AegisErrors with the aggregator's code. */
+export interface AggregatorPeer {
+  run(runId: bigint): Promise<RunView>;
+  app(runId: bigint, appHash: string): Promise<AppBundle>;
+  model(modelId: string): Promise<ModelFacts>;
+  readModel(modelId: string, offset: number, length: number): Promise<Buffer>;
+  /** Which parts are not durable yet. Refuses a task that is not open for its node. */
+  missingParts(task: TaskRef, partIds: readonly string[]): Promise<string[]>;
+  /** Resolves when the part is durable; verifies that the id is the content's hash. */
+  appendPart(task: TaskRef, partId: string, content: Buffer): Promise<void>;
+  /** The part, or at least its first `length` bytes. */
+  readPart(task: TaskRef, partId: string, length?: number): Promise<Buffer>;
+  submit(task: TaskRef, update: Update): Promise<Verdict>;
+  failTask(task: TaskRef, code: number, reason: string): Promise<void>;
+}
+
+/** The aggregator as people need it. */
+export interface RunsPeer {
+  startRun(fab: Buffer, overrides: readonly ConfigEntry[], federation: string): Promise<StartedRun>;
+  listRuns(query: { runId?: bigint | undefined; limit: number; skip: number }): Promise<RunSummary[]>;
+  stopRun(runId: bigint): Promise<void>;
+  watchLog(runId: bigint, after: number, follow: boolean, signal: AbortSignal): AsyncIterable<LogLines>;
+  watchRun(runId: bigint, signal: AbortSignal): AsyncIterable<RunEvent>;
+  putPlan(plan: CapturedPlan): Promise<string>;
+  listModels(runId: bigint | undefined): Promise<ModelVersion[]>;
+  importModel(name: string, format: string, content: Buffer): Promise<ModelVersion>;
+  exportModel(query: ExportQuery, signal: AbortSignal): AsyncIterable<{ fileName: string; content: Buffer }>;
+}
+export interface StartedRun {
+  readonly runId: bigint;
+  readonly seriesId: bigint;
+  readonly note: string;
+}
+export interface CapturedPlan {
+  readonly appHash: string;
+  readonly appDigest: string;
+  readonly appId: string;
+  readonly planJson: string;
+  readonly modelNpz: Buffer;
+}
+export interface ExportQuery {
+  readonly modelId: string;
+  readonly runId: bigint;
+  readonly round: number;
+  readonly format: string;
+}
+
+/** Tasks as the aggregator writes and withdraws them. */
+export interface TaskFeed {
+  /** Resolves when every task open right now was told; goes on until the signal. Survives outages of the bus. */
+  follow(on: TaskListener, signal: AbortSignal): Promise<void>;
+  /** The node's tasks as they stand in the store now: for a gateway that was asked before it heard. */
+  ofNode(nodeId: bigint): Promise<Task[]>;
+}
+export interface TaskListener {
+  put(task: Task): void;
+  withdrawn(nodeId: bigint, taskId: string): void;
+}
+
+/** Best effort, all of it: a lost message is repaired by the next snapshot. */
+export interface PresenceOut {
+  changed(changes: readonly PresenceChange[]): void;
+  snapshot(online: readonly PresenceChange[]): void;
+  taskConfirmed(task: TaskRef): void;
+  /** Somebody new asks for a snapshot. */
+  onAsked(answer: () => void): void;
+  /** Another gateway told who is online there. */
+  onElsewhere(listener: (gatewayId: string, isSnapshot: boolean, changes: readonly PresenceChange[]) => void): void;
+  /** Asks the others for a snapshot. */
+  ask(): void;
+}

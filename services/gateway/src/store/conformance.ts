@@ -1,0 +1,167 @@
+import { conformanceSuite, eventually } from '@aegis/testkit';
+import { expect, it } from 'vitest';
+import { activateNode, deactivateNode, type NodeRecord, registerNode, removeNode } from '../domain/node.ts';
+import type { UploadRecord } from '../domain/upload.ts';
+import type { NodeStore, UploadStore } from './contract.ts';
+
+// What every implementation of the two contracts must do. `other` is the store as another gateway sees it.
+
+const now = 1_750_000_000_000;
+let lastId = 2n ** 63n;
+const newNode = (changes: Partial<NodeRecord> = {}): NodeRecord => {
+  lastId += 1n;
+  const fingerprint = lastId.toString(16).padStart(64, '0');
+  return {
+    ...registerNode({ nodeId: lastId, publicKey: 'pem', fingerprint, name: 'a', selfRegistered: true }, now),
+    ...changes,
+  };
+};
+const work = { heartbeatSeconds: 30, flwrVersion: '1.41.0', dialect: 'http' } as const;
+
+export const nodeStoreSuite = conformanceSuite<{ store: NodeStore; other: NodeStore }>('NodeStore', (subject) => {
+  it('finds a registered node by key and by id, its own changes at once', async () => {
+    const { store } = subject();
+    const node = newNode();
+    expect(await store.register(node)).toEqual(node);
+    expect(await store.byKey(node.fingerprint)).toEqual(node);
+    const active = activateNode(node, work, now);
+    expect(await store.change(node.nodeId, () => active)).toEqual(active);
+    expect(await store.byKey(node.fingerprint)).toEqual(active);
+    expect(await store.latest(node.nodeId)).toEqual(active);
+    expect(await store.list()).toContainEqual(active);
+  });
+
+  it('knows nothing of a node nobody registered', async () => {
+    const { store } = subject();
+    expect(await store.byKey('f'.repeat(64))).toBeNull();
+    expect(await store.latest(1n)).toBeNull();
+    expect(await store.change(1n, (record) => record)).toBeNull();
+    await store.delete(1n);
+  });
+
+  it('gives one key to one node, however many ask at once', async () => {
+    const { store, other } = subject();
+    const { fingerprint } = newNode();
+    const rivals = Array.from({ length: 8 }, () => newNode({ fingerprint }));
+    const winners = await Promise.all(rivals.map((node, index) => (index % 2 ? store : other).register(node)));
+    expect(new Set(winners.map((node) => node.nodeId)).size).toBe(1);
+    const [winner] = winners;
+    expect((await store.byKey(fingerprint))?.nodeId).toBe(winner?.nodeId);
+    expect((await other.byKey(fingerprint))?.nodeId).toBe(winner?.nodeId);
+  });
+
+  it('passes the key of a removed node on only to a node that somebody approved', async () => {
+    const { store } = subject();
+    const old = await store.register(newNode());
+    await store.change(old.nodeId, (record) => removeNode(record, now));
+    const next = newNode({ fingerprint: old.fingerprint });
+    expect((await store.register(next)).nodeId).toBe(old.nodeId);
+    expect((await store.reregister(next)).nodeId).toBe(next.nodeId);
+    expect((await store.byKey(old.fingerprint))?.nodeId).toBe(next.nodeId);
+    expect((await store.reregister(newNode({ fingerprint: old.fingerprint }))).nodeId).toBe(next.nodeId);
+    expect((await store.latest(old.nodeId))?.activity).toBe('removed');
+  });
+
+  it('frees the key of a node that is deleted', async () => {
+    const { store } = subject();
+    const node = await store.register(newNode());
+    await store.delete(node.nodeId);
+    await eventually(async () => (await store.byKey(node.fingerprint)) === null);
+    expect(await store.latest(node.nodeId)).toBeNull();
+    const next = newNode({ fingerprint: node.fingerprint });
+    expect((await store.register(next)).nodeId).toBe(next.nodeId);
+  });
+
+  it('loses no change when two gateways change a node at once', async () => {
+    const { store, other } = subject();
+    const { nodeId } = await store.register(newNode({ name: '' }));
+    const add = (letter: string) => (record: NodeRecord) => ({ ...record, name: record.name + letter });
+    await Promise.all([...'abcdef'].map((letter, index) => (index % 2 ? store : other).change(nodeId, add(letter))));
+    expect([...((await store.latest(nodeId))?.name ?? '')].sort().join('')).toBe('abcdef');
+  });
+
+  it("lets another gateway's changes be seen, and tells of them", async () => {
+    const { store, other } = subject();
+    const heard = new Map<bigint, (string | null)[]>();
+    other.onChange((nodeId, record) =>
+      heard.set(nodeId, [...(heard.get(nodeId) ?? []), record && record.activity]),
+    );
+    const node = await store.register(newNode());
+    await store.change(node.nodeId, (record) => activateNode(record, work, now));
+    await eventually(async () => (await other.byKey(node.fingerprint))?.activity === 'active');
+    await store.change(node.nodeId, (record) => deactivateNode(record, now));
+    await eventually(() => heard.get(node.nodeId)?.at(-1) === 'deactivated');
+    await store.delete(node.nodeId);
+    await eventually(() => heard.get(node.nodeId)?.at(-1) === null);
+  });
+});
+
+const upload = (changes: Partial<UploadRecord> = {}): UploadRecord => {
+  lastId += 1n;
+  return {
+    session: 'session',
+    task: { taskId: '01J', runId: 2n ** 64n - 1n, nodeId: lastId },
+    replyId: 'a'.repeat(64),
+    head: Buffer.from([0, 255, 10]),
+    partIds: ['0123456789abcdef'.repeat(4), 'f'.repeat(64)],
+    runtimeSeconds: 1.5,
+    announcedAt: now,
+    traceparent: '00-1-2-01',
+    verdict: null,
+    ...changes,
+  };
+};
+
+export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: UploadStore }>('UploadStore', (subject) => {
+  it('gives back what was announced, also to another gateway', async () => {
+    const { store, other } = subject();
+    const announced = upload();
+    const { nodeId, taskId } = announced.task;
+    await store.save(announced);
+    expect(await other.find(nodeId, taskId)).toEqual(announced);
+    expect(await other.ofNode(nodeId)).toEqual([announced]);
+    expect(await other.find(nodeId, 'other')).toBeNull();
+    expect(await other.ofNode(1n)).toEqual([]);
+  });
+
+  it('keeps one announcement for a task: the last', async () => {
+    const { store } = subject();
+    const first = upload();
+    const second = { ...first, session: 'second', replyId: 'b'.repeat(64) };
+    const beside = { ...first, task: { ...first.task, taskId: '01K' } };
+    for (const record of [first, second, beside]) await store.save(record);
+    const kept = await store.ofNode(first.task.nodeId);
+    expect(kept).toHaveLength(2);
+    expect(kept).toEqual(expect.arrayContaining([second, beside]));
+  });
+
+  it.each([
+    ['accepted', { accepted: true }],
+    ['refused', { accepted: false, code: 'UPDATE_WEIGHT', detail: 'negative' }],
+  ] as const)('remembers that it was %s', async (_name, verdict) => {
+    const { store, other } = subject();
+    const announced = upload();
+    const { nodeId, taskId } = announced.task;
+    await store.save(announced);
+    await store.settle(nodeId, taskId, announced.replyId, verdict);
+    expect((await other.find(nodeId, taskId))?.verdict).toEqual(verdict);
+  });
+
+  it('does not settle another answer than the one last announced', async () => {
+    const { store } = subject();
+    const announced = upload();
+    const { nodeId, taskId } = announced.task;
+    await store.save(announced);
+    await store.settle(nodeId, taskId, 'c'.repeat(64), { accepted: true });
+    await store.settle(nodeId, 'unknown', announced.replyId, { accepted: true });
+    expect((await store.find(nodeId, taskId))?.verdict).toBeNull();
+  });
+
+  it('holds an announcement of 200,000 parts', async () => {
+    const { store } = subject();
+    const partIds = Array.from({ length: 200_000 }, (_, index) => index.toString(16).padStart(64, '0'));
+    const announced = upload({ partIds });
+    await store.save(announced);
+    expect((await store.find(announced.task.nodeId, announced.task.taskId))?.partIds).toEqual(partIds);
+  });
+});

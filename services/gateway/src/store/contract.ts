@@ -1,0 +1,34 @@
+import type { NodeRecord } from '../domain/node.ts';
+import type { UploadRecord, Verdict } from '../domain/upload.ts';
+
+/**
+ * The registry of nodes, shared by all gateways. A key belongs to at most one node at any time, whatever races.
+ * Every method may fail with STORE_UNAVAILABLE. byKey sees own changes at once, another gateway's shortly after.
+ */
+export interface NodeStore {
+  /** The node this key (by fingerprint) belongs to, removed ones included; null when nobody has it. */
+  byKey(fingerprint: string): Promise<NodeRecord | null>;
+  /** As it stands in the store now, past every cache. */
+  latest(nodeId: bigint): Promise<NodeRecord | null>;
+  /** Registers a new node. When the key has an owner already, nothing changes and the owner is returned. */
+  register(record: NodeRecord): Promise<NodeRecord>;
+  /** Like register, but a key whose owner was removed passes to the new node. */
+  reregister(record: NodeRecord): Promise<NodeRecord>;
+  /** Atomic read-modify-write. Returns null when there is no such node; `change` may be called more than once. */
+  change(nodeId: bigint, change: (record: NodeRecord) => NodeRecord): Promise<NodeRecord | null>;
+  /** Forgets the node and frees its key. */
+  delete(nodeId: bigint): Promise<void>;
+  list(): Promise<NodeRecord[]>;
+  /** Calls back for every change from now on, by whichever gateway; null = forgotten. */
+  onChange(listener: (nodeId: bigint, record: NodeRecord | null) => void): void;
+}
+
+/** Uploads announced and not yet forgotten (an hour after the last change), shared by all gateways. */
+export interface UploadStore {
+  /** One per node and task; a later announcement replaces the earlier. */
+  save(upload: UploadRecord): Promise<void>;
+  find(nodeId: bigint, taskId: string): Promise<UploadRecord | null>;
+  ofNode(nodeId: bigint): Promise<UploadRecord[]>;
+  /** Remembers how it ended. The answer must be the one last saved for the task, else nothing happens. */
+  settle(nodeId: bigint, taskId: string, replyId: string, verdict: Verdict): Promise<void>;
+}

@@ -1,0 +1,88 @@
+import type { NodeRecord } from '../domain/node.ts';
+import type { UploadRecord, Verdict } from '../domain/upload.ts';
+import type { NodeStore, UploadStore } from './contract.ts';
+
+/** For tests, and for reading what the contract means. Forgets everything when the process ends. */
+export class MemoryNodeStore implements NodeStore {
+  readonly #nodes = new Map<bigint, NodeRecord>();
+  readonly #keys = new Map<string, bigint>();
+  readonly #listeners: ((nodeId: bigint, record: NodeRecord | null) => void)[] = [];
+
+  async byKey(fingerprint: string): Promise<NodeRecord | null> {
+    return this.#owner(fingerprint) ?? null;
+  }
+
+  async latest(nodeId: bigint): Promise<NodeRecord | null> {
+    return this.#nodes.get(nodeId) ?? null;
+  }
+
+  async register(record: NodeRecord): Promise<NodeRecord> {
+    return this.#owner(record.fingerprint) ?? this.#write(record);
+  }
+
+  async reregister(record: NodeRecord): Promise<NodeRecord> {
+    const owner = this.#owner(record.fingerprint);
+    return owner && owner.activity !== 'removed' ? owner : this.#write(record);
+  }
+
+  async change(nodeId: bigint, change: (record: NodeRecord) => NodeRecord): Promise<NodeRecord | null> {
+    const record = this.#nodes.get(nodeId);
+    return record ? this.#write(change(record)) : null;
+  }
+
+  async delete(nodeId: bigint): Promise<void> {
+    const record = this.#nodes.get(nodeId);
+    if (!record) return;
+    if (this.#keys.get(record.fingerprint) === nodeId) this.#keys.delete(record.fingerprint);
+    this.#nodes.delete(nodeId);
+    this.#tell(nodeId, null);
+  }
+
+  async list(): Promise<NodeRecord[]> {
+    return [...this.#nodes.values()];
+  }
+
+  onChange(listener: (nodeId: bigint, record: NodeRecord | null) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  #owner(fingerprint: string): NodeRecord | undefined {
+    const nodeId = this.#keys.get(fingerprint);
+    return nodeId === undefined ? undefined : this.#nodes.get(nodeId);
+  }
+
+  #write(record: NodeRecord): NodeRecord {
+    const isNew = !this.#nodes.has(record.nodeId);
+    this.#nodes.set(record.nodeId, record);
+    if (isNew) this.#keys.set(record.fingerprint, record.nodeId);
+    this.#tell(record.nodeId, record);
+    return record;
+  }
+
+  #tell(nodeId: bigint, record: NodeRecord | null): void {
+    for (const listener of this.#listeners) listener(nodeId, record);
+  }
+}
+
+export class MemoryUploadStore implements UploadStore {
+  readonly #uploads = new Map<bigint, Map<string, UploadRecord>>();
+
+  async save(upload: UploadRecord): Promise<void> {
+    const { nodeId, taskId } = upload.task;
+    const ofNode = this.#uploads.get(nodeId) ?? new Map<string, UploadRecord>();
+    this.#uploads.set(nodeId, ofNode.set(taskId, upload));
+  }
+
+  async find(nodeId: bigint, taskId: string): Promise<UploadRecord | null> {
+    return this.#uploads.get(nodeId)?.get(taskId) ?? null;
+  }
+
+  async ofNode(nodeId: bigint): Promise<UploadRecord[]> {
+    return [...(this.#uploads.get(nodeId)?.values() ?? [])];
+  }
+
+  async settle(nodeId: bigint, taskId: string, replyId: string, verdict: Verdict): Promise<void> {
+    const upload = this.#uploads.get(nodeId)?.get(taskId);
+    if (upload?.replyId === replyId) await this.save({ ...upload, verdict });
+  }
+}

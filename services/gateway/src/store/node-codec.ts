@@ -1,0 +1,16 @@
+import { AegisError } from '@aegis/errors';
+import type { NodeRecord } from '../domain/node.ts';
+
+type Stored = Omit<NodeRecord, 'nodeId'> & { nodeId: string };
+
+export const encodeNode = (record: NodeRecord): Buffer =>
+  Buffer.from(JSON.stringify({ ...record, nodeId: record.nodeId.toString() } satisfies Stored));
+
+export const decodeNode = (bytes: Buffer): NodeRecord => {
+  try {
+    const stored = JSON.parse(bytes.toString()) as Stored;
+    return { ...stored, nodeId: BigInt(stored.nodeId) };
+  } catch (cause) {
+    throw new AegisError('INTERNAL', 'A node record cannot be read.', cause);
+  }
+};

@@ -1,0 +1,31 @@
+import { silentLogger } from '@aegis/service-kit';
+import { withNats } from '@aegis/testkit';
+import { nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
+import { DurableNodeStore } from './durable-nodes.ts';
+import { DurableUploadStore } from './durable-uploads.ts';
+import { MemoryNodeStore, MemoryUploadStore } from './memory.ts';
+
+const nats = withNats();
+
+nodeStoreSuite('memory', async () => {
+  const store = new MemoryNodeStore();
+  return { subject: { store, other: store } };
+});
+
+nodeStoreSuite('durable', async () => {
+  const stopping = new AbortController();
+  const open = async () => DurableNodeStore.open(await nats().connect(), silentLogger, stopping.signal);
+  const [store, other] = await Promise.all([open(), open()]);
+  return { subject: { store, other }, end: async () => stopping.abort() };
+});
+
+uploadStoreSuite('memory', async () => {
+  const store = new MemoryUploadStore();
+  return { subject: { store, other: store } };
+});
+
+uploadStoreSuite('durable', async () => {
+  const open = async () => DurableUploadStore.open(await nats().connect());
+  const [store, other] = await Promise.all([open(), open()]);
+  return { subject: { store, other } };
+});

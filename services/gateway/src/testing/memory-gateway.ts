@@ -1,0 +1,88 @@
+import { AegisError } from '@aegis/errors';
+import { silentLogger } from '@aegis/service-kit';
+import { FakeClock, seededRandom } from '@aegis/testkit';
+import { Mailbox } from '../domain/mailbox.ts';
+import { activateNode, type NodeRecord, registerNode } from '../domain/node.ts';
+import { Elsewhere, type PresenceChange, Roster } from '../domain/presence.ts';
+import type { Task } from '../domain/task.ts';
+import type { Gateway } from '../flows/gateway.ts';
+import { HeldPulls } from '../flows/held-pulls.ts';
+import { OpenUploads } from '../flows/open-uploads.ts';
+import { MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
+
+/** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
+export const memoryGateway = async (changes: Partial<NodeRecord> = {}) => {
+  const clock = new FakeClock();
+  const failed: { taskId: string; code: number; reason: string }[] = [];
+  const told: PresenceChange[] = [];
+  const snapshots: PresenceChange[][] = [];
+  const unused = () => Promise.reject(new AegisError('INTERNAL', 'This test has no aggregator.'));
+  const gateway: Gateway = {
+    settings: { enrolment: 'open', holdMs: 20_000 },
+    clock,
+    random: seededRandom(1),
+    log: silentLogger,
+    observed: { taskOffered: () => {}, partStored: () => {}, updateJudged: () => {} },
+    nodes: new MemoryNodeStore(),
+    uploads: new MemoryUploadStore(),
+    aggregator: {
+      run: unused,
+      app: unused,
+      model: unused,
+      readModel: unused,
+      missingParts: unused,
+      appendPart: unused,
+      readPart: unused,
+      submit: unused,
+      failTask: async ({ taskId }, code, reason) => void failed.push({ taskId, code, reason }),
+    },
+    runs: {} as Gateway['runs'],
+    tasks: { follow: async () => {}, ofNode: async () => [] },
+    presence: {
+      changed: (list) => void told.push(...list),
+      snapshot: (list) => void snapshots.push([...list]),
+      taskConfirmed: () => {},
+      onAsked: () => {},
+      onElsewhere: () => {},
+      ask: () => {},
+    },
+    signatures: async () => true,
+    mailbox: new Mailbox(),
+    roster: new Roster(),
+    elsewhere: new Elsewhere(),
+    held: new HeldPulls(clock),
+    openUploads: new OpenUploads(),
+  };
+  const registered = registerNode(
+    { nodeId: 1n, publicKey: 'pem', fingerprint: 'f1', name: '', selfRegistered: true },
+    clock.now(),
+  );
+  const node: NodeRecord = {
+    ...activateNode(registered, { heartbeatSeconds: 30, flwrVersion: '', dialect: 'http' }, clock.now()),
+    ...changes,
+  };
+  await gateway.nodes.register(node);
+  const task = (taskId: string): Task => ({
+    taskId,
+    nodeId: node.nodeId,
+    runId: 9n,
+    round: 1,
+    kind: 'train',
+    modelId: 'm',
+    config: [],
+    layout: { dialect: 'message', arrayRecordKey: 'arrays', configRecordKey: 'config', weightedByKey: 'num-examples' },
+    createdAt: 0,
+    ttl: 1,
+    groupId: '',
+    traceparent: '',
+  });
+  /** As the feed does it. */
+  const give = (work: Task): void => {
+    gateway.mailbox.put(work);
+    gateway.held.wake(work.nodeId);
+  };
+  return { gateway, node, clock, failed, told, snapshots, task, give };
+};
+
+/** Lets every promise that waits for nothing outside run. */
+export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

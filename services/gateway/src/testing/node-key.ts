@@ -1,0 +1,24 @@
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+
+export interface Signed {
+  publicKeyPem: Buffer;
+  timestamp: string;
+  signature: Buffer;
+}
+
+/** A SuperNode's key, and what it sends with every call. */
+export class NodeKey {
+  readonly publicKeyPem: Buffer;
+  readonly #privateKey: KeyObject;
+
+  constructor(namedCurve = 'secp384r1') {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve });
+    this.publicKeyPem = Buffer.from(publicKey.export({ type: 'spki', format: 'pem' }));
+    this.#privateKey = privateKey;
+  }
+
+  sign(at = Date.now()): Signed {
+    const timestamp = new Date(at).toISOString().replace('Z', '000+00:00');
+    return { publicKeyPem: this.publicKeyPem, timestamp, signature: sign('sha256', Buffer.from(timestamp), this.#privateKey) };
+  }
+}

@@ -1,0 +1,133 @@
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import type { Signed } from './node-key.ts';
+
+export interface Target {
+  host: string;
+  port: number;
+  /** PEM; undefined = plain text. */
+  ca?: Buffer;
+}
+
+/** A refusal as a client sees it: the HTTP status or the gRPC code, and the text. */
+export class Refused extends Error {
+  readonly status: number;
+  readonly body: string;
+
+  constructor(status: number, body: string) {
+    super(`${status}: ${body}`);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+export interface WireClient {
+  /** `method` in kebab-case. */
+  call(method: string, body: Uint8Array, signed: Partial<Signed>, signal?: AbortSignal): Promise<Buffer>;
+  close(): void;
+}
+
+/** flwr 1.40 and newer: protobuf over HTTP/1.1. */
+export const httpClient = (target: Target, flwrVersion = '1.41.0'): WireClient => {
+  const agent = target.ca
+    ? new HttpsAgent({ keepAlive: true, maxSockets: 4, ca: target.ca })
+    : new HttpAgent({ keepAlive: true, maxSockets: 4 });
+  return {
+    call: (method, body, signed, signal) =>
+      rawHttp(target, agent, {
+        path: `/v1/fleet/${method}`,
+        body,
+        headers: {
+          'content-type': 'application/protobuf',
+          accept: 'application/protobuf',
+          'flwr-package-name': 'flwr',
+          'flwr-package-version': flwrVersion,
+          ...(signed.publicKeyPem && { 'flwr-public-key': signed.publicKeyPem.toString('base64') }),
+          ...(signed.timestamp && { 'flwr-timestamp': signed.timestamp }),
+          ...(signed.signature && { 'flwr-signature': signed.signature.toString('base64') }),
+        },
+        signal,
+      }),
+    close: () => agent.destroy(),
+  };
+};
+
+export interface RawRequest {
+  path: string;
+  method?: string;
+  body?: Uint8Array | undefined;
+  headers?: Record<string, string>;
+  signal?: AbortSignal | undefined;
+}
+
+export const rawHttp = (target: Target, agent: HttpAgent | undefined, raw: RawRequest): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const { path, method = 'POST', body, headers = {}, signal } = raw;
+    const options = {
+      host: target.host,
+      port: target.port,
+      path,
+      method,
+      headers: { ...(body && { 'content-length': String(body.byteLength) }), ...headers },
+      ...(agent && { agent }),
+      ...(signal && { signal }),
+    };
+    const onResponse = (response: IncomingMessage): void => {
+      const pieces: Buffer[] = [];
+      response.on('data', (piece: Buffer) => pieces.push(piece));
+      response.on('error', reject);
+      response.on('end', () => {
+        const bytes = Buffer.concat(pieces);
+        if (response.statusCode === 200) resolve(bytes);
+        else reject(new Refused(response.statusCode ?? 0, bytes.toString()));
+      });
+    };
+    const request = target.ca
+      ? httpsRequest({ ...options, ca: target.ca, servername: 'localhost' }, onResponse)
+      : httpRequest(options, onResponse);
+    request.on('error', reject);
+    request.end(body);
+  });
+
+/** flwr 1.20 to 1.39: gRPC. */
+export const grpcClient = (target: Target, flwrVersion = ''): WireClient => {
+  const security = target.ca ? credentials.createSsl(target.ca) : credentials.createInsecure();
+  const client = new Client(`${target.host}:${target.port}`, security, {
+    ...(target.ca && { 'grpc.ssl_target_name_override': 'localhost' }),
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+    'grpc.initial_reconnect_backoff_ms': 50,
+    'grpc.max_reconnect_backoff_ms': 200,
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  return {
+    call: (method, body, signed, signal) => {
+      const metadata = new Metadata();
+      if (signed.publicKeyPem) metadata.set('flwr-public-key-bin', signed.publicKeyPem);
+      if (signed.timestamp) metadata.set('flwr-timestamp', signed.timestamp);
+      if (signed.signature) metadata.set('flwr-signature-bin', signed.signature);
+      if (flwrVersion !== '') metadata.set('flwr-package-version', flwrVersion);
+      const rpc = method.replaceAll(/(?:^|-)([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+      return rawGrpc(client, `/flwr.proto.Fleet/${rpc}`, body, metadata, signal);
+    },
+    close: () => client.close(),
+  };
+};
+
+export const rawGrpc = (
+  client: Client,
+  path: string,
+  body: Uint8Array,
+  metadata: Metadata,
+  signal?: AbortSignal,
+): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const same = (bytes: Buffer): Buffer => bytes;
+    const done = (error: ServiceError | null, bytes?: Buffer): void => {
+      if (error) reject(new Refused(error.code, error.details));
+      else resolve(bytes ?? Buffer.alloc(0));
+    };
+    const call = client.makeUnaryRequest(path, same, same, Buffer.from(body), metadata, done);
+    signal?.addEventListener('abort', () => call.cancel(), { once: true });
+  });
