@@ -17,6 +17,8 @@ export const limits = {
   treeDepth: 8,
   /** Records and other small objects are read whole into memory up to this size. */
   structure: 16 * MiB,
+  /** A MetricRecord or ConfigRecord that is decoded: a byte of it can become a number of sixteen. */
+  record: 2 * MiB,
   /** Children of one object. */
   children: 200_000,
   metrics: 10_000,

@@ -161,11 +161,11 @@ class ReplyReader {
   }
 
   metrics(id: string): ConfigEntry[] {
-    return bounded(decodeMetricRecord(this.take(id, 'MetricRecord').body));
+    return bounded(decodeMetricRecord(this.#record(id, 'MetricRecord')));
   }
 
   config(id: string): ConfigEntry[] {
-    return bounded(decodeConfigRecord(this.take(id, 'ConfigRecord').body));
+    return bounded(decodeConfigRecord(this.#record(id, 'ConfigRecord')));
   }
 
   tensors(recordId: string): ReplyTensor[] {
@@ -176,6 +176,13 @@ class ReplyReader {
         throw refuse(`The array "${name}" is serialised as "${stype}", not as numpy.ndarray.`);
       return { name, slices: chunks.map((index) => this.#slice(children[index] ?? '')) };
     });
+  }
+
+  #record(id: string, type: 'MetricRecord' | 'ConfigRecord'): Buffer {
+    const { body } = this.take(id, type);
+    if (body.byteLength > limits.record)
+      throw refuse(`A ${type} of ${body.byteLength} bytes is larger than ${limits.record}.`);
+    return body;
   }
 
   #slice(chunkId: string): ReplySlice {

@@ -70,7 +70,7 @@ impl<T: Send + 'static, J: ToNapiValue + TypeName + 'static> Task for Job<T, J> 
 /// A JavaScript number as a length or offset.
 pub fn whole(name: &'static str, number: f64) -> Result<u64> {
     const SAFE: f64 = 9_007_199_254_740_991.0;
-    if number >= 0.0 && number <= SAFE && number.fract() == 0.0 {
+    if (0.0..=SAFE).contains(&number) && number.fract() == 0.0 {
         return Ok(number as u64);
     }
     Err(Error::new(Code::Argument, "a whole number from 0 to 2^53 - 1 is needed")

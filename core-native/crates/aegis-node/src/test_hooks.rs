@@ -8,12 +8,12 @@ use crate::bridge::{Promised, off_loop, on_loop};
 
 #[napi(catch_unwind)]
 pub fn test_panic_on_loop() -> napi::Result<()> {
-    on_loop(|| allowed().and_then(|()| panic!("on the loop")))
+    on_loop(|| allowed().map(|()| panic!("on the loop")))
 }
 
 #[napi(catch_unwind)]
 pub fn test_panic_off_loop() -> Promised<()> {
-    off_loop(|| allowed().and_then(|()| panic!("off the loop")), |()| ())
+    off_loop(|| allowed().map(|()| panic!("off the loop")), |()| ())
 }
 
 /// A panic that only the macro's own guard stands before.

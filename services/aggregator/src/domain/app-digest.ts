@@ -1,16 +1,30 @@
 // The release-independent name of an app: what its files say, whichever `flwr` release bundled them. aegis_fl computes
 // the same in Python, so every rule here is Python's where the two languages differ (docs: clients/python/aegis_fl).
-import { type BundleFile, MANIFEST, PYPROJECT } from './app-bundle.ts';
+import { type BundleFile, PYPROJECT } from './app-bundle.ts';
+
+// Newer releases leave these out of a bundle, older ones put them in: they cannot count.
+const unsteadyFolders = new Set(
+  '.flwr build eggs .eggs lib lib64 parts .venv env venv ENV env.bak venv.bak'.split(' '),
+);
 
 /** The text whose SHA-256 is the digest. `pyprojectSha256`: of `canonicalPyproject`. */
 export function canonicalApp(files: readonly BundleFile[], pyprojectSha256: string): string {
   const lines = files
-    .filter(
-      (file) => file.path !== PYPROJECT && file.path !== MANIFEST && !file.path.split('/').includes('__pycache__'),
-    )
+    .filter((file) => counts(file.path))
     .sort((a, b) => compareCodePoints(a.path, b.path))
     .map((file) => `${file.path}\0${file.sha256}\n`);
   return `${lines.join('')}pyproject\0${pyprojectSha256}\n`;
+}
+
+/** Whether a file takes part in the digest. */
+export function counts(path: string): boolean {
+  const pieces = path.split('/');
+  const [root = '', ...below] = pieces;
+  const name = pieces.at(-1) ?? '';
+  if (name === '' || path === PYPROJECT || path === 'LICENSE' || root === '.info') return false;
+  if (unsteadyFolders.has(root) && below.length > 0) return false;
+  if (pieces.some((piece) => piece === '__pycache__' || piece.endsWith('.egg'))) return false;
+  return !name.endsWith('_test.py') && !(name.startsWith('test_') && name.endsWith('.py'));
 }
 
 /** What of pyproject.toml makes the app what it is; the bundler rewrites the rest. */
