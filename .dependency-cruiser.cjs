@@ -22,7 +22,7 @@ module.exports = {
       comment: 'a flow asks for a store or a peer by contract; main.ts chooses the implementation',
       severity: 'error',
       from: { path: `${service}/flows/`, pathNot: test },
-      to: { path: `${service}/(store|peers)/`, pathNot: '/(store|peers)/([a-z-]+-)?contract[.]ts$' },
+      to: { path: `${service}/(store|peers)/`, pathNot: '/contract[.]ts$' },
     },
     {
       name: 'flows-are-not-called-from-below',
@@ -50,11 +50,11 @@ module.exports = {
     },
     {
       name: 'flower-stays-at-the-edge',
-      comment: "Flower's wire is known to the gateway and the guard only",
+      comment: "Flower's wire is known to the gateway and the guard only; `aegis doctor` plays a node",
       severity: 'error',
       from: {
         path: '^(packages|services|agents|cli)/',
-        pathNot: ['^packages/flower-wire/', '^services/gateway/', '^agents/guard/'],
+        pathNot: ['^packages/(flower-wire|contracts)/', '^services/gateway/', '^agents/guard/', '^cli/src/doctor/'],
       },
       to: { path: ['^packages/flower-wire/', '^packages/contracts/src/gen/flwr/'] },
     },

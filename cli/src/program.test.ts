@@ -256,6 +256,15 @@ describe('aegis models', () => {
     expect(await readdir(target)).toEqual([]);
   });
 
+  it('finds a model by its name or the beginning of its id', async () => {
+    for (const word of ['start', 'cdcd', 'cd'.repeat(32)]) {
+      asked.length = 0;
+      expect((await aegis('models', 'export', word, '-o', join(folder, 'found.npz'), ...there())).code).toBe(0);
+      expect(asked).toEqual([{ modelId: 'cd'.repeat(32), runId: 0n, round: 0, format: 'npz' }]);
+    }
+    expect((await aegis('models', 'export', 'nobody', ...there())).code).toBe(5);
+  });
+
   it('wants either a model or a run', async () => {
     expect((await aegis('models', 'export', ...there())).code).toBe(2);
     expect((await aegis('models', 'export', 'abc', '--run', '9', ...there())).code).toBe(2);

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from harness.cohort import Cohort
 from harness.releases import Release, chosen, environment
 
 RELEASES = chosen()
+
+
+def pytest_configure() -> None:
+    # Being told to end is like Ctrl-C: fixtures are torn down and every process ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,12 +57,15 @@ def cohort(aegis: Aegis, folder: Path) -> Iterator[Cohort]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """A failed test shows what the suite and the nodes said last."""
+    """A failed test shows what the suite and the nodes said last, and leaves no run and no busy node to the next one."""
     report = yield
-    if report.when == "call" and report.failed:
-        fixtures = getattr(item, "funcargs", {})
-        if isinstance(aegis := fixtures.get("aegis"), Aegis):
-            report.sections.append(("aegis", aegis.process.tail()))
-        if isinstance(nodes := fixtures.get("cohort"), Cohort):
-            report.sections.extend((node.name, node.tail(12)) for node in nodes.online)
+    if report.when != "call" or not report.failed:
+        return report
+    fixtures = getattr(item, "funcargs", {})
+    if isinstance(nodes := fixtures.get("cohort"), Cohort):
+        report.sections.extend((node.name, node.tail(12)) for node in nodes.online)
+        nodes.stop()
+    if isinstance(suite := fixtures.get("aegis"), Aegis):
+        report.sections.append(("aegis", suite.process.tail() + "\n" + suite.log_tail()))
+        suite.stop_runs()
     return report

@@ -23,7 +23,7 @@ def test_runs_are_listed_followed_and_stopped(aegis, cohort, folder, release) ->
     wait_until(lambda: cli.status(run_id) == "finished:stopped", 20, "the run to stop")
     assert cli.log(run_id, stream=True, seconds=30).strip()
     refused = cli.call("stop", str(run_id), *cli.where)
-    assert refused.returncode != 0 and "finished" in refused.stdout.lower(), refused.stdout
+    assert refused.returncode != 0 and "RUN_FINISHED" in refused.stdout, refused.stdout
 
 
 def test_app_without_a_plan_is_refused_with_the_command_to_type(aegis, folder, release, tmp_path) -> None:
@@ -47,7 +47,7 @@ def test_nodes_are_registered_listed_and_unregistered(aegis, folder, node_comman
 
     assert {int(node["node-id"]): node["status"] for node in cli.list_nodes()}[node_id] == "registered"
     again = cli.call("supernode", "register", str(key.public), *cli.where)
-    assert again.returncode != 0 and "in use" in again.stdout.lower(), again.stdout
+    assert again.returncode != 0 and "NODE_KEY_IN_USE" in again.stdout, again.stdout
     cli.unregister_node(node_id)
     left = {int(node["node-id"]): node["status"] for node in cli.list_nodes()}
     assert left.get(node_id, "unregistered") == "unregistered"  # flwr's own server keeps naming it

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
+import { AegisError } from '@aegis/errors';
 import { Option } from 'commander';
 import { CommandError } from '../command-error.ts';
 import type { ConnectionOptions } from '../connection.ts';
@@ -27,7 +28,7 @@ export interface ModelChoice {
 
 export const addModelsExport: AddCommand = (models, context) =>
   withConnectionOptions(models.command('export').description('write a model version to a file'))
-    .argument('[model]', 'model id or name; or name a run')
+    .argument('[model]', 'model id, the beginning of one, or the name given at import; or say --run')
     .option('--run <id>', 'the model of this run', parseId)
     .option('--round <n>', 'after this round (default: the newest)', parseWhole(1, 1_000_000))
     .addOption(new Option('--format <format>', 'file format').choices(['npz', 'safetensors']).default('npz'))
@@ -40,13 +41,29 @@ export const addModelsExport: AddCommand = (models, context) =>
         });
       }
       const { format, run: runId = 0n, round = 0 } = options;
-      const choice = { modelId: modelId ?? '', runId, round, format };
-      const written = await withOperator(options, context(), (operator) =>
-        exportModel(operator, choice, options.output, terminal),
-      );
+      const written = await withOperator(options, context(), async (operator) => {
+        const chosen = modelId === undefined ? '' : await findModel(operator, modelId);
+        return await exportModel(operator, { modelId: chosen, runId, round, format }, options.output, terminal);
+      });
       terminal.result(written);
       terminal.line(`${written.file} (${formatBytes(written.bytes)})`);
     });
+
+/** The full id of the one model that is meant. */
+async function findModel(operator: Operator, wanted: string): Promise<string> {
+  if (/^[0-9a-f]{64}$/.test(wanted)) return wanted;
+  const { models } = await operator.call('listModels', {});
+  const named = models.filter(({ name }) => name === wanted);
+  const meant = named.length > 0 ? named : models.filter(({ modelId }) => modelId.startsWith(wanted));
+  const ids = [...new Set(meant.map(({ modelId }) => modelId))];
+  const [id] = ids;
+  if (id === undefined) throw new AegisError('MODEL_NOT_FOUND', `"${wanted}".`);
+  if (ids.length === 1) return id;
+  throw new CommandError('MODEL_CHOICE', `"${wanted}" fits ${ids.length} models.`, {
+    todo: `Give more of the id: ${ids.map((one) => one.slice(0, 16)).join(', ')}`,
+    exitCode: ExitCode.usage,
+  });
+}
 
 /** Writes the model to `file`, or to the name the server gives it; whole or not at all. */
 export async function exportModel(

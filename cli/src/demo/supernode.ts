@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Random } from '@aegis/service-kit';
@@ -84,8 +84,9 @@ export async function startSuperNode(options: SuperNodeOptions): Promise<SuperNo
   const group = new ProcessGroup(join(bin, 'flower-supernode'), supernodeArguments(options), {
     env: flowerEnvironment(env, bin, home),
     cwd: home,
-    stdio: ['ignore', log, log],
+    output: log,
   });
+  closeSync(log); // the group has its own
   return {
     role,
     group,

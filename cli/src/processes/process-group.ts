@@ -1,4 +1,4 @@
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { atExit } from '../interruption.ts';
 
 /** Sends a signal to a whole process group; false when nobody is left in it. */
@@ -12,15 +12,32 @@ export function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean
   }
 }
 
-/** A program with everything it starts, in a process group of its own: Ctrl-C does not reach it, its end is ours to bring. */
+export interface GroupOptions {
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  /** Open file that takes what the group writes. */
+  readonly output: number;
+}
+
+// The shell leaves a watcher in the group and becomes the program itself (exec keeps the pid, which names the group). The
+// watcher reads a pipe whose other end only we hold: end-of-file means that we are gone, and then so is the group.
+const launcher = '(read -r _ <&3; kill -KILL -$$) >/dev/null 2>&1 & exec 3<&-; exec "$0" "$@"';
+
+/**
+ * A program with everything it starts, in a process group of its own: Ctrl-C does not reach it, its end is ours to bring.
+ * When this process dies, however hard, the group goes with it.
+ */
 export class ProcessGroup {
   readonly child: ChildProcess;
   /** Resolves when the leader has ended; never rejects. */
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   readonly #takeBack: () => void;
 
-  constructor(command: string, args: readonly string[], options: SpawnOptions) {
-    this.child = spawn(command, args, { ...options, detached: true });
+  constructor(command: string, args: readonly string[], options: GroupOptions) {
+    const { output, ...rest } = options;
+    const stdio = ['ignore', output, output, 'pipe'] as const;
+    this.child = spawn('/bin/sh', ['-c', launcher, command, ...args], { ...rest, stdio: [...stdio], detached: true });
+    this.child.stdio[3]?.on('error', () => undefined); // the watcher may be gone already
     this.#takeBack = atExit(() => this.signal('SIGKILL'));
     this.ended = new Promise((resolve) => {
       this.child.once('error', () => resolve({ code: 127, signal: null }));

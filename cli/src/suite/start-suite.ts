@@ -105,7 +105,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
         insecure,
         enrolment,
-        operatorTokenFile: state.operatorToken,
+        'operator-token-file': state.operatorToken,
       }),
       { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel },
     ).catch((error: unknown) => {

@@ -165,7 +165,7 @@ class Caller {
       const head = this.#headOf(call, tunnelledVersion);
       this.#around(api, method, () => run(call, head)).then(
         (bytes) => answer(null, bytes),
-        (caught: unknown) => answer(this.#refusal(caught, { api, method, flwrVersion: versionOf(head) })),
+        (caught: unknown) => answer(this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head.signal)),
       );
     };
   }
@@ -189,7 +189,7 @@ class Caller {
         () => call.end(),
         (caught: unknown) => {
           if (head.signal.aborted) call.end();
-          else call.emit('error', this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }));
+          else call.emit('error', this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head.signal));
         },
       );
     };
@@ -218,9 +218,11 @@ class Caller {
     };
   }
 
-  #refusal(caught: unknown, where: StatusOf): { code: number; details: string } {
+  #refusal(caught: unknown, where: StatusOf, gone: AbortSignal): { code: number; details: string } {
     const { grpc, http } = flowerStatus(caught, where);
-    this.#options.onError?.(AegisError.from(caught), { path: `${where.api}/${where.method}`, status: http });
+    // A caller that left caused no failure, and nobody reads this answer.
+    if (!gone.aborted)
+      this.#options.onError?.(AegisError.from(caught), { path: `${where.api}/${where.method}`, status: http });
     return { code: grpc, details: grpcDetails(caught, where) };
   }
 }

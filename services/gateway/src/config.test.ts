@@ -10,24 +10,32 @@ const minimal = 'listen: 127.0.0.1:8000\ninsecure: true\nenrolment: open\n';
 
 describe('configuration', () => {
   it('parses its own example', () => {
-    const { gateway, nats, aggregator } = loadConfig(join(import.meta.dirname, '../config.example.yaml'), processConfig);
-    expect(gateway).toMatchObject({ listen: '0.0.0.0:8000', insecure: false, enrolment: 'registered', holdSeconds: 20 });
+    const { gateway, nats, aggregator } = loadConfig(
+      join(import.meta.dirname, '../config.example.yaml'),
+      processConfig,
+    );
+    expect(gateway).toMatchObject({
+      listen: '0.0.0.0:8000',
+      insecure: false,
+      enrolment: 'registered',
+      'hold-seconds': 20,
+    });
     expect(nats.servers).toHaveLength(1);
-    expect(aggregator.serverName).toBe('aggregator');
+    expect(aggregator['server-name']).toBe('aggregator');
   });
 
   it('fills in what is left out', () => {
-    expect(parse(minimal)).toMatchObject({ holdSeconds: 20, limits: { uploadMiB: 256, connections: 20_000 } });
+    expect(parse(minimal)).toMatchObject({ 'hold-seconds': 20, limits: { 'upload-mib': 256, connections: 20_000 } });
   });
 
   it.each([
-    ['an unknown key', `${minimal}holdSecond: 3`, /holdSecond is not a known key/],
-    ['an unknown key below', `${minimal}limits: { uploadMB: 3 }`, /limits.uploadMB is not a known key/],
+    ['an unknown key', `${minimal}hold-second: 3`, /hold-second is not a known key/],
+    ['an unknown key below', `${minimal}limits: { upload-mb: 3 }`, /limits.upload-mb is not a known key/],
     ['neither TLS nor insecure', 'listen: 127.0.0.1:8000\nenrolment: open', /either tls or insecure/],
     ['both', `${minimal}tls: { cert: a, key: b }`, /either tls or insecure/],
     ['an unknown enrolment', minimal.replace('open', 'anybody'), /enrolment/],
     ['an address without a port', minimal.replace(':8000', ''), /listen: must be host:port/],
-    ['a hold past the patience of clients', `${minimal}holdSeconds: 29`, /holdSeconds/],
+    ['a hold past the patience of clients', `${minimal}hold-seconds: 29`, /hold-seconds/],
   ])('refuses %s', (_name, text, complaint) => {
     expect(() => parse(text)).toThrow(complaint);
   });

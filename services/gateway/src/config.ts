@@ -16,51 +16,51 @@ const gatewayShape = {
   insecure: z.boolean().default(false),
   enrolment: z.enum(['open', 'registered']),
   /** Bearer token of the operator's door, in a file only its owner may read. Without it the door is shut. */
-  operatorTokenFile: z.string().min(1).optional(),
+  'operator-token-file': z.string().min(1).optional(),
   /** Seconds an empty pull is held. Flower's HTTP client gives up after 30. */
-  holdSeconds: z.number().min(0).max(25).default(20),
+  'hold-seconds': z.number().min(0).max(25).default(20),
   /** Where /metrics is served besides loopback callers of the one port. */
-  metrics: z.strictObject({ listen: hostPort }).optional(),
+  metrics: z.strictObject({ address: hostPort }).optional(),
   limits: z
     .strictObject({
       /** MiB of request bodies held at once; more are told to come back. */
-      uploadMiB: positive.default(256),
-      modelCacheMiB: positive.default(64),
-      messageCacheMiB: positive.default(64),
-      replyCacheMiB: positive.default(64),
+      'upload-mib': positive.default(256),
+      'model-cache-mib': positive.default(64),
+      'message-cache-mib': positive.default(64),
+      'reply-cache-mib': positive.default(64),
       connections: positive.default(20_000),
-      connectionsPerAddress: positive.default(20_000),
+      'connections-per-address': positive.default(20_000),
     })
     .prefault({}),
 };
 
-const secured = (config: { tls?: unknown; insecure: boolean }): boolean => (config.tls === undefined) === config.insecure;
+const secured = (config: { tls?: unknown; insecure: boolean }): boolean =>
+  (config.tls === undefined) === config.insecure;
 const securedMessage = { error: 'give either tls or insecure: true' };
 
 export const gatewayConfig = z.strictObject(gatewayShape).refine(secured, securedMessage);
 export type GatewayConfig = z.infer<typeof gatewayConfig>;
 
 /** The separate process: the same, and the way to the others. */
-export const processConfig = z
-  .strictObject({
-    gateway: gatewayConfig,
-    logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-    nats: z.strictObject({
-      servers: z.array(z.string().min(1)).min(1),
-      user: z.string().optional(),
-      passwordFile: secretFile.optional(),
+export const processConfig = z.strictObject({
+  gateway: gatewayConfig,
+  nats: z.strictObject({
+    servers: z.array(z.string().min(1)).min(1),
+    user: z.string().optional(),
+    'password-file': secretFile.optional(),
+    tls: tlsFiles.optional(),
+    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
+  }),
+  aggregator: z
+    .strictObject({
+      address: hostPort,
       tls: tlsFiles.optional(),
-      replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
-    }),
-    aggregator: z
-      .strictObject({
-        address: hostPort,
-        tls: tlsFiles.optional(),
-        insecure: z.boolean().default(false),
-        serverName: z.string().optional(),
-      })
-      .refine(secured, securedMessage),
-  });
+      insecure: z.boolean().default(false),
+      'server-name': z.string().optional(),
+    })
+    .refine(secured, securedMessage),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
+});
 export type ProcessConfig = z.infer<typeof processConfig>;
 
 export const splitHostPort = (address: string): { host: string; port: number } => {
@@ -73,13 +73,13 @@ export const readOperatorToken = (file: string): Secret => {
   let text: string;
   try {
     if ((statSync(file).mode & 0o077) !== 0) {
-      throw new AegisError('CONFIG_INVALID', `operatorTokenFile: ${file} is open to others; chmod 600 it.`);
+      throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} is open to others; chmod 600 it.`);
     }
     text = readFileSync(file, 'utf8').trim();
   } catch (error) {
     if (error instanceof AegisError) throw error;
-    throw new AegisError('CONFIG_INVALID', `operatorTokenFile: ${file} cannot be read.`, error);
+    throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} cannot be read.`, error);
   }
-  if (text.length < 16) throw new AegisError('CONFIG_INVALID', `operatorTokenFile: ${file} holds no token.`);
+  if (text.length < 16) throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} holds no token.`);
   return new Secret(text);
 };

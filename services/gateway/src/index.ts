@@ -1,6 +1,14 @@
-import { verifyEcdsa } from '@aegis/core-native';
 import type { Bus } from '@aegis/bus';
-import { type Clock, type Logger, type Random, type ServiceChannel, systemClock, systemRandom, type Telemetry } from '@aegis/service-kit';
+import { verifyEcdsa } from '@aegis/core-native';
+import {
+  type Clock,
+  type Logger,
+  type Random,
+  type ServiceChannel,
+  systemClock,
+  systemRandom,
+  type Telemetry,
+} from '@aegis/service-kit';
 import { countedBy } from './api/counted.ts';
 import { openPort } from './api/port.ts';
 import { startTimers } from './api/timers.ts';
@@ -42,7 +50,8 @@ const DRAIN_MS = 10_000;
 /** Wires a gateway and opens its port. Everything it remembers is in the bus; everything else it rebuilds here. */
 export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Promise<RunningGateway> => {
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
-  const token = config.operatorTokenFile === undefined ? undefined : readOperatorToken(config.operatorTokenFile);
+  const tokenFile = config['operator-token-file'];
+  const token = tokenFile === undefined ? undefined : readOperatorToken(tokenFile);
   const stopping = new AbortController();
   const { signal } = stopping;
 
@@ -50,7 +59,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   const presence = await PresenceEvents.open(bus, config.id ?? random.ulid(clock.now()), log, signal);
   const counted = countedBy(telemetry, log);
   const gateway: Gateway = {
-    settings: { enrolment: config.enrolment, holdMs: config.holdSeconds * 1000 },
+    settings: { enrolment: config.enrolment, holdMs: config['hold-seconds'] * 1000 },
     clock,
     random,
     log,

@@ -11,10 +11,10 @@ await runService(log, async () => {
   const { config: file } = parseArgs({ options: { config: { type: 'string' } } }).values;
   if (file === undefined) throw new AegisError('CONFIG_INVALID', 'Say which: --config FILE');
   const config = loadConfig(file, processConfig);
-  const own = createLogger({ name: 'gateway', level: config.logLevel });
+  const own = createLogger({ name: 'gateway', level: config.log.level });
   const telemetry = createTelemetry({ service: 'aegis-gateway', version: '0.1.0' });
 
-  const { servers, user, passwordFile: password, tls: natsTls, replicas } = config.nats;
+  const { servers, user, 'password-file': password, tls: natsTls, replicas } = config.nats;
   const bus = await connectBus({
     servers,
     name: 'gateway',
@@ -24,7 +24,7 @@ await runService(log, async () => {
     ...(user !== undefined && password !== undefined && { credentials: { user, password } }),
     ...(natsTls && { tls: readTls(natsTls) }),
   });
-  const { address, tls, insecure, serverName } = config.aggregator;
+  const { address, tls, insecure, 'server-name': serverName } = config.aggregator;
   const aggregator = grpcChannel({ address, insecure, serverName, telemetry, ...(tls && { tls: readTls(tls) }) });
 
   const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator });

@@ -46,6 +46,10 @@ class Aegis:
             self.call("down")
         self.process.stop()
 
+    def log_tail(self, lines: int = 15) -> str:
+        log = Path(self.ready["log"])
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
     def call(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         command = ["aegis", *arguments, "--state", str(self.state), "--json"]
         return subprocess.run(
@@ -71,6 +75,12 @@ class Aegis:
 
     def run(self, run_id: int) -> dict[str, Any]:
         return self.json("runs", "show", str(run_id))
+
+    def stop_runs(self) -> None:
+        """Ends what a failed test left running."""
+        for run in self.json("runs", "ls"):
+            if run["status"] != "finished":
+                self.call("runs", "stop", str(run["runId"]))
 
     def model(self, run_id: int, number: int) -> dict[str, np.ndarray]:
         """The model of a run after a round, exported and read back."""

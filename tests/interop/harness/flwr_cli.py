@@ -66,7 +66,7 @@ class FlwrCli:
         """For example "finished:completed"."""
         return next(run["status"] for run in self.list_runs(run_id) if int(run["run-id"]) == run_id)
 
-    def log(self, run_id: int, *, stream: bool, seconds: float = 120) -> str:
+    def log(self, run_id: int, *, stream: bool, seconds: float = 240) -> str:
         """What the run has said so far; with `stream`, until it ends."""
         return self.text("log", str(run_id), *self.where, "--stream" if stream else "--show", seconds=seconds)
 

@@ -9,7 +9,7 @@ import { NodeKey } from '../testing/node-key.ts';
 import { npyOf } from '../testing/npy.ts';
 import { ScriptedAggregator } from '../testing/scripted-aggregator.ts';
 import type { FlowerDialect, Offer, Reply, SimulatedNode } from '../testing/simulated-node.ts';
-import { rawHttp, Refused } from '../testing/wire-client.ts';
+import { Refused, rawHttp } from '../testing/wire-client.ts';
 
 // Every refusal of the table, as a client of each transport reads it. None may disturb the next honest call.
 
@@ -25,7 +25,11 @@ beforeAll(async () => {
 afterAll(() => fixture.close());
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-const arrays = () => new Map([['w', npyOf([1, 2, fixture.next()])], ['b', npyOf([1])]]);
+const arrays = () =>
+  new Map([
+    ['w', npyOf([1, 2, fixture.next()])],
+    ['b', npyOf([1])],
+  ]);
 const metrics = [{ key: 'num-examples', value: { kind: 'integer', value: 3n } }] as const;
 const leaf = (id: string): ObjectTreeNode => ({ id, children: [] });
 
@@ -62,36 +66,83 @@ describe.each<FlowerDialect>(['A', 'B'])('dialect %s refuses', (dialect) => {
   describe('a caller who is not who it says', () => {
     const minute = 60_000;
     const liars: [string, string, (node: SimulatedNode) => void][] = [
-      ['a key nobody registered', 'NODE_KEY_UNKNOWN', (node) => { const other = new NodeKey(); node.sign = () => other.sign(); }],
-      ['a stale timestamp', 'NODE_TIMESTAMP', (node) => { node.sign = () => node.key.sign(Date.now() - 6 * minute); }],
-      ['a timestamp in the future', 'NODE_TIMESTAMP', (node) => { node.sign = () => node.key.sign(Date.now() + minute); }],
-      ['a timestamp without a zone', 'NODE_TIMESTAMP', (node) => {
-        node.sign = () => ({ ...node.key.sign(), timestamp: '2026-11-21T20:30:41.932108' });
-      }],
-      ["another key's signature", 'NODE_SIGNATURE', (node) => {
-        node.sign = () => ({ ...node.key.sign(), signature: new NodeKey().sign().signature });
-      }],
-      ['a signature of another time', 'NODE_SIGNATURE', (node) => {
-        node.sign = () => ({ ...node.key.sign(), signature: node.key.sign(Date.now() - 1_000).signature });
-      }],
-      ['garbage for a signature', 'NODE_SIGNATURE', (node) => {
-        node.sign = () => ({ ...node.key.sign(), signature: Buffer.from('garbage') });
-      }],
-      ['garbage for a key', 'NODE_UNAUTHENTICATED', (node) => {
-        node.sign = () => ({ ...node.key.sign(), publicKeyPem: Buffer.from('not a key') });
-      }],
-      ['no key', 'NODE_UNAUTHENTICATED', (node) => {
-        node.sign = () => {
-          const { timestamp, signature } = node.key.sign();
-          return { timestamp, signature };
-        };
-      }],
-      ['no signature', 'NODE_UNAUTHENTICATED', (node) => {
-        node.sign = () => {
-          const { publicKeyPem, timestamp } = node.key.sign();
-          return { publicKeyPem, timestamp };
-        };
-      }],
+      [
+        'a key nobody registered',
+        'NODE_KEY_UNKNOWN',
+        (node) => {
+          const other = new NodeKey();
+          node.sign = () => other.sign();
+        },
+      ],
+      [
+        'a stale timestamp',
+        'NODE_TIMESTAMP',
+        (node) => {
+          node.sign = () => node.key.sign(Date.now() - 6 * minute);
+        },
+      ],
+      [
+        'a timestamp in the future',
+        'NODE_TIMESTAMP',
+        (node) => {
+          node.sign = () => node.key.sign(Date.now() + minute);
+        },
+      ],
+      [
+        'a timestamp without a zone',
+        'NODE_TIMESTAMP',
+        (node) => {
+          node.sign = () => ({ ...node.key.sign(), timestamp: '2026-11-21T20:30:41.932108' });
+        },
+      ],
+      [
+        "another key's signature",
+        'NODE_SIGNATURE',
+        (node) => {
+          node.sign = () => ({ ...node.key.sign(), signature: new NodeKey().sign().signature });
+        },
+      ],
+      [
+        'a signature of another time',
+        'NODE_SIGNATURE',
+        (node) => {
+          node.sign = () => ({ ...node.key.sign(), signature: node.key.sign(Date.now() - 1_000).signature });
+        },
+      ],
+      [
+        'garbage for a signature',
+        'NODE_SIGNATURE',
+        (node) => {
+          node.sign = () => ({ ...node.key.sign(), signature: Buffer.from('garbage') });
+        },
+      ],
+      [
+        'garbage for a key',
+        'NODE_UNAUTHENTICATED',
+        (node) => {
+          node.sign = () => ({ ...node.key.sign(), publicKeyPem: Buffer.from('not a key') });
+        },
+      ],
+      [
+        'no key',
+        'NODE_UNAUTHENTICATED',
+        (node) => {
+          node.sign = () => {
+            const { timestamp, signature } = node.key.sign();
+            return { timestamp, signature };
+          };
+        },
+      ],
+      [
+        'no signature',
+        'NODE_UNAUTHENTICATED',
+        (node) => {
+          node.sign = () => {
+            const { publicKeyPem, timestamp } = node.key.sign();
+            return { publicKeyPem, timestamp };
+          };
+        },
+      ],
     ];
 
     it.each(liars)('with %s (%s)', async (_name, code, lie) => {
@@ -163,15 +214,34 @@ describe.each<FlowerDialect>(['A', 'B'])('dialect %s refuses', (dialect) => {
       ['for another node', 'REPLY_MALFORMED', INVALID, (reply) => withHead(reply, { destinationNodeId: 5n })],
       ['that answers nothing', 'REPLY_MALFORMED', INVALID, (reply) => withHead(reply, { replyTo: '' })],
       ['without a time to live', 'REPLY_MALFORMED', INVALID, (reply) => withHead(reply, { ttl: 0 })],
-      ['with an object below itself', 'OBJECT_TREE', INVALID, (reply) => withTree(reply, [{ id: reply.tree.id, children: [] }])],
+      [
+        'with an object below itself',
+        'OBJECT_TREE',
+        INVALID,
+        (reply) => withTree(reply, [{ id: reply.tree.id, children: [] }]),
+      ],
       ['with ids that are no hashes', 'OBJECT_TREE', INVALID, (reply) => withTree(reply, [leaf('XYZ')])],
-      ['with a tree of 300,000 nodes', 'OBJECT_TREE', INVALID, (reply) =>
-        withTree(reply, Array.from({ length: 300_000 }, () => leaf('b'.repeat(64))))],
-      ['with a tree 20 levels deep', 'OBJECT_TREE', INVALID, (reply) => {
-        let tree = leaf('0'.repeat(64));
-        for (let level = 1; level < 20; level += 1) tree = { id: level.toString(16).padStart(64, '0'), children: [tree] };
-        return withTree(reply, [tree]);
-      }],
+      [
+        'with a tree of 300,000 nodes',
+        'OBJECT_TREE',
+        INVALID,
+        (reply) =>
+          withTree(
+            reply,
+            Array.from({ length: 300_000 }, () => leaf('b'.repeat(64))),
+          ),
+      ],
+      [
+        'with a tree 20 levels deep',
+        'OBJECT_TREE',
+        INVALID,
+        (reply) => {
+          let tree = leaf('0'.repeat(64));
+          for (let level = 1; level < 20; level += 1)
+            tree = { id: level.toString(16).padStart(64, '0'), children: [tree] };
+          return withTree(reply, [tree]);
+        },
+      ],
     ];
 
     it.each(changed)('%s (%s)', async (_name, code, codes, change) => {
@@ -252,7 +322,11 @@ describe.each<FlowerDialect>(['A', 'B'])('dialect %s refuses', (dialect) => {
       ['whose header lies about its length', 'OBJECT_MALFORMED', Buffer.from('ArrayChunk  999\0short')],
       ['of an unknown type', 'OBJECT_MALFORMED', Buffer.from('Trojan  5\0horse')],
       ['without a header', 'OBJECT_MALFORMED', Buffer.from('just bytes')],
-      ['with children nobody announced', 'OBJECT_TREE', makeObject('ArrayRecord', ['d'.repeat(64)], Buffer.from('{}')).bytes],
+      [
+        'with children nobody announced',
+        'OBJECT_TREE',
+        makeObject('ArrayRecord', ['d'.repeat(64)], Buffer.from('{}')).bytes,
+      ],
       ['with children that are no ids', 'OBJECT_MALFORMED', Buffer.from('Array nonsense 2\0{}')],
     ];
 
@@ -362,7 +436,9 @@ describe('HTTP alone refuses', () => {
 
 describe('after all of that', () => {
   it('counts every refusal by code and door', async () => {
-    const other = await fixture.gateway({ telemetry: (await import('@aegis/service-kit')).createTelemetry({ service: 't', version: '0', env: {} }) });
+    const other = await fixture.gateway({
+      telemetry: (await import('@aegis/service-kit')).createTelemetry({ service: 't', version: '0', env: {} }),
+    });
     const node = fixture.node(other.target);
     await node.start();
     node.sign = () => node.key.sign(0);

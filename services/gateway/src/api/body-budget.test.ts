@@ -40,7 +40,7 @@ describe('a gateway with no room left', () => {
 
   beforeAll(async () => {
     fixture = await GatewayFixture.open(nats(), aggregator);
-    gateway = await fixture.gateway({ config: { limits: { uploadMiB: 6 } }, telemetry });
+    gateway = await fixture.gateway({ config: { limits: { 'upload-mib': 6 } }, telemetry });
   });
   afterAll(() => fixture.close());
 
@@ -58,7 +58,9 @@ describe('a gateway with no room left', () => {
 
     // Somebody announces 5 MiB and then takes its time.
     const slow = connect(gateway.target.port, gateway.target.host);
-    slow.write('POST /v1/fleet/push-object HTTP/1.1\r\nhost: x\r\ncontent-type: application/protobuf\r\ncontent-length: 5242880\r\n\r\n');
+    slow.write(
+      'POST /v1/fleet/push-object HTTP/1.1\r\nhost: x\r\ncontent-type: application/protobuf\r\ncontent-length: 5242880\r\n\r\n',
+    );
     await eventually(async () => (await heldBytes()) === 5_242_880);
     await expect(node.pushPart(reply, chunk, session)).rejects.toMatchObject({ status: dialect === 'A' ? 503 : 14 });
     expect(await node.heartbeat()).toBe(true);

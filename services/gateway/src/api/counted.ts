@@ -19,7 +19,9 @@ export const countedBy = ({ meter }: Telemetry, log: Logger): Counted => {
   const parts = meter.createCounter('aegis_gateway_parts', { description: 'Parts made durable' });
   const partBytes = meter.createCounter('aegis_gateway_part_bytes', { description: 'Bytes of parts made durable' });
   const judged = meter.createCounter('aegis_gateway_updates', { description: 'Updates handed in, by verdict' });
-  const bodies = meter.createCounter('aegis_gateway_body_bytes', { description: 'Bytes of large request bodies taken' });
+  const bodies = meter.createCounter('aegis_gateway_body_bytes', {
+    description: 'Bytes of large request bodies taken',
+  });
   return {
     refused: (door, error, { path, status }) => {
       refusals.add(1, { code: error.code, door });

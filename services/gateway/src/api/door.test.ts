@@ -56,8 +56,9 @@ describe.each<FlowerDialect>(['A', 'B', 'C'])('a node of dialect %s over TLS', (
       name,
       floatsOf(
         Buffer.concat(
-          slices.map(({ partId, offset, length }) =>
-            aggregator.parts.get(partId)?.subarray(Number(offset), Number(offset + length)) ?? Buffer.alloc(0),
+          slices.map(
+            ({ partId, offset, length }) =>
+              aggregator.parts.get(partId)?.subarray(Number(offset), Number(offset + length)) ?? Buffer.alloc(0),
           ),
         ),
       ),

@@ -26,7 +26,11 @@ export const httpServer = (parts: HttpParts): Server => {
   return server;
 };
 
-const serve = ({ flower, budget, counted, telemetry }: HttpParts, request: IncomingMessage, response: ServerResponse) => {
+const serve = (
+  { flower, budget, counted, telemetry }: HttpParts,
+  request: IncomingMessage,
+  response: ServerResponse,
+) => {
   const path = pathOf(request);
   try {
     const release = budget.take(announcedLength(request));

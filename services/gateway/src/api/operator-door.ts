@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { type LocalService, messageCodec, type MethodDefinition, type Secret, toGrpcStatus } from '@aegis/service-kit';
+import { type LocalService, type MethodDefinition, messageCodec, type Secret, toGrpcStatus } from '@aegis/service-kit';
 import type {
   Metadata,
   Server,
@@ -44,7 +44,12 @@ export const checkToken = (metadata: Metadata, token: Secret | undefined): void 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 const same = (bytes: Buffer): Buffer => bytes;
-const asBytes = { requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same };
+const asBytes = {
+  requestSerialize: same,
+  requestDeserialize: same,
+  responseSerialize: same,
+  responseDeserialize: same,
+};
 
 const unary =
   (method: MethodDefinition, handler: Handler, token: Secret | undefined, counted: Counted) =>
@@ -89,7 +94,8 @@ const open = (method: MethodDefinition, call: RawCall, token: Secret | undefined
   }
 };
 
-const encoderOf = (method: MethodDefinition) => messageCodec(method.responseSerialize, method.responseDeserialize).encode;
+const encoderOf = (method: MethodDefinition) =>
+  messageCodec(method.responseSerialize, method.responseDeserialize).encode;
 
 const contextOf = (call: RawCall) => {
   const gone = new AbortController();

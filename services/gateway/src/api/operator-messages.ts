@@ -1,8 +1,8 @@
 import type {
-  ModelVersion as WireVersion,
-  RoundSummary as WireRound,
   RunEvent as WireEvent,
+  RoundSummary as WireRound,
   RunSummary as WireSummary,
+  ModelVersion as WireVersion,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import type { NodeRecord as WireNode } from '@aegis/contracts/aegis/operator/v1/operator';
 import { fromEntry } from '@aegis/flower-wire';

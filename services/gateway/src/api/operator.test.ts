@@ -47,8 +47,9 @@ const call = (name: Unary, request: any, token = TOKEN): Promise<any> =>
 const stream = async (name: 'watchRun' | 'exportModel', request: unknown, token = TOKEN): Promise<unknown[]> => {
   const { path, requestSerialize, responseDeserialize } = OperatorService[name];
   const serialize = requestSerialize as (message: unknown) => Buffer;
+  const deserialize = responseDeserialize as (bytes: Buffer) => unknown;
   const answers: unknown[] = [];
-  const items = client.makeServerStreamRequest(path, serialize, responseDeserialize, request, withToken(token));
+  const items = client.makeServerStreamRequest(path, serialize, deserialize, request, withToken(token));
   try {
     for await (const item of items) answers.push(item);
   } catch (error) {
@@ -62,7 +63,9 @@ describe('the operator door', () => {
     const refused = { code: 'OPERATOR_UNAUTHENTICATED' };
     await expect(call('listNodes', {}, token)).rejects.toMatchObject(refused);
     await expect(call('removeNode', { nodeId: 1n }, token)).rejects.toMatchObject(refused);
-    await expect(stream('exportModel', { modelId: 'm', runId: 0n, round: 0, format: 'npz' }, token)).rejects.toMatchObject(refused);
+    await expect(
+      stream('exportModel', { modelId: 'm', runId: 0n, round: 0, format: 'npz' }, token),
+    ).rejects.toMatchObject(refused);
   });
 
   it('approves a key, which then works, and removes the node, which is then refused', async () => {
@@ -75,7 +78,8 @@ describe('the operator door', () => {
     await expect(call('approveNode', { publicKey: key.publicKeyPem, name: 'again' })).rejects.toMatchObject({
       code: 'NODE_KEY_IN_USE',
     });
-    const listed = async () => (await call('listNodes', {})).nodes.find((found: { nodeId: bigint }) => found.nodeId === nodeId);
+    const listed = async () =>
+      (await call('listNodes', {})).nodes.find((found: { nodeId: bigint }) => found.nodeId === nodeId);
     expect(await listed()).toMatchObject({ state: 'registered', name: 'site-a', selfRegistered: false });
 
     expect(await node.start({ register: false })).toBe(nodeId);
@@ -114,7 +118,9 @@ describe('the operator door', () => {
   it('passes runs, plans and models on, large ones unharmed', async () => {
     const { runId } = aggregator.addRun(77n);
     const { runs } = await call('listRuns', { runId, limit: 0, skip: 0 });
-    expect(runs).toMatchObject([{ run: { runId, appId: 'aegis/app' }, history: [{ trainMetrics: [{ key: 'loss' }] }] }]);
+    expect(runs).toMatchObject([
+      { run: { runId, appId: 'aegis/app' }, history: [{ trainMetrics: [{ key: 'loss' }] }] },
+    ]);
     const plan = { appHash: '', appDigest: 'd', appId: 'a', planJson: '{}', modelNpz: Buffer.alloc(2_000_000, 7) };
     expect(await call('putPlan', plan)).toEqual({ modelId: 'model of 2000000 bytes' });
     expect(await call('importModel', { name: 'n', format: 'npz', content: Buffer.alloc(10_000) })).toMatchObject({

@@ -46,13 +46,13 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const { limits } = config;
   const fleet = new FleetService(
     new FlowerFleet(gateway, telemetry, {
-      modelBytes: limits.modelCacheMiB * MIB,
-      messageBytes: limits.messageCacheMiB * MIB,
-      replyBytes: limits.replyCacheMiB * MIB,
+      modelBytes: limits['model-cache-mib'] * MIB,
+      messageBytes: limits['message-cache-mib'] * MIB,
+      replyBytes: limits['reply-cache-mib'] * MIB,
     }),
   );
   const control = new ControlService(new FlowerControl(gateway), { now: () => gateway.clock.now() });
-  const budget = new BodyBudget(limits.uploadMiB * MIB);
+  const budget = new BodyBudget(limits['upload-mib'] * MIB);
 
   const flower = createHttpDoor({
     fleet,
@@ -76,14 +76,14 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     tls: config.tls ? readCertificate(config.tls) : null,
     http,
     grpc,
-    limits: { connections: limits.connections, connectionsPerAddress: limits.connectionsPerAddress },
+    limits: { connections: limits.connections, connectionsPerAddress: limits['connections-per-address'] },
     onRefused: (reason, address, error) => {
       const refusal = new AegisError('UNAVAILABLE', reason, error);
       if (reason === 'handshake') gateway.log.debug({ address, err: error }, 'TLS handshake failed');
       else counted.refused('port', refusal, { path: address, status: undefined });
     },
   });
-  const metrics = config.metrics ? await listenMetrics(config.metrics.listen, telemetry) : undefined;
+  const metrics = config.metrics ? await listenMetrics(config.metrics.address, telemetry) : undefined;
   counted.watch(gateway, port, budget);
   const opened = port;
   return {

@@ -28,7 +28,10 @@ const openTasks = async (target: Target): Promise<number> => {
 const metrics = [{ key: 'num-examples', value: { kind: 'integer', value: 3n } }] as const;
 const replyOf = async (node: SimulatedNode) =>
   node.reply(await node.work(), {
-    arrays: new Map([['w', npyOf([1, 2, fixture.next()])], ['b', npyOf([1])]]),
+    arrays: new Map([
+      ['w', npyOf([1, 2, fixture.next()])],
+      ['b', npyOf([1])],
+    ]),
     metrics: [...metrics],
   });
 
@@ -140,7 +143,9 @@ describe('two gateways', () => {
       expect(new Set(aggregator.submitted.map(({ task }) => task?.taskId)).size).toBe(round);
       // As the aggregator does with an answered task; both gateways hear of it before the next.
       await fixture.withdraw(task);
-      await Promise.all([first, second].map(({ target }) => eventually(async () => (await openTasks(target)) === before)));
+      await Promise.all(
+        [first, second].map(({ target }) => eventually(async () => (await openTasks(target)) === before)),
+      );
     }
   });
 
@@ -157,18 +162,28 @@ describe('two gateways', () => {
     const offer = await there.work();
     expect(await here.messages.pullObject(here.nodeId, 77n, offer.tree.id)).not.toBeNull();
     await here.stop();
-    await eventually(() => there.heartbeat().then(() => false, ({ status }) => status === 16));
+    await eventually(() =>
+      there.heartbeat().then(
+        () => false,
+        ({ status }) => status === 16,
+      ),
+    );
   });
 
   it('end a pull held at one when the node leaves at the other', async () => {
-    const [first, second] = [await fixture.gateway({ config: { holdSeconds: 20 } }), await fixture.gateway()];
+    const [first, second] = [await fixture.gateway({ config: { 'hold-seconds': 20 } }), await fixture.gateway()];
     const key = new NodeKey();
     const here = fixture.node(first.target, 'A', key);
     await here.start();
     const there = fixture.node(second.target, 'A', key);
     there.nodeId = here.nodeId;
     const held = here.pull();
-    await eventually(() => there.messages.deactivateNode(there.nodeId).then(() => true, () => false));
+    await eventually(() =>
+      there.messages.deactivateNode(there.nodeId).then(
+        () => true,
+        () => false,
+      ),
+    );
     expect(await held).toBeNull();
   });
 });
@@ -186,7 +201,9 @@ describe('a gateway that restarts', () => {
     again.nodeId = node.nodeId;
     expect(await again.messages.pullObject(again.nodeId, 77n, offer.tree.id)).not.toBeNull();
     expect(await again.work()).toEqual(offer);
-    expect(await again.push(again.reply(offer, { arrays: new Map([['w', npyOf([1])]]), metrics: [...metrics] }))).toBe(true);
+    expect(await again.push(again.reply(offer, { arrays: new Map([['w', npyOf([1])]]), metrics: [...metrics] }))).toBe(
+      true,
+    );
   });
 });
 
@@ -195,7 +212,7 @@ describe('a bus that is away for a while', () => {
     const own = await startTestNats();
     const away = await GatewayFixture.open(own, aggregator);
     try {
-      const gateway = await away.gateway({ config: { holdSeconds: 20 } });
+      const gateway = await away.gateway({ config: { 'hold-seconds': 20 } });
       const node = away.node(gateway.target);
       await node.start();
       const stranger = away.node(gateway.target);
@@ -205,9 +222,19 @@ describe('a bus that is away for a while', () => {
       await expect(stranger.start()).rejects.toMatchObject({ status: 503 });
       expect(await node.heartbeat()).toBe(true);
       await own.restart();
-      await eventually(() => away.task(node.nodeId).then(() => true, () => false));
+      await eventually(() =>
+        away.task(node.nodeId).then(
+          () => true,
+          () => false,
+        ),
+      );
       expect((await held)?.head.destinationNodeId).toBe(node.nodeId);
-      await eventually(() => stranger.start().then(() => true, () => false));
+      await eventually(() =>
+        stranger.start().then(
+          () => true,
+          () => false,
+        ),
+      );
     } finally {
       await away.close();
       await own.stop();

@@ -23,12 +23,9 @@ describe('timestamp', () => {
     else expect(check).toThrow(expect.objectContaining({ code: 'NODE_TIMESTAMP' }));
   });
 
-  it.each(['', 'now', '2026-11-21T20:30:41.932108', '2026-13-41T20:30:41+00:00', '1763757041'])(
-    'refuses %j',
-    (bad) => {
-      expect(() => checkTimestamp(bad, signedAt)).toThrow(expect.objectContaining({ code: 'NODE_TIMESTAMP' }));
-    },
-  );
+  it.each(['', 'now', '2026-11-21T20:30:41.932108', '2026-13-41T20:30:41+00:00', '1763757041'])('refuses %j', (bad) => {
+    expect(() => checkTimestamp(bad, signedAt)).toThrow(expect.objectContaining({ code: 'NODE_TIMESTAMP' }));
+  });
 });
 
 describe('who acts', () => {
@@ -47,6 +44,8 @@ describe('who acts', () => {
 
   it('refuses to register a key other than the one that signed', () => {
     expect(() => sameKey(Buffer.from('a'), Buffer.from('a'))).not.toThrow();
-    expect(() => sameKey(Buffer.from('a'), Buffer.from('b'))).toThrow(expect.objectContaining({ code: 'NODE_IDENTITY' }));
+    expect(() => sameKey(Buffer.from('a'), Buffer.from('b'))).toThrow(
+      expect.objectContaining({ code: 'NODE_IDENTITY' }),
+    );
   });
 });

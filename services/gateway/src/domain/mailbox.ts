@@ -28,8 +28,8 @@ export class Mailbox {
 
   /** True when the task is new here. */
   put(task: Task): boolean {
-    let tasks = this.#byNode.get(task.nodeId);
-    if (!tasks) this.#byNode.set(task.nodeId, (tasks = new Map()));
+    const tasks = this.#byNode.get(task.nodeId) ?? new Map<string, Entry>();
+    this.#byNode.set(task.nodeId, tasks);
     if (tasks.has(task.taskId)) return false;
     tasks.set(task.taskId, { task, offers: 0, settled: false });
     this.#size += 1;

@@ -28,7 +28,11 @@ describe('life of a node', () => {
     ['deactivated', deactivateNode(active, now + 2), { atWork: false, offline: 'offline' }],
     ['expired', expireNode(active, now + 2), { atWork: true, offline: 'offline' }],
     ['back from expiry', reviveNode(expireNode(active, now + 2), now + 3), { atWork: true, offline: 'offline' }],
-    ['active again', activateNode(deactivateNode(active, now + 2), http, now + 3), { atWork: true, offline: 'offline' }],
+    [
+      'active again',
+      activateNode(deactivateNode(active, now + 2), http, now + 3),
+      { atWork: true, offline: 'offline' },
+    ],
     ['removed', removeNode(active, now + 2), { atWork: false, offline: 'removed' }],
   ];
 

@@ -5,7 +5,10 @@ import { parsePublicKey, toPem } from './public-key.ts';
 const ec = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve }).publicKey;
 const spkiOf = (curve: string) => {
   const key = ec(curve);
-  return { pem: key.export({ type: 'spki', format: 'pem' }).toString(), der: key.export({ type: 'spki', format: 'der' }) };
+  return {
+    pem: key.export({ type: 'spki', format: 'pem' }).toString(),
+    der: key.export({ type: 'spki', format: 'der' }),
+  };
 };
 const openSsh = (der: Buffer, name: string, point: number): string => {
   const field = (bytes: Buffer) => {
@@ -39,7 +42,10 @@ describe('public key', () => {
     ['some text', 'not a key'],
     ['a private key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----'],
     ['another curve', spkiOf('secp256k1').pem],
-    ['an RSA key', generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' }).toString()],
+    [
+      'an RSA key',
+      generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    ],
     ['an Ed25519 line', 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHkAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'],
     ['a cut-off PEM', pem.replace(/.{20}\n-----END/, '\n-----END')],
     ['a cut-off line', openSsh(der, 'nistp384', 97).replace(/.{12} me@site/, '')],

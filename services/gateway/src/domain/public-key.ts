@@ -3,9 +3,9 @@ import { AegisError } from '@aegis/errors';
 // Keys arrive as PEM (SubjectPublicKeyInfo) or as one OpenSSH line. Inside, a key is its SPKI bytes.
 
 const oids = {
-  'prime256v1': { oid: '2a8648ce3d030107', point: 65 },
-  'secp384r1': { oid: '2b81040022', point: 97 },
-  'secp521r1': { oid: '2b81040023', point: 133 },
+  prime256v1: { oid: '2a8648ce3d030107', point: 65 },
+  secp384r1: { oid: '2b81040022', point: 97 },
+  secp521r1: { oid: '2b81040023', point: 133 },
 } as const;
 const curveOfSsh: Record<string, keyof typeof oids> = {
   'ecdsa-sha2-nistp256': 'prime256v1',
@@ -24,7 +24,10 @@ export const parsePublicKey = (text: string): Buffer => {
 
 /** The text Flower clients send and compare: 64 columns, a newline at the end. */
 export const toPem = (spki: Uint8Array): string => {
-  const lines = Buffer.from(spki).toString('base64').match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(spki)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return `-----BEGIN PUBLIC KEY-----\n${lines.join('\n')}\n-----END PUBLIC KEY-----\n`;
 };
 

@@ -45,7 +45,10 @@ describe('open upload', () => {
 
 describe('the upload of a pushed part', () => {
   const first = new OpenUpload(record(), []);
-  const other = new OpenUpload(record({ session: 's2', replyId: 'root2', partIds: ['b', 'root2'], announcedAt: 5 }), []);
+  const other = new OpenUpload(
+    record({ session: 's2', replyId: 'root2', partIds: ['b', 'root2'], announcedAt: 5 }),
+    [],
+  );
   const settled = new OpenUpload(record({ session: 's3', announcedAt: 9, verdict: { accepted: true } }), []);
   const all = [first, other, settled];
 

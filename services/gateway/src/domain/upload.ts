@@ -100,8 +100,7 @@ export const uploadOfPart = <T extends { readonly record: UploadRecord; announce
   );
   const open = announcing.filter((upload) => upload.record.verdict === null);
   const found =
-    announcing.find((upload) => upload.record.session === part.session) ??
-    newest(open.length > 0 ? open : announcing);
+    announcing.find((upload) => upload.record.session === part.session) ?? newest(open.length > 0 ? open : announcing);
   if (!found) throw new AegisError('PART_NOT_ANNOUNCED', `Object ${part.partId}.`);
   return found;
 };

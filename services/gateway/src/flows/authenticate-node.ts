@@ -60,8 +60,10 @@ const identifyKey = (publicKeyPem: Buffer): { pem: string; fingerprint: string }
 };
 
 const verify = async (gateway: Parts, { publicKeyPem, timestamp, signature }: Credential): Promise<void> => {
-  const isGenuine = await gateway.signatures(publicKeyPem, Buffer.from(timestamp, 'latin1'), signature).catch((cause) => {
-    throw new AegisError('NODE_UNAUTHENTICATED', 'Its public key cannot be used.', cause);
-  });
+  const isGenuine = await gateway
+    .signatures(publicKeyPem, Buffer.from(timestamp, 'latin1'), signature)
+    .catch((cause) => {
+      throw new AegisError('NODE_UNAUTHENTICATED', 'Its public key cannot be used.', cause);
+    });
   if (!isGenuine) throw new AegisError('NODE_SIGNATURE');
 };

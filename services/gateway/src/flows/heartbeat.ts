@@ -30,7 +30,9 @@ export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds =
   if (node.activity !== 'expired') return;
   gateway.nodes
     .change(node.nodeId, (latest) => (latest.activity === 'expired' ? reviveNode(latest, now) : latest))
-    .catch((error: unknown) => gateway.log.warn({ node: node.nodeId, err: error }, 'return of a node not written down'));
+    .catch((error: unknown) =>
+      gateway.log.warn({ node: node.nodeId, err: error }, 'return of a node not written down'),
+    );
 };
 
 /** The node is not here any more, for whatever reason: nothing waits for it, everybody hears of it. */

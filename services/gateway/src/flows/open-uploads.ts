@@ -18,8 +18,8 @@ export class OpenUploads {
 
   keep(upload: OpenUpload): void {
     const { nodeId, taskId } = upload.record.task;
-    let ofNode = this.#byNode.get(nodeId);
-    if (!ofNode) this.#byNode.set(nodeId, (ofNode = new Map()));
+    const ofNode = this.#byNode.get(nodeId) ?? new Map<string, OpenUpload>();
+    this.#byNode.set(nodeId, ofNode);
     if (!ofNode.has(taskId)) this.#size += 1;
     ofNode.set(taskId, upload);
   }

@@ -10,7 +10,8 @@ import { unregisterNode } from './unregister-node.ts';
 
 const online = { nodeId: 1n, online: true };
 const offline = { nodeId: 1n, online: false };
-const stateOf = async (gateway: Parameters<typeof listNodes>[0]) => (await listNodes(gateway)).map(({ state }) => state);
+const stateOf = async (gateway: Parameters<typeof listNodes>[0]) =>
+  (await listNodes(gateway)).map(({ state }) => state);
 
 describe('presence', () => {
   it('is told once when a node comes, and once when it falls silent', async () => {

@@ -1,10 +1,10 @@
 import { AegisError } from '@aegis/errors';
 import { describe, expect, it } from 'vitest';
+import { memoryGateway, settled } from '../testing/memory-gateway.ts';
 import { deactivateNode } from './deactivate-node.ts';
 import { expireNodes } from './expire-nodes.ts';
 import { pullTask } from './pull-task.ts';
 import { removeNode } from './remove-node.ts';
-import { memoryGateway, settled } from '../testing/memory-gateway.ts';
 
 const prepare = async ({ taskId }: { taskId: string }) => taskId;
 const never = new AbortController().signal;
@@ -100,7 +100,9 @@ describe('a pull', () => {
     gateway.mailbox.put(task('01'));
     const failing = (code: 'UNAVAILABLE' | 'MODEL_NOT_FOUND') => () => Promise.reject(new AegisError(code));
     for (let tries = 0; tries < 5; tries += 1) {
-      await expect(pullTask(gateway, node, never, failing('UNAVAILABLE'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      await expect(pullTask(gateway, node, never, failing('UNAVAILABLE'))).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+      });
     }
     for (let tries = 0; tries < 3; tries += 1) {
       await expect(pullTask(gateway, node, never, failing('MODEL_NOT_FOUND'))).rejects.toThrow();

@@ -1,6 +1,6 @@
 import { sameKey } from '../domain/credential.ts';
 import { selfRegistration } from '../domain/enrolment.ts';
-import { refuseRemoved, registerNode as newNode, type NodeRecord } from '../domain/node.ts';
+import { type NodeRecord, registerNode as newNode, refuseRemoved } from '../domain/node.ts';
 import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
 

@@ -1,4 +1,9 @@
-import type { RoundSummary as WireRound, RunSummary as WireSummary, RunView as WireView, ModelVersion as WireVersion } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type {
+  RoundSummary as WireRound,
+  RunSummary as WireSummary,
+  ModelVersion as WireVersion,
+  RunView as WireView,
+} from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { IntakeService, RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { fromEntry, toEntry } from '@aegis/flower-wire';
 import type { ServiceChannel } from '@aegis/service-kit';
@@ -71,10 +76,7 @@ export const runsPeer = (channel: ServiceChannel): RunsPeer => {
   const runs = channel.client(RunsService);
   return {
     startRun: async (fab, overrides, federation) =>
-      runs.startRun(
-        { fab, overrides: overrides.map(fromEntry), federation },
-        { timeoutMs: START_RUN_TIMEOUT_MS },
-      ),
+      runs.startRun({ fab, overrides: overrides.map(fromEntry), federation }, { timeoutMs: START_RUN_TIMEOUT_MS }),
     listRuns: async ({ runId, limit, skip }) => (await runs.listRuns({ runId, limit, skip })).runs.map(toRunSummary),
     stopRun: async (runId) => {
       await runs.stopRun({ runId });

@@ -83,9 +83,7 @@ export const nodeStoreSuite = conformanceSuite<{ store: NodeStore; other: NodeSt
   it("lets another gateway's changes be seen, and tells of them", async () => {
     const { store, other } = subject();
     const heard = new Map<bigint, (string | null)[]>();
-    other.onChange((nodeId, record) =>
-      heard.set(nodeId, [...(heard.get(nodeId) ?? []), record && record.activity]),
-    );
+    other.onChange((nodeId, record) => heard.set(nodeId, [...(heard.get(nodeId) ?? []), record?.activity ?? null]));
     const node = await store.register(newNode());
     await store.change(node.nodeId, (record) => activateNode(record, work, now));
     await eventually(async () => (await other.byKey(node.fingerprint))?.activity === 'active');
@@ -112,56 +110,59 @@ const upload = (changes: Partial<UploadRecord> = {}): UploadRecord => {
   };
 };
 
-export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: UploadStore }>('UploadStore', (subject) => {
-  it('gives back what was announced, also to another gateway', async () => {
-    const { store, other } = subject();
-    const announced = upload();
-    const { nodeId, taskId } = announced.task;
-    await store.save(announced);
-    expect(await other.find(nodeId, taskId)).toEqual(announced);
-    expect(await other.ofNode(nodeId)).toEqual([announced]);
-    expect(await other.find(nodeId, 'other')).toBeNull();
-    expect(await other.ofNode(1n)).toEqual([]);
-  });
+export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: UploadStore }>(
+  'UploadStore',
+  (subject) => {
+    it('gives back what was announced, also to another gateway', async () => {
+      const { store, other } = subject();
+      const announced = upload();
+      const { nodeId, taskId } = announced.task;
+      await store.save(announced);
+      expect(await other.find(nodeId, taskId)).toEqual(announced);
+      expect(await other.ofNode(nodeId)).toEqual([announced]);
+      expect(await other.find(nodeId, 'other')).toBeNull();
+      expect(await other.ofNode(1n)).toEqual([]);
+    });
 
-  it('keeps one announcement for a task: the last', async () => {
-    const { store } = subject();
-    const first = upload();
-    const second = { ...first, session: 'second', replyId: 'b'.repeat(64) };
-    const beside = { ...first, task: { ...first.task, taskId: '01K' } };
-    for (const record of [first, second, beside]) await store.save(record);
-    const kept = await store.ofNode(first.task.nodeId);
-    expect(kept).toHaveLength(2);
-    expect(kept).toEqual(expect.arrayContaining([second, beside]));
-  });
+    it('keeps one announcement for a task: the last', async () => {
+      const { store } = subject();
+      const first = upload();
+      const second = { ...first, session: 'second', replyId: 'b'.repeat(64) };
+      const beside = { ...first, task: { ...first.task, taskId: '01K' } };
+      for (const record of [first, second, beside]) await store.save(record);
+      const kept = await store.ofNode(first.task.nodeId);
+      expect(kept).toHaveLength(2);
+      expect(kept).toEqual(expect.arrayContaining([second, beside]));
+    });
 
-  it.each([
-    ['accepted', { accepted: true }],
-    ['refused', { accepted: false, code: 'UPDATE_WEIGHT', detail: 'negative' }],
-  ] as const)('remembers that it was %s', async (_name, verdict) => {
-    const { store, other } = subject();
-    const announced = upload();
-    const { nodeId, taskId } = announced.task;
-    await store.save(announced);
-    await store.settle(nodeId, taskId, announced.replyId, verdict);
-    expect((await other.find(nodeId, taskId))?.verdict).toEqual(verdict);
-  });
+    it.each([
+      ['accepted', { accepted: true }],
+      ['refused', { accepted: false, code: 'UPDATE_WEIGHT', detail: 'negative' }],
+    ] as const)('remembers that it was %s', async (_name, verdict) => {
+      const { store, other } = subject();
+      const announced = upload();
+      const { nodeId, taskId } = announced.task;
+      await store.save(announced);
+      await store.settle(nodeId, taskId, announced.replyId, verdict);
+      expect((await other.find(nodeId, taskId))?.verdict).toEqual(verdict);
+    });
 
-  it('does not settle another answer than the one last announced', async () => {
-    const { store } = subject();
-    const announced = upload();
-    const { nodeId, taskId } = announced.task;
-    await store.save(announced);
-    await store.settle(nodeId, taskId, 'c'.repeat(64), { accepted: true });
-    await store.settle(nodeId, 'unknown', announced.replyId, { accepted: true });
-    expect((await store.find(nodeId, taskId))?.verdict).toBeNull();
-  });
+    it('does not settle another answer than the one last announced', async () => {
+      const { store } = subject();
+      const announced = upload();
+      const { nodeId, taskId } = announced.task;
+      await store.save(announced);
+      await store.settle(nodeId, taskId, 'c'.repeat(64), { accepted: true });
+      await store.settle(nodeId, 'unknown', announced.replyId, { accepted: true });
+      expect((await store.find(nodeId, taskId))?.verdict).toBeNull();
+    });
 
-  it('holds an announcement of 200,000 parts', async () => {
-    const { store } = subject();
-    const partIds = Array.from({ length: 200_000 }, (_, index) => index.toString(16).padStart(64, '0'));
-    const announced = upload({ partIds });
-    await store.save(announced);
-    expect((await store.find(announced.task.nodeId, announced.task.taskId))?.partIds).toEqual(partIds);
-  });
-});
+    it('holds an announcement of 200,000 parts', async () => {
+      const { store } = subject();
+      const partIds = Array.from({ length: 200_000 }, (_, index) => index.toString(16).padStart(64, '0'));
+      const announced = upload({ partIds });
+      await store.save(announced);
+      expect((await store.find(announced.task.nodeId, announced.task.taskId))?.partIds).toEqual(partIds);
+    });
+  },
+);

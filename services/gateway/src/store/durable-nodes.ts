@@ -146,7 +146,11 @@ class WatchedBucket<T> {
   readonly #behind = new Map<string, number>();
   #isFollowing = false;
 
-  constructor(bucket: Bucket, decode: (value: Buffer) => T, onChange: (key: string, value: T | null) => void = () => {}) {
+  constructor(
+    bucket: Bucket,
+    decode: (value: Buffer) => T,
+    onChange: (key: string, value: T | null) => void = () => {},
+  ) {
     this.#bucket = bucket;
     this.#decode = decode;
     this.#onChange = onChange;

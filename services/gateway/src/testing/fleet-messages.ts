@@ -17,7 +17,7 @@ import {
 import { SendNodeHeartbeatRequest, SendNodeHeartbeatResponse } from '@aegis/contracts/flwr/proto/heartbeat';
 import {
   ConfirmMessageReceivedRequest,
-  ObjectTree,
+  type ObjectTree,
   PullObjectRequest,
   PullObjectResponse,
   PushObjectRequest,

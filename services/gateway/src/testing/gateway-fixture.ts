@@ -2,12 +2,19 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bus } from '@aegis/bus';
 import { Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
-import { inProcessChannel, type Logger, noTelemetry, silentLogger, systemRandom, type Telemetry } from '@aegis/service-kit';
+import {
+  inProcessChannel,
+  type Logger,
+  noTelemetry,
+  silentLogger,
+  systemRandom,
+  type Telemetry,
+} from '@aegis/service-kit';
 import { type TemporaryFolder, type TestNats, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
 import { gatewayConfig, type RunningGateway, startGateway } from '../index.ts';
+import type { NodeKey } from './node-key.ts';
 import { modelOf, type ScriptedAggregator, type ScriptedModel } from './scripted-aggregator.ts';
 import { type FlowerDialect, SimulatedNode } from './simulated-node.ts';
-import type { NodeKey } from './node-key.ts';
 import type { Target } from './wire-client.ts';
 
 export const TOKEN = 'operator-token-of-the-test';
@@ -48,15 +55,18 @@ export class GatewayFixture {
       listen: '127.0.0.1:0',
       ...(files ? { tls: { cert: files.cert, key: files.key } } : { insecure: true }),
       enrolment: 'open',
-      operatorTokenFile: join(this.#folder.path, 'token'),
-      holdSeconds: 5,
+      'operator-token-file': join(this.#folder.path, 'token'),
+      'hold-seconds': 5,
       ...options.config,
     });
     const gateway = await startGateway(config, {
       bus,
       telemetry: options.telemetry ?? noTelemetry,
       log: options.log ?? silentLogger,
-      aggregator: inProcessChannel(this.aggregator.services(), { log: silentLogger, telemetry: options.telemetry ?? noTelemetry }),
+      aggregator: inProcessChannel(this.aggregator.services(), {
+        log: silentLogger,
+        telemetry: options.telemetry ?? noTelemetry,
+      }),
     });
     this.#opened.push(gateway);
     const ca = this.#pki ? { ca: await caOf(this.#pki) } : {};
@@ -70,7 +80,11 @@ export class GatewayFixture {
   }
 
   /** A task in the node's mailbox, open at the aggregator. */
-  async task(nodeId: bigint, changes: Partial<Task> = {}, model: ScriptedModel = modelOf({ w: [1, 2, 3], b: [0.5] })): Promise<Task> {
+  async task(
+    nodeId: bigint,
+    changes: Partial<Task> = {},
+    model: ScriptedModel = modelOf({ w: [1, 2, 3], b: [0.5] }),
+  ): Promise<Task> {
     this.aggregator.models.set(model.modelId, model);
     const task: Task = {
       taskId: systemRandom.ulid(Date.now()),

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import {
   IntakeService,
   type RunSummary,
-  type RunView,
   RunsService,
+  type RunView,
   type SubmitUpdateRequest,
   type SubmitUpdateResponse,
   type TaskRef,

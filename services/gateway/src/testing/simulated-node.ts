@@ -121,7 +121,11 @@ export class SimulatedNode {
       names.push([name, tree.id]);
     };
     const make = (type: Parameters<typeof makeObject>[0], children: ObjectTreeNode[], body: Buffer): ObjectTreeNode => {
-      const { id, bytes } = makeObject(type, children.map((child) => child.id), body);
+      const { id, bytes } = makeObject(
+        type,
+        children.map((child) => child.id),
+        body,
+      );
       objects.set(id, bytes);
       return { id, children };
     };

@@ -95,7 +95,9 @@ describe.each(clis)('the flwr command over %s', (_name, send, { refused }) => {
     const { nodeId } = RegisterNodeResponse.decode(await send('register-node', register));
     await expect(send('register-node', register)).rejects.toMatchObject({ status: refused });
     const listed = async () =>
-      ListNodesResponse.decode(await send('list-nodes', new Uint8Array())).nodesInfo.find((node) => node.nodeId === nodeId);
+      ListNodesResponse.decode(await send('list-nodes', new Uint8Array())).nodesInfo.find(
+        (node) => node.nodeId === nodeId,
+      );
     expect(await listed()).toMatchObject({ status: 'registered', publicKey: key.publicKeyPem });
     const node = fixture.node(gateway.target, 'A', key);
     expect(await node.start({ register: false })).toBe(nodeId);
@@ -126,6 +128,8 @@ describe('logs', () => {
 
 describe('flwr 1.20', () => {
   it('calls the same service Exec', async () => {
-    expect(StartRunResponse.decode(await overGrpc('Exec')('start-run', startRun('a bundle'))).runId).toBe(2n ** 64n - 5n);
+    expect(StartRunResponse.decode(await overGrpc('Exec')('start-run', startRun('a bundle'))).runId).toBe(
+      2n ** 64n - 5n,
+    );
   });
 });

@@ -29,7 +29,10 @@ export class FlowerControl implements ControlHandler {
 
   async startRun(_c: ControlCaller, { fab, overrides, federation, appSpec }: StartRunCommand): Promise<StartedRun> {
     if (fab.length === 0) {
-      throw new AegisError('APP_NOT_FOUND', `"${appSpec.slice(0, 100)}" is not here: Aegis takes the app itself, from a folder.`);
+      throw new AegisError(
+        'APP_NOT_FOUND',
+        `"${appSpec.slice(0, 100)}" is not here: Aegis takes the app itself, from a folder.`,
+      );
     }
     return { ...(await startRun(this.#gateway, fab, overrides, federation)), federation: FEDERATION };
   }
@@ -72,10 +75,7 @@ export class FlowerControl implements ControlHandler {
 
   async showFederation(c: ControlCaller, name: string): Promise<FederationListing> {
     if (name !== FEDERATION) throw new AegisError('FEDERATION_NOT_FOUND', `There is only ${FEDERATION}.`);
-    const [nodes, runs] = await Promise.all([
-      this.listNodes(c),
-      this.listRuns(c, { runId: null, limit: 0, skip: 0 }),
-    ]);
+    const [nodes, runs] = await Promise.all([this.listNodes(c), this.listRuns(c, { runId: null, limit: 0, skip: 0 })]);
     return { name: FEDERATION, description: 'All nodes of this server.', nodes, runs };
   }
 }

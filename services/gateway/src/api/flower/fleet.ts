@@ -166,12 +166,18 @@ export class FlowerFleet implements FleetHandler {
     const { record } = upload;
     if (record.verdict) return stored(record.verdict);
     const part = { 'aegis.part': objectId, 'aegis.bytes': content.length };
-    return this.#span('gateway.put-part', record.task, record.traceparent, async () => {
-      const object = this.#replies.check(objectId, content, (id) => upload.announces(id));
-      await putPart(this.#gateway, upload, objectId, content);
-      this.#replies.keep(record, objectId, object);
-      return upload.isComplete ? stored(await this.#judge(upload)) : true;
-    }, part);
+    return this.#span(
+      'gateway.put-part',
+      record.task,
+      record.traceparent,
+      async () => {
+        const object = this.#replies.check(objectId, content, (id) => upload.announces(id));
+        await putPart(this.#gateway, upload, objectId, content);
+        this.#replies.keep(record, objectId, object);
+        return upload.isComplete ? stored(await this.#judge(upload)) : true;
+      },
+      part,
+    );
   }
 
   async #caller(c: NodeCredential, nodeId: bigint): Promise<NodeRecord> {
@@ -263,7 +269,8 @@ export class FlowerFleet implements FleetHandler {
 
 const checkReply = ({ task, head }: OfferedMessage, reply: ReplyHead): void => {
   if (reply.runId !== task.runId) throw new AegisError('REPLY_MALFORMED', 'It names another run than its task.');
-  if (reply.type !== head.type) throw new AegisError('REPLY_MALFORMED', `It is of type "${reply.type}", not "${head.type}".`);
+  if (reply.type !== head.type)
+    throw new AegisError('REPLY_MALFORMED', `It is of type "${reply.type}", not "${head.type}".`);
 };
 
 /** The answer to the push that completed the upload. A round that is over is told as such; else false is the refusal. */

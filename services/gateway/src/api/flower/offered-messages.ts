@@ -1,7 +1,7 @@
 import {
   type MessageHead,
-  ModelObjectsCache,
   type ModelLayout,
+  ModelObjectsCache,
   type ObjectPiece,
   type ObjectTreeNode,
   type ReadModel,
@@ -60,10 +60,7 @@ export class OfferedMessages {
     const cached = this.#messages.get(task.taskId);
     if (cached) return cached;
     const model = await this.#objectsOf(task);
-    const { messageId, head, tree, objects } = renderTaskWith(
-      { ...task, config: [...task.config] },
-      model,
-    );
+    const { messageId, head, tree, objects } = renderTaskWith({ ...task, config: [...task.config] }, model);
     const own = new Map([...objects].filter(([id]) => !model?.objects.has(id)));
     const message: OfferedMessage = { task, messageId, head, tree, own };
     this.#messages.set(task.taskId, message, weightOf(own));
@@ -125,4 +122,7 @@ export class OfferedMessages {
 }
 
 const weightOf = (own: ReadonlyMap<string, ObjectPiece>): number =>
-  [...own.values()].reduce((sum, piece) => sum + ENTRY_BYTES + (piece.kind === 'bytes' ? piece.bytes.length : 0), ENTRY_BYTES);
+  [...own.values()].reduce(
+    (sum, piece) => sum + ENTRY_BYTES + (piece.kind === 'bytes' ? piece.bytes.length : 0),
+    ENTRY_BYTES,
+  );

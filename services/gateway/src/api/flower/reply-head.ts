@@ -11,7 +11,9 @@ export interface AnnouncedReply {
 
 // 64-bit ids do not survive JSON numbers: they travel as {"$id": "123"}.
 export const encodeAnnounced = (announced: AnnouncedReply): Buffer =>
-  Buffer.from(JSON.stringify(announced, (_key, value) => (typeof value === 'bigint' ? { $id: value.toString() } : value)));
+  Buffer.from(
+    JSON.stringify(announced, (_key, value) => (typeof value === 'bigint' ? { $id: value.toString() } : value)),
+  );
 
 export const decodeAnnounced = (bytes: Buffer): AnnouncedReply => {
   try {

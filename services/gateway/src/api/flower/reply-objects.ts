@@ -1,5 +1,5 @@
 import { AegisError } from '@aegis/errors';
-import { type HeldObject, holdObject, type ObjectTreeNode, type ReplyHead } from '@aegis/flower-wire';
+import { type HeldObject, holdObject, type ObjectTreeNode } from '@aegis/flower-wire';
 import type { UploadRecord } from '../../domain/upload.ts';
 import { BoundedCache } from './bounded-cache.ts';
 
@@ -28,12 +28,17 @@ export class ReplyObjects {
   check(partId: string, content: Buffer, isAnnounced: (id: string) => boolean): HeldObject {
     const object = holdObject(content);
     const stranger = object.children.find((id) => !isAnnounced(id));
-    if (stranger !== undefined) throw new AegisError('OBJECT_TREE', `Object ${partId} names ${stranger}, never announced.`);
+    if (stranger !== undefined)
+      throw new AegisError('OBJECT_TREE', `Object ${partId} names ${stranger}, never announced.`);
     return object;
   }
 
   keep(upload: UploadRecord, partId: string, object: HeldObject): void {
-    this.#held.set(keyOf(upload, partId), object, ENTRY_BYTES + 80 * object.children.length + (object.body?.length ?? 0));
+    this.#held.set(
+      keyOf(upload, partId),
+      object,
+      ENTRY_BYTES + 80 * object.children.length + (object.body?.length ?? 0),
+    );
   }
 
   forget(upload: UploadRecord): void {

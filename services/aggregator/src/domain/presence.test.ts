@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { assume, expire, hear, LINGER_MS, nobody, online, vouchAgain } from './presence.ts';
+
+const says = (gatewayId: string, ...nodes: bigint[]) => ({ gatewayId, snapshot: false, nodes: nodes.map((nodeId) => ({ nodeId, online: true })) });
+const gone = (gatewayId: string, ...nodes: bigint[]) => ({ gatewayId, snapshot: false, nodes: nodes.map((nodeId) => ({ nodeId, online: false })) });
+const sees = (gatewayId: string, ...nodes: bigint[]) => ({ ...says(gatewayId, ...nodes), snapshot: true });
+const list = (presence: typeof nobody) => [...online(presence)].sort();
+
+describe('presence', () => {
+  it('is what a gateway says', () => {
+    const heard = hear(hear(nobody, sees('g', 1n, 2n), 0), says('g', 3n), 1);
+    expect(list(heard)).toEqual([1n, 2n, 3n]);
+    expect(list(hear(heard, gone('g', 2n), 2))).toEqual([1n, 3n]);
+  });
+
+  it('is the union over gateways', () => {
+    const heard = hear(hear(nobody, sees('g', 1n), 0), sees('h', 2n), 0);
+    expect(list(heard)).toEqual([1n, 2n]);
+  });
+
+  it('keeps a node that left one gateway for another', () => {
+    const moved = hear(hear(hear(nobody, says('g', 1n), 0), says('h', 1n), 1), gone('g', 1n), 2);
+    expect(list(moved)).toEqual([1n]);
+  });
+
+  it('keeps the nodes of a restarted gateway until they have had time to come back', () => {
+    const restarted = hear(hear(nobody, sees('g', 1n, 2n), 0), sees('g', 1n), 1000);
+    expect(list(expire(restarted, LINGER_MS - 1))).toEqual([1n, 2n]);
+    expect(list(expire(restarted, LINGER_MS))).toEqual([1n]);
+  });
+
+  it('forgets the nodes of a gateway that has gone silent', () => {
+    const heard = hear(nobody, sees('g', 1n), 0);
+    expect(list(expire(heard, LINGER_MS))).toEqual([]);
+  });
+
+  it('lets a gateway that speaks vouch for all its nodes', () => {
+    const heard = hear(hear(nobody, sees('g', 1n), 0), says('g', 2n), LINGER_MS - 1);
+    expect(list(expire(heard, LINGER_MS + 1))).toEqual([1n, 2n]);
+  });
+
+  it('holds nobody responsible for our own silence', () => {
+    const heard = vouchAgain(hear(nobody, sees('g', 1n), 0), LINGER_MS);
+    expect(list(expire(heard, LINGER_MS + 1))).toEqual([1n]);
+  });
+
+  it('assumes nodes at work until a gateway says otherwise, or says nothing', () => {
+    const assumed = assume(nobody, [1n, 2n, 3n], 0);
+    expect(list(assumed)).toEqual([1n, 2n, 3n]);
+    const told = hear(hear(assumed, sees('g', 1n), 1), gone('g', 2n), 2);
+    expect(list(told)).toEqual([1n, 3n]);
+    expect(list(expire(told, LINGER_MS))).toEqual([1n]);
+  });
+});

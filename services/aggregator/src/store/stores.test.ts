@@ -1,0 +1,105 @@
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemRandom } from '@aegis/service-kit';
+import { startTestNats, temporaryFolder } from '@aegis/testkit';
+import { describe, expect, it } from 'vitest';
+import { storesSuite } from './conformance.ts';
+import { openDurableStores } from './durable/index.ts';
+import { memoryStores } from './memory/index.ts';
+import { writeNpy, writeNpz } from './memory/npy.ts';
+
+storesSuite('memory', async () => ({ subject: memoryStores() }));
+
+const durable = async () => {
+  const nats = await startTestNats();
+  const folder = await temporaryFolder('stores');
+  const bus = await nats.connect();
+  const stores = await openDurableStores(bus, folder.path, systemRandom);
+  const end = async () => {
+    await stores.close();
+    await nats.stop();
+    await folder.remove();
+  };
+  return { subject: stores, end, folder: folder.path, bus };
+};
+storesSuite('durable', durable);
+
+const marker = 'a secret that must not lie about';
+const model = writeNpz([{ name: marker, npy: writeNpy({ descr: '<f4', shape: [2], values: [1, 2] }) }]);
+
+describe('the durable stores', () => {
+  it('leave nothing readable on the disk, and keys to their owner', async () => {
+    const { subject: stores, end, folder } = await durable();
+    try {
+      const app = { hash: 'a'.repeat(64), digest: 'd', appId: 'a/b', version: '1', config: [], detectedDialect: null };
+      await stores.apps.put(app, Buffer.from(marker));
+      await stores.models.import('npz', model);
+      const intake = await stores.intakes.open({ runId: 1n, round: 1, kind: 'evaluate', attempt: 1 }, null);
+      const answer = { taskId: 'T', nodeId: 1n, digest: marker, tensors: [], metrics: [], weight: 1, runtimeSeconds: 0, norm: 0 };
+      await intake.record(answer);
+      await intake.close();
+      const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+      expect(files.length).toBeGreaterThan(5);
+      for (const file of files) {
+        const path = join(file.parentPath, file.name);
+        expect((await readFile(path)).includes(marker), path).toBe(false);
+      }
+      expect((await stat(join(folder, 'keys/aggregator.key'))).mode & 0o777).toBe(0o600);
+    } finally {
+      await end();
+    }
+  });
+
+  it('let one process at a time use a state directory, and know it again', async () => {
+    const { subject: stores, end, folder, bus } = await durable();
+    try {
+      await expect(openDurableStores(bus, folder, systemRandom)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+      await stores.close();
+      const again = await openDurableStores(bus, folder, systemRandom);
+      expect(again.owner).toBe(stores.owner);
+      await again.close();
+    } finally {
+      await end().catch(() => {});
+    }
+  });
+
+  it('clear away models that were being written when the process ended', async () => {
+    const { subject: stores, end, folder, bus } = await durable();
+    try {
+      await stores.close();
+      await mkdir(join(folder, 'models'), { recursive: true });
+      await writeFile(join(folder, 'models/writing-1234'), 'half a model');
+      const again = await openDurableStores(bus, folder, systemRandom);
+      expect(await readdir(join(folder, 'models'))).toEqual([]);
+      await again.close();
+    } finally {
+      await end().catch(() => {});
+    }
+  });
+
+  it('leave no temporary file behind an export that nobody finished', async () => {
+    const { subject: stores, end, folder } = await durable();
+    try {
+      const { modelId } = await stores.models.import('npz', model);
+      for await (const piece of stores.models.export(modelId, 'safetensors')) {
+        expect(piece.length).toBeGreaterThan(0);
+        break;
+      }
+      expect(await readdir(join(folder, 'models'))).toEqual([`${modelId}.model`]);
+    } finally {
+      await end();
+    }
+  });
+
+  it('import what they exported as safetensors as the same model', async () => {
+    const { subject: stores, end } = await durable();
+    try {
+      const { modelId } = await stores.models.import('npz', model);
+      const pieces: Buffer[] = [];
+      for await (const piece of stores.models.export(modelId, 'safetensors')) pieces.push(piece);
+      expect((await stores.models.import('safetensors', Buffer.concat(pieces))).modelId).toBe(modelId);
+    } finally {
+      await end();
+    }
+  });
+});

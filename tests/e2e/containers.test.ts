@@ -1,0 +1,133 @@
+// The suite as three containers; stock flwr 1.41 nodes and commands outside, over TLS.
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { cpSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Suite, startSuite } from './suite-in-containers.ts';
+
+const root = join(import.meta.dirname, '../..');
+const app = join(root, 'tests/interop/apps/fedavg_msg');
+const run = promisify(execFile);
+
+let suite: Suite;
+let flwr: string;
+const nodes: ChildProcess[] = [];
+
+beforeAll(async () => {
+  flwr = execFileSync(join(root, 'scripts/flwr-venv.sh'), ['1.41.0'], { encoding: 'utf8' }).trim();
+  suite = await startSuite();
+  for (const partition of [0, 1]) nodes.push(await startNode(partition));
+});
+
+afterAll(async () => {
+  for (const node of nodes) if (node.pid !== undefined) endGroup(node.pid);
+  await suite?.stop();
+});
+
+it('trains a stock app over two rounds to the values Flower itself computes', async () => {
+  await aegis('app', 'import', app, '--python', join(flwr, 'python'));
+  const runId = await startRun();
+  const finished = await untilFinished(runId);
+  expect(finished).toMatchObject({ status: 'finished', subStatus: 'completed' });
+  expect(await finalArrays(runId)).toEqual({
+    w: [expect.closeTo(0.77815413, 6), expect.closeTo(-1.6491642, 6), expect.closeTo(0.46796715, 6)],
+    b: expect.closeTo(0.18382451, 6),
+  });
+});
+
+it('computes the same when the gateway, the aggregator and NATS are killed one after the other in mid-run', async () => {
+  const runId = await startRun();
+  for (const service of ['gateway', 'aggregator', 'nats'] as const) {
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    suite.kill(service);
+    suite.start(service);
+  }
+  const finished = await untilFinished(runId);
+  expect(finished).toMatchObject({ status: 'finished', subStatus: 'completed' });
+  expect(await finalArrays(runId)).toEqual({
+    w: [expect.closeTo(0.77815413, 6), expect.closeTo(-1.6491642, 6), expect.closeTo(0.46796715, 6)],
+    b: expect.closeTo(0.18382451, 6),
+  });
+});
+
+async function startNode(partition: number): Promise<ChildProcess> {
+  const home = join(suite.folder, `node-${partition}`);
+  mkdirSync(home);
+  const log = openSync(join(suite.folder, `node-${partition}.log`), 'a');
+  return spawn(
+    join(flwr, 'flower-supernode'),
+    [
+      ...['--superlink', suite.address, '--root-certificates', suite.ca],
+      ...['--node-config', `partition-id=${partition} num-partitions=2`, '--port', String(await freePort())],
+    ],
+    { env: flowerEnvironment(home), stdio: ['ignore', log, log], detached: true },
+  );
+}
+
+const flowerEnvironment = (home: string): NodeJS.ProcessEnv => ({
+  ...process.env,
+  PATH: `${flwr}:${process.env.PATH}`,
+  FLWR_HOME: home,
+  FLWR_TELEMETRY_ENABLED: '0',
+  FLWR_DISABLE_UPDATE_CHECK: '1',
+  NO_PROXY: '127.0.0.1,localhost',
+});
+
+async function startRun(): Promise<string> {
+  const home = join(suite.folder, 'cli');
+  mkdirSync(home, { recursive: true });
+  const config = `[superlink]\ndefault = "aegis"\n[superlink.aegis]\naddress = "${suite.address}"\nroot-certificates = "${suite.ca}"\n`;
+  writeFileSync(join(home, 'config.toml'), config);
+  const copy = join(suite.folder, 'app');
+  cpSync(app, copy, { recursive: true });
+  const { stdout } = await run(join(flwr, 'flwr'), ['run', copy, 'aegis'], { env: flowerEnvironment(home) });
+  const runId = /run (\d+)/i.exec(stdout)?.[1];
+  expect(runId, stdout).toBeDefined();
+  return runId as string;
+}
+
+/** `aegis … --json` with this suite's connection. */
+async function aegis(...command: string[]): Promise<unknown> {
+  const where = ['--address', suite.address, '--ca', suite.ca, '--token-file', suite.tokenFile, '--json'];
+  const { stdout } = await run(join(root, 'node_modules/.bin/aegis'), [...command, ...where], {
+    env: flowerEnvironment(join(suite.folder, 'cli')),
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return JSON.parse(stdout);
+}
+
+async function untilFinished(runId: string): Promise<unknown> {
+  for (;;) {
+    const state = (await aegis('runs', 'show', runId).catch(() => undefined)) as { status?: string } | undefined;
+    if (state?.status === 'finished') return state;
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+
+async function finalArrays(runId: string): Promise<unknown> {
+  const file = join(suite.folder, `${runId}.npz`);
+  await aegis('models', 'export', '--run', runId, '--format', 'npz', '-o', file);
+  const script =
+    'import json,sys,numpy as n; print(json.dumps({k: v.tolist() for k, v in n.load(sys.argv[1]).items()}))';
+  const { stdout } = await run(join(flwr, 'python'), ['-c', script, file]);
+  return JSON.parse(stdout);
+}
+
+/** The node and the client app it started are one process group. */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address ? address.port : 0;
+}
