@@ -38,3 +38,7 @@ export const raised = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
+
+/** Resolves with an error that nobody caught: a bug, after which the process must not go on, but may still end in order. */
+export const uncaughtError = (): Promise<unknown> =>
+  new Promise((resolve) => process.once('uncaughtException', resolve).once('unhandledRejection', resolve));

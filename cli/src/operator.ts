@@ -14,6 +14,8 @@ type StreamName = Exclude<keyof Service, UnaryName>;
 
 const mostBytes = 2 ** 31 - 1;
 
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\./.test(host);
+
 /** The operator's door at the gateway. Errors are those that the server threw, or say that it was not reached. */
 export class Operator {
   readonly #client: Client;
@@ -31,6 +33,8 @@ export class Operator {
     this.#client = new Client(this.#address, security, {
       'grpc.max_receive_message_length': mostBytes,
       'grpc.max_send_message_length': mostBytes,
+      // A proxy of the environment is for other machines.
+      'grpc.enable_http_proxy': isLoopback(connection.host) ? 0 : 1,
     });
     if (connection.token !== '') this.#metadata.set('authorization', `Bearer ${connection.token}`);
   }

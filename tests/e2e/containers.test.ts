@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, onTestFailed } from 'vitest';
 import { type Suite, startSuite } from './suite-in-containers.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -26,6 +26,8 @@ afterAll(async () => {
   await suite?.stop();
 });
 
+beforeEach(() => onTestFailed(() => console.log(suite.logs())));
+
 it('trains a stock app over two rounds to the values Flower itself computes', async () => {
   await aegis('app', 'import', app, '--python', join(flwr, 'python'));
   const runId = await startRun();
@@ -37,9 +39,12 @@ it('trains a stock app over two rounds to the values Flower itself computes', as
   });
 });
 
-it('computes the same when the gateway, the aggregator and NATS are killed one after the other in mid-run', async () => {
+// The gateway is not among them here: while its container is down Docker's port proxy still accepts connections and
+// drops them, and a stock SuperNode takes a connection lost in the TLS handshake for a certificate error and gives up.
+// tests/interop kills the gateway where nothing stands in front of it.
+it('computes the same when the aggregator and NATS are killed one after the other in mid-run', async () => {
   const runId = await startRun();
-  for (const service of ['gateway', 'aggregator', 'nats'] as const) {
+  for (const service of ['aggregator', 'nats'] as const) {
     await new Promise((resolve) => setTimeout(resolve, 2_000));
     suite.kill(service);
     suite.start(service);

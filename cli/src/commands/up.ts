@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import type { AddCommand } from '../context.ts';
-import { raised } from '../interruption.ts';
+import { raised, uncaughtError } from '../interruption.ts';
 import { collect, parsePort } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 import { flwrConfig, supernodeLines } from '../suite/flower-snippets.ts';
@@ -41,10 +41,11 @@ export const addUp: AddCommand = (program, context) =>
       const suite = await startSuite({ state, host, port, san, enrolment, insecure, env, signal });
       terminal.result({ ready: true, ...suite.facts });
       show(terminal, suite);
-      await raised(signal);
+      const bug = await Promise.race([raised(signal), uncaughtError()]);
       terminal.line('');
       terminal.line('ending: answering what is under way, then closing …');
       await suite.close();
+      if (bug !== undefined) throw bug;
       terminal.line('The suite is down.');
     });
 

@@ -79,11 +79,11 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   };
 
   nodes.onChange((nodeId, record) => followNode(gateway, nodeId, record));
-  presence.onAsked(() => presence.snapshot(gateway.roster.snapshot()));
   presence.onElsewhere((id, isSnapshot, changes) => gateway.elsewhere.hear(id, isSnapshot, changes, clock.now()));
-  presence.ask();
   await followTasks(gateway, signal);
   await adoptNodes(gateway);
+  presence.onAsked(() => presence.snapshot(gateway.roster.snapshot()));
+  presence.ask();
   const timers = startTimers(gateway);
   // Whatever was told while the bus was away was told to nobody.
   const offStatus = bus.onStatus((ready) => ready && presence.snapshot(gateway.roster.snapshot()));

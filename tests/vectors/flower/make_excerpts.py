@@ -47,7 +47,8 @@ def wanted(records):
         else:
             # An object already kept is not repeated for the next node.
             keep = nodes.get(node, False) and (method, req.get("object_id")) not in objects
-            if keep and "object_id" in req:
+            # One that was not there yet is asked for again; the answer with the content is the one to keep.
+            if keep and "object_id" in req and (method == "pushobject" or resp.get("object_content")):
                 objects.add((method, req["object_id"]))
         if keep:
             seen.add(method)

@@ -10,7 +10,8 @@ const answer: Answer = {
 };
 
 describe('the canonical answer', () => {
-  it('is the same however long it took', () => expect(canonicalAnswer({ ...answer, runtimeSeconds: 9 })).toBe(canonicalAnswer(answer)));
+  it('is the same however long it took', () =>
+    expect(canonicalAnswer({ ...answer, runtimeSeconds: 9 })).toBe(canonicalAnswer(answer)));
 
   it.each<[string, Partial<Answer>]>([
     ['another part', { tensors: [{ name: 'w', slices: [{ part: 'q', offset: 1, length: 2 }] }] }],
@@ -19,7 +20,9 @@ describe('the canonical answer', () => {
     ['a metric of another kind', { metrics: [{ key: 'loss', value: integer(1) }] }],
     ['another weight', { weight: 4 }],
     ['no weight', { weight: null }],
-  ])('differs with %s', (_what, more) => expect(canonicalAnswer({ ...answer, ...more })).not.toBe(canonicalAnswer(answer)));
+  ])('differs with %s', (_what, more) =>
+    expect(canonicalAnswer({ ...answer, ...more })).not.toBe(canonicalAnswer(answer)),
+  );
 
   it('tells NaN from infinity', () => {
     const of = (value: number) => canonicalAnswer({ ...answer, metrics: [{ key: 'loss', value: real(value) }] });

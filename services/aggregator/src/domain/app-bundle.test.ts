@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type BundleEntry, checkBundleSize, checkEntries, checkManifest, MAX_BUNDLE_BYTES, readPyproject } from './app-bundle.ts';
+import {
+  type BundleEntry,
+  checkBundleSize,
+  checkEntries,
+  checkManifest,
+  MAX_BUNDLE_BYTES,
+  readPyproject,
+} from './app-bundle.ts';
 
 const entry = (name: string, more: Partial<BundleEntry> = {}): BundleEntry => ({
   name,
@@ -10,17 +17,26 @@ const entry = (name: string, more: Partial<BundleEntry> = {}): BundleEntry => ({
   mode: 0o100644,
   ...more,
 });
-const refusal = (code: string, text: string) => expect.objectContaining({ code, message: expect.stringContaining(text) });
+const refusal = (code: string, text: string) =>
+  expect.objectContaining({ code, message: expect.stringContaining(text) });
 
 describe('the size of a bundle', () => {
   it('may be 10 MiB', () => expect(() => checkBundleSize(MAX_BUNDLE_BYTES)).not.toThrow());
-  it('is refused past that', () => expect(() => checkBundleSize(MAX_BUNDLE_BYTES + 1)).toThrow(refusal('APP_TOO_LARGE', '10485761')));
-  it('is refused when there is nothing', () => expect(() => checkBundleSize(0)).toThrow(refusal('APP_MALFORMED', 'empty')));
+  it('is refused past that', () =>
+    expect(() => checkBundleSize(MAX_BUNDLE_BYTES + 1)).toThrow(refusal('APP_TOO_LARGE', '10485761')));
+  it('is refused when there is nothing', () =>
+    expect(() => checkBundleSize(0)).toThrow(refusal('APP_MALFORMED', 'empty')));
 });
 
 describe('the entries of a bundle', () => {
   it('are fine as flwr writes them', () => {
-    expect(() => checkEntries([entry('pyproject.toml'), entry('a/b.py'), entry('a/'.concat('c/'), { unpacked: 0, mode: 0o040755 })])).not.toThrow();
+    expect(() =>
+      checkEntries([
+        entry('pyproject.toml'),
+        entry('a/b.py'),
+        entry('a/'.concat('c/'), { unpacked: 0, mode: 0o040755 }),
+      ]),
+    ).not.toThrow();
   });
   it('are fine without Unix modes', () => expect(() => checkEntries([entry('a.py', { mode: 0 })])).not.toThrow());
 
@@ -48,10 +64,14 @@ describe('the entries of a bundle', () => {
   });
 
   it('are refused when two have one name', () => {
-    expect(() => checkEntries([entry('a.py'), entry('a.py')])).toThrow(refusal('APP_MALFORMED', '"a.py" is there twice'));
+    expect(() => checkEntries([entry('a.py'), entry('a.py')])).toThrow(
+      refusal('APP_MALFORMED', '"a.py" is there twice'),
+    );
   });
   it('are refused when a file is also a folder', () => {
-    expect(() => checkEntries([entry('a/b.py'), entry('a')])).toThrow(refusal('APP_MALFORMED', 'a file and the folder of'));
+    expect(() => checkEntries([entry('a/b.py'), entry('a')])).toThrow(
+      refusal('APP_MALFORMED', 'a file and the folder of'),
+    );
   });
   it('are refused when there are too many', () => {
     const many = Array.from({ length: 10_001 }, (_, i) => entry(`f${i}`));
@@ -66,12 +86,14 @@ describe('the manifest', () => {
     { path: 'x.py', sha256: a, bytes: 2 },
     { path: 'with,comma.py', sha256: b, bytes: 0 },
   ];
-  it('names every file with hash and bits', () => expect(() => checkManifest(`x.py,${a},16\nwith,comma.py,${b},0`, files)).not.toThrow());
+  it('names every file with hash and bits', () =>
+    expect(() => checkManifest(`x.py,${a},16\nwith,comma.py,${b},0`, files)).not.toThrow());
   it('of older releases does not name pyproject.toml', () => {
     const old = [...files, { path: 'pyproject.toml', sha256: b, bytes: 7 }];
     expect(() => checkManifest(`x.py,${a},16\nwith,comma.py,${b},0`, old)).not.toThrow();
   });
-  it('may end its lines as Windows does', () => expect(() => checkManifest(`x.py,${a},16\r\nwith,comma.py,${b},0\r\n`, files)).not.toThrow());
+  it('may end its lines as Windows does', () =>
+    expect(() => checkManifest(`x.py,${a},16\r\nwith,comma.py,${b},0\r\n`, files)).not.toThrow());
 
   it.each([
     ['a file is not listed', `x.py,${a},16`, '"with,comma.py" is not listed'],
@@ -88,11 +110,17 @@ describe('the manifest', () => {
 describe('pyproject.toml', () => {
   const pyproject = (app: object = {}, project: object = {}) => ({
     project: { name: 'tiny', version: '1.2.3', ...project },
-    tool: { flwr: { app: { publisher: 'aegis', components: { serverapp: 's:app', clientapp: 'tiny.client_app:app' }, ...app } } },
+    tool: {
+      flwr: {
+        app: { publisher: 'aegis', components: { serverapp: 's:app', clientapp: 'tiny.client_app:app' }, ...app },
+      },
+    },
   });
 
   it('gives the app its names and its flattened config, integers apart from reals', () => {
-    const facts = readPyproject(pyproject({ config: { lr: 0.5, rounds: 3n, model: { hidden: 8n, deep: { on: true } }, name: 'x' } }));
+    const facts = readPyproject(
+      pyproject({ config: { lr: 0.5, rounds: 3n, model: { hidden: 8n, deep: { on: true } }, name: 'x' } }),
+    );
     expect(facts.appId).toBe('aegis/tiny');
     expect([...facts.config]).toEqual([
       ['lr', { kind: 'real', value: 0.5 }],

@@ -14,24 +14,41 @@ describe('the app digest', () => {
   const bundles = cases.flatMap(({ name, digest, fabs }) =>
     Object.entries(fabs).map(([release, { sha256, fab }]) => ({ name, release, digest, sha256, fab })),
   );
-  it.each(bundles)('of $name is the same in a bundle of flwr $release as in Python', async ({ digest, sha256, fab }) => {
-    const bundle = await unpackBundle(Buffer.from(fab, 'base64'));
-    expect([bundle.hash, bundle.digest]).toEqual([sha256, digest]);
-  });
+  it.each(bundles)(
+    'of $name is the same in a bundle of flwr $release as in Python',
+    async ({ digest, sha256, fab }) => {
+      const bundle = await unpackBundle(Buffer.from(fab, 'base64'));
+      expect([bundle.hash, bundle.digest]).toEqual([sha256, digest]);
+    },
+  );
 
   it('does not depend on the order of the files', () => {
-    const files = ['b.py', 'a.py', 'Z.py', 'é.py', '\u{1f33b}.py', '\uffee.py'].map((path) => ({ path, sha256: path, bytes: 1 }));
+    const files = ['b.py', 'a.py', 'Z.py', 'é.py', '\u{1f33b}.py', '\uffee.py'].map((path) => ({
+      path,
+      sha256: path,
+      bytes: 1,
+    }));
     expect(canonicalApp(files, 'x')).toBe(canonicalApp([...files].reverse(), 'x'));
-    const order = canonicalApp(files, 'x').split('\n').map((line) => line.split('\0')[0]);
+    const order = canonicalApp(files, 'x')
+      .split('\n')
+      .map((line) => line.split('\0')[0]);
     expect(order).toEqual(['Z.py', 'a.py', 'b.py', 'é.py', '\uffee.py', '\u{1f33b}.py', 'pyproject', '']);
   });
 
-  it.each(['LICENSE', 'a/test_x.py', 'x_test.py', 'build/a.py', '.info/CONTENT', 'a/__pycache__/b.py', 'x.egg/y.py', 'pyproject.toml', 'a/'])(
-    'leaves out %s',
-    (path) => expect(counts(path)).toBe(false),
-  );
-  it.each(['a.py', 'a/lib/b.py', 'a/LICENSE', 'a/pyproject.toml', 'testing.py', 'tests/data.json', 'build'])('counts %s', (path) =>
-    expect(counts(path)).toBe(true),
+  it.each([
+    'LICENSE',
+    'a/test_x.py',
+    'x_test.py',
+    'build/a.py',
+    '.info/CONTENT',
+    'a/__pycache__/b.py',
+    'x.egg/y.py',
+    'pyproject.toml',
+    'a/',
+  ])('leaves out %s', (path) => expect(counts(path)).toBe(false));
+  it.each(['a.py', 'a/lib/b.py', 'a/LICENSE', 'a/pyproject.toml', 'testing.py', 'tests/data.json', 'build'])(
+    'counts %s',
+    (path) => expect(counts(path)).toBe(true),
   );
 });
 

@@ -26,7 +26,8 @@ const captured = (more: Record<string, unknown> = {}) => ({
   ...more,
 });
 const read = (more: Record<string, unknown> = {}) => readCapturedPlan(JSON.stringify(captured(more)));
-const refusal = (text: string) => expect.objectContaining({ code: 'PLAN_INVALID', message: expect.stringContaining(text) });
+const refusal = (text: string) =>
+  expect.objectContaining({ code: 'PLAN_INVALID', message: expect.stringContaining(text) });
 
 describe('a captured plan', () => {
   it('is read', () => {
@@ -69,19 +70,40 @@ describe('a captured plan', () => {
     ['a fraction past 1', { 'fraction-train': 1.5 }, 'fraction-train must be a number from 0 to 1'],
     ['a text that is none', { strategy: 3 }, 'strategy must be a text'],
     ['a config that is no list', { 'train-config': {} }, 'train-config must be a list'],
-    ['an unknown type', { 'train-config': [{ round: 0, entries: [{ key: 'k', type: 'float', value: 1 }] }] }, 'train-config[0].entries[0].type is "float"'],
-    ['a value of another type', { 'train-config': [{ round: 0, entries: [{ key: 'k', type: 'double', value: 'x' }] }] }, 'must be a double'],
+    [
+      'an unknown type',
+      { 'train-config': [{ round: 0, entries: [{ key: 'k', type: 'float', value: 1 }] }] },
+      'train-config[0].entries[0].type is "float"',
+    ],
+    [
+      'a value of another type',
+      { 'train-config': [{ round: 0, entries: [{ key: 'k', type: 'double', value: 'x' }] }] },
+      'must be a double',
+    ],
     ['an unknown key inside', { 'train-config': [{ round: 0, entries: [], x: 1 }] }, 'train-config[0].x is not a key'],
-    ['a round twice', { 'train-config': [{ round: 1, entries: [] }, { round: 1, entries: [] }] }, 'train-config[1].round is 1, which is there twice'],
+    [
+      'a round twice',
+      {
+        'train-config': [
+          { round: 1, entries: [] },
+          { round: 1, entries: [] },
+        ],
+      },
+      'train-config[1].round is 1, which is there twice',
+    ],
     ['a run config with a list', { 'run-config': { a: [1] } }, 'run-config.a must be'],
   ])('is refused with %s', (_what, more, text) => expect(() => read(more)).toThrow(refusal(text)));
 
   it('is refused when it is not JSON', () => expect(() => readCapturedPlan('{')).toThrow(refusal('not JSON')));
-  it('is refused when it is not a table', () => expect(() => readCapturedPlan('[]')).toThrow(refusal('must be a table')));
+  it('is refused when it is not a table', () =>
+    expect(() => readCapturedPlan('[]')).toThrow(refusal('must be a table')));
 });
 
 describe('the config of a round', () => {
-  const item = (round: number) => ({ round, entries: [{ key: String(round), value: { kind: 'flag', value: true } as const }] });
+  const item = (round: number) => ({
+    round,
+    entries: [{ key: String(round), value: { kind: 'flag', value: true } as const }],
+  });
   const keyOf = (rounds: number[], round: number) => configOfRound(rounds.map(item), round)[0]?.key;
 
   it.each([
@@ -89,5 +111,7 @@ describe('the config of a round', () => {
     [[1, 2, 3], 2, '2'],
     [[1, 2, 3], 7, '3'],
     [[], 1, undefined],
-  ])('of a schedule for rounds %o in round %i is that of round %s', (rounds, round, expected) => expect(keyOf(rounds, round)).toBe(expected));
+  ])('of a schedule for rounds %o in round %i is that of round %s', (rounds, round, expected) =>
+    expect(keyOf(rounds, round)).toBe(expected),
+  );
 });

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { sampleSize, smallestCohort } from './cohort.ts';
 
-const sampling = (fraction: number, minNodes: number, minAvailable: number, overSelect = 1) => ({ fraction, minNodes, minAvailable, overSelect });
+const sampling = (fraction: number, minNodes: number, minAvailable: number, overSelect = 1) => ({
+  fraction,
+  minNodes,
+  minAvailable,
+  overSelect,
+});
 
 describe("Flower's sampling", () => {
   it.each([
@@ -15,18 +20,27 @@ describe("Flower's sampling", () => {
     [10, 1, 2, 2, 2, 10],
     [3, 0.4, 0, 2, 1, 1],
     [2, 0.4, 0, 2, 1, 0],
-  ])('of %i nodes × %f (at least %i, available %i, over-select %f) takes %i', (online, fraction, minNodes, minAvailable, over, size) => {
-    expect(sampleSize(online, sampling(fraction, minNodes, minAvailable, over))).toMatchObject({ kind: 'draw', size });
-  });
+  ])(
+    'of %i nodes × %f (at least %i, available %i, over-select %f) takes %i',
+    (online, fraction, minNodes, minAvailable, over, size) => {
+      expect(sampleSize(online, sampling(fraction, minNodes, minAvailable, over))).toMatchObject({
+        kind: 'draw',
+        size,
+      });
+    },
+  );
 
   it.each([
     [1, 1, 2, 2, 2],
     [3, 0.1, 2, 5, 5],
     [3, 0.1, 4, 2, 4],
     [0, 1, 0, 0, 1],
-  ])('waits with %i nodes (fraction %f, at least %i, available %i) for %i', (online, fraction, minNodes, minAvailable, needed) => {
-    expect(sampleSize(online, sampling(fraction, minNodes, minAvailable))).toEqual({ kind: 'wait', needed });
-  });
+  ])(
+    'waits with %i nodes (fraction %f, at least %i, available %i) for %i',
+    (online, fraction, minNodes, minAvailable, needed) => {
+      expect(sampleSize(online, sampling(fraction, minNodes, minAvailable))).toEqual({ kind: 'wait', needed });
+    },
+  );
 
   it('can end as small as its minima', () => {
     expect(smallestCohort(sampling(0.5, 2, 5, 1.5))).toEqual({ online: 5, wanted: 2, size: 3 });

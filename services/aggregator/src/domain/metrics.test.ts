@@ -12,7 +12,10 @@ const integers = (...value: bigint[]): Scalar => ({ kind: 'integers', value });
 describe('weighted means', () => {
   it('weigh numbers by the key, integers as reals, and drop the key itself', () => {
     const { metrics, notes } = weightedMeans(
-      [answer(1, { loss: real(1), n: integer(2), 'num-examples': integer(1) }), answer(3, { loss: real(5), n: integer(6), 'num-examples': integer(3) })],
+      [
+        answer(1, { loss: real(1), n: integer(2), 'num-examples': integer(1) }),
+        answer(3, { loss: real(5), n: integer(6), 'num-examples': integer(3) }),
+      ],
       'num-examples',
     );
     expect(metrics).toEqual([
@@ -23,7 +26,10 @@ describe('weighted means', () => {
   });
 
   it('take lists element by element', () => {
-    const { metrics } = weightedMeans([answer(1, { a: reals(0, 4), b: integers(1n) }), answer(1, { a: reals(2, 0), b: integers(2n) })], 'w');
+    const { metrics } = weightedMeans(
+      [answer(1, { a: reals(0, 4), b: integers(1n) }), answer(1, { a: reals(2, 0), b: integers(2n) })],
+      'w',
+    );
     expect(metrics).toEqual([
       { key: 'a', value: reals(1, 2) },
       { key: 'b', value: reals(1.5) },
@@ -37,7 +43,10 @@ describe('weighted means', () => {
     ['it is a text', text('x'), text('y'), 'it is text'],
     ['it is a flag', flag(true), flag(false), 'it is flag'],
   ])('leave a metric out when %s, and say so', (_what, first, second, reason) => {
-    const { metrics, notes } = weightedMeans([answer(1, first === null ? {} : { m: first, ok: real(1) }), answer(1, { m: second, ok: real(3) })], 'w');
+    const { metrics, notes } = weightedMeans(
+      [answer(1, first === null ? {} : { m: first, ok: real(1) }), answer(1, { m: second, ok: real(3) })],
+      'w',
+    );
     expect(metrics.filter((metric) => metric.key === 'm')).toEqual([]);
     expect(notes.find((note) => note.includes('"m"'))).toContain(reason);
   });

@@ -35,16 +35,29 @@ const capture = (more: Record<string, unknown> = {}) => ({
 });
 const byKeys = { 'num-server-rounds': integer(2), 'aegis.initial-model': text('model:x') };
 const build = (sources: Partial<PlanSources> = {}) =>
-  buildPlan({ appId: 'aegis/tiny', appConfig: config(byKeys), overrides: config(), captured: null, detectedDialect: 'message', ...sources });
+  buildPlan({
+    appId: 'aegis/tiny',
+    appConfig: config(byKeys),
+    overrides: config(),
+    captured: null,
+    detectedDialect: 'message',
+    ...sources,
+  });
 const withKeys = (more: Record<string, Scalar>) => () => build({ appConfig: config({ ...byKeys, ...more }) });
-const refusal = (text: string, code = 'PLAN_INVALID') => expect.objectContaining({ code, message: expect.stringContaining(text) });
+const refusal = (text: string, code = 'PLAN_INVALID') =>
+  expect.objectContaining({ code, message: expect.stringContaining(text) });
 
 describe('a plan from keys alone', () => {
   it("has Flower's defaults", () => {
     expect(build().plan).toEqual({
       strategy: 'fedavg',
       rounds: 2,
-      layout: { dialect: 'message', weightedByKey: 'num-examples', arrayRecordKey: 'arrays', configRecordKey: 'config' },
+      layout: {
+        dialect: 'message',
+        weightedByKey: 'num-examples',
+        arrayRecordKey: 'arrays',
+        configRecordKey: 'config',
+      },
       train: { fraction: 1, minNodes: 2, minAvailable: 2, overSelect: 1 },
       evaluate: { fraction: 1, minNodes: 2, minAvailable: 2, overSelect: 1, every: 1 },
       minReport: null,
@@ -91,9 +104,17 @@ describe('a plan from keys alone', () => {
   });
 
   it.each<[string, Record<string, Scalar>, string]>([
-    ['a misspelled key', { 'aegis.selection.deadlin': integer(3) }, 'aegis.selection.deadlin is not a key of ours; the nearest is "aegis.selection.deadline"'],
+    [
+      'a misspelled key',
+      { 'aegis.selection.deadlin': integer(3) },
+      'aegis.selection.deadlin is not a key of ours; the nearest is "aegis.selection.deadline"',
+    ],
     ['a key that is only a table', { 'aegis.train-config': integer(3) }, 'nearest is "aegis.train-config.KEY"'],
-    ['an unknown strategy', { 'aegis.strategy': text('fedprox') }, 'aegis.strategy is "fedprox"; known strategies: "fedavg"'],
+    [
+      'an unknown strategy',
+      { 'aegis.strategy': text('fedprox') },
+      'aegis.strategy is "fedprox"; known strategies: "fedavg"',
+    ],
     ['an unknown dialect', { 'aegis.records': text('both') }, 'aegis.records is "both"'],
     ['rounds of another type', { 'num-server-rounds': real(2.5) }, 'num-server-rounds is 2.5; it must be an integer'],
     ['no rounds to run', { 'num-server-rounds': integer(0) }, 'num-server-rounds is 0; it must be from 1'],
@@ -101,14 +122,31 @@ describe('a plan from keys alone', () => {
     ['a negative minimum', { 'min-train-nodes': integer(-1) }, 'min-train-nodes is -1'],
     ['a text for a number', { 'fraction-train': text('all') }, 'fraction-train is "all"; it must be a number'],
     ['nobody to train', { 'fraction-train': integer(0) }, 'fraction-train is 0: no node would ever train'],
-    ['nobody selected', { 'min-train-nodes': integer(0), 'fraction-train': real(0.3), 'min-available-nodes': integer(2) }, '0.3 × 2 rounds down to 0'],
-    ['an impossible number of reports', { 'aegis.selection.min-report': integer(3) }, 'min-report is 3, but a round may select as few as 2 nodes: max(int(2 × 1), 2) = 2'],
+    [
+      'nobody selected',
+      { 'min-train-nodes': integer(0), 'fraction-train': real(0.3), 'min-available-nodes': integer(2) },
+      '0.3 × 2 rounds down to 0',
+    ],
+    [
+      'an impossible number of reports',
+      { 'aegis.selection.min-report': integer(3) },
+      'min-report is 3, but a round may select as few as 2 nodes: max(int(2 × 1), 2) = 2',
+    ],
     [
       'an impossible number even with over-selection',
-      { 'aegis.selection.min-report': integer(5), 'aegis.selection.over-select': real(1.5), 'min-available-nodes': integer(9), 'fraction-train': real(0.3) },
+      {
+        'aegis.selection.min-report': integer(5),
+        'aegis.selection.over-select': real(1.5),
+        'min-available-nodes': integer(9),
+        'fraction-train': real(0.3),
+      },
       'max(int(9 × 0.3), 2) = 2, × over-select 1.5 of at most 9 online = 3',
     ],
-    ['over-selection below 1', { 'aegis.selection.over-select': real(0.5) }, 'over-select is 0.5; it must be from 1 to 10'],
+    [
+      'over-selection below 1',
+      { 'aegis.selection.over-select': real(0.5) },
+      'over-select is 0.5; it must be from 1 to 10',
+    ],
     ['no time', { 'aegis.selection.deadline': integer(0) }, 'deadline is 0'],
     ['evaluation every 0 rounds', { 'aegis.evaluate.every': integer(0) }, 'every is 0'],
     ['a node as source for a message app', { 'aegis.initial-model': text('node') }, 'only legacy apps'],
@@ -118,14 +156,20 @@ describe('a plan from keys alone', () => {
   ])('is refused with %s', (_what, keys, text) => expect(withKeys(keys)).toThrow(refusal(text)));
 
   it('needs the rounds', () => {
-    expect(() => build({ appConfig: config({ 'aegis.initial-model': text('model:x') }) })).toThrow(refusal('num-server-rounds is missing'));
+    expect(() => build({ appConfig: config({ 'aegis.initial-model': text('model:x') }) })).toThrow(
+      refusal('num-server-rounds is missing'),
+    );
   });
   it('needs a word when the source does not show the dialect', () => {
     expect(() => build({ detectedDialect: null })).toThrow(refusal('aegis.records is needed'));
-    expect(build({ detectedDialect: null, overrides: config({ 'aegis.records': text('legacy') }) }).plan.layout.dialect).toBe('legacy');
+    expect(
+      build({ detectedDialect: null, overrides: config({ 'aegis.records': text('legacy') }) }).plan.layout.dialect,
+    ).toBe('legacy');
   });
   it('has no imported model to start from', () => {
-    expect(withKeys({ 'aegis.initial-model': text('imported') })).toThrow(refusal('aegis app import <DIR>', 'PLAN_MISSING'));
+    expect(withKeys({ 'aegis.initial-model': text('imported') })).toThrow(
+      refusal('aegis app import <DIR>', 'PLAN_MISSING'),
+    );
   });
 
   it.each([
@@ -147,7 +191,11 @@ describe('a plan from keys alone', () => {
 });
 
 describe('a plan from an imported app', () => {
-  const imported = (overrides: Record<string, Scalar> = {}, more: Record<string, unknown> = {}, appConfig: Record<string, Scalar> = {}) =>
+  const imported = (
+    overrides: Record<string, Scalar> = {},
+    more: Record<string, unknown> = {},
+    appConfig: Record<string, Scalar> = {},
+  ) =>
     build({
       appConfig: config({ 'num-server-rounds': integer(9), lr: real(0.1), epochs: integer(2), ...appConfig }),
       overrides: config(overrides),
@@ -183,7 +231,9 @@ describe('a plan from an imported app', () => {
   it('says what it cannot know when another key is overridden', () => {
     const { notes } = imported({ epochs: integer(5) });
     expect(notes).toHaveLength(1);
-    expect(notes[0]).toContain('epochs is 5 in this run, 2 when the app was imported; what the ServerApp made of it stays as imported');
+    expect(notes[0]).toContain(
+      'epochs is 5 in this run, 2 when the app was imported; what the ServerApp made of it stays as imported',
+    );
     expect(notes[0]).toContain('--run-config "epochs=');
   });
 
@@ -195,17 +245,25 @@ describe('a plan from an imported app', () => {
     expect(() => imported({ lr: text('fast') })).toThrow(refusal('lr is overridden by "fast", but the app sends 0.1'));
   });
   it('refuses an override that nothing reads', () => {
-    expect(() => imported({ epoch: integer(2) })).toThrow(refusal('epoch is set for this run, but the app\'s config does not have it; the nearest is "epochs"'));
+    expect(() => imported({ epoch: integer(2) })).toThrow(
+      refusal('epoch is set for this run, but the app\'s config does not have it; the nearest is "epochs"'),
+    );
   });
   it('refuses a strategy it does not have, by class', () => {
-    expect(() => imported({}, { strategy: 'fedadam', 'strategy-class': 'flwr.FedAdam' })).toThrow(refusal('"fedadam" (imported: flwr.FedAdam)'));
+    expect(() => imported({}, { strategy: 'fedadam', 'strategy-class': 'flwr.FedAdam' })).toThrow(
+      refusal('"fedadam" (imported: flwr.FedAdam)'),
+    );
   });
 
   it('asks a node where the capture found no arrays', () => {
     expect(imported({}, { 'initial-model': 'node', records: 'legacy' }).plan.initialModel).toEqual({ from: 'node' });
   });
   it('starts from another model when told so', () => {
-    expect(imported({ 'aegis.initial-model': text('run:7@3') }).plan.initialModel).toEqual({ from: 'run', runId: 7n, round: 3 });
+    expect(imported({ 'aegis.initial-model': text('run:7@3') }).plan.initialModel).toEqual({
+      from: 'run',
+      runId: 7n,
+      round: 3,
+    });
   });
   it('adds our own config keys last', () => {
     const { plan } = imported({ 'aegis.train-config.lr': real(9), 'aegis.train-config.x': integer(1) });
@@ -214,14 +272,16 @@ describe('a plan from an imported app', () => {
       { key: 'x', value: integer(1) },
     ]);
   });
-  it('tells what was left out', () => expect(imported({}, { 'left-out': ['evaluate_fn'] }).notes).toEqual(['left out in native mode: evaluate_fn']));
+  it('tells what was left out', () =>
+    expect(imported({}, { 'left-out': ['evaluate_fn'] }).notes).toEqual(['left out in native mode: evaluate_fn']));
 });
 
 describe('the config of a task', () => {
   const varying = {
     'train-config': [1, 2].map((round) => ({ round, entries: [{ key: 'lr', type: 'double', value: round / 10 }] })),
   };
-  const of = (records: 'message' | 'legacy') => build({ captured: capture({ ...varying, records }), appConfig: config({ lr: real(1) }) }).plan;
+  const of = (records: 'message' | 'legacy') =>
+    build({ captured: capture({ ...varying, records }), appConfig: config({ lr: real(1) }) }).plan;
 
   it('has the round of a message app, as an integer, after what was captured', () => {
     expect(taskConfig(of('message'), 'train', 2)).toEqual([

@@ -1,8 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { assume, expire, hear, LINGER_MS, nobody, online, vouchAgain } from './presence.ts';
 
-const says = (gatewayId: string, ...nodes: bigint[]) => ({ gatewayId, snapshot: false, nodes: nodes.map((nodeId) => ({ nodeId, online: true })) });
-const gone = (gatewayId: string, ...nodes: bigint[]) => ({ gatewayId, snapshot: false, nodes: nodes.map((nodeId) => ({ nodeId, online: false })) });
+const says = (gatewayId: string, ...nodes: bigint[]) => ({
+  gatewayId,
+  snapshot: false,
+  nodes: nodes.map((nodeId) => ({ nodeId, online: true })),
+});
+const gone = (gatewayId: string, ...nodes: bigint[]) => ({
+  gatewayId,
+  snapshot: false,
+  nodes: nodes.map((nodeId) => ({ nodeId, online: false })),
+});
 const sees = (gatewayId: string, ...nodes: bigint[]) => ({ ...says(gatewayId, ...nodes), snapshot: true });
 const list = (presence: typeof nobody) => [...online(presence)].sort();
 

@@ -18,6 +18,9 @@ describe('the record dialect', () => {
   ])('of source with %s', (_what, source, dialect) => expect(detectDialect(source)).toBe(dialect));
 
   it('is looked for in the module that pyproject names', () => {
-    expect(clientappFiles('pkg.sub.client_app:app')).toEqual(['pkg/sub/client_app.py', 'pkg/sub/client_app/__init__.py']);
+    expect(clientappFiles('pkg.sub.client_app:app')).toEqual([
+      'pkg/sub/client_app.py',
+      'pkg/sub/client_app/__init__.py',
+    ]);
   });
 });

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type Member, openRound, type RoundEffect, type RoundInput, type RoundRules, type RoundState } from './round.ts';
+import {
+  type Member,
+  openRound,
+  type RoundEffect,
+  type RoundInput,
+  type RoundRules,
+  type RoundState,
+} from './round.ts';
 import { phaseLine } from './round-report.ts';
 import { step, stepAll } from './round-step.ts';
 import { real } from './scalar.ts';
@@ -34,7 +41,16 @@ class Play {
       pending = next.effects.flatMap((effect) =>
         effect.do !== 'draw'
           ? []
-          : [{ type: 'drawn' as const, tasks: effect.from.slice(0, effect.size).map((nodeId) => ({ nodeId, taskId: `t${nodeId}-${this.state.attempt}` })), wanted: effect.wanted, traceparent: 'trace' }],
+          : [
+              {
+                type: 'drawn' as const,
+                tasks: effect.from
+                  .slice(0, effect.size)
+                  .map((nodeId) => ({ nodeId, taskId: `t${nodeId}-${this.state.attempt}` })),
+                wanted: effect.wanted,
+                traceparent: 'trace',
+              },
+            ],
       );
     }
     return this;
@@ -61,10 +77,18 @@ class Play {
 const online = (...nodes: bigint[]): RoundInput => ({ type: 'nodes', online: new Set(nodes) });
 const accept = (task: string): RoundInput => ({ type: 'accepted', taskId: task });
 const record = (task: string): RoundInput => ({ type: 'recording', taskId: task });
-const refuse = (task: string): RoundInput => ({ type: 'refused', taskId: task, code: 'UPDATE_NOT_FINITE', reason: 'NaN in w' });
+const refuse = (task: string): RoundInput => ({
+  type: 'refused',
+  taskId: task,
+  code: 'UPDATE_NOT_FINITE',
+  reason: 'NaN in w',
+});
 const failed = (task: string): RoundInput => ({ type: 'failed', taskId: task, code: '2', reason: 'it raised' });
-const collecting = (nodes: bigint[] = [1n, 2n, 3n], more: Partial<RoundRules> = {}, kind: RoundState['kind'] = 'train') =>
-  new Play(open(more, kind)).give(online(...nodes));
+const collecting = (
+  nodes: bigint[] = [1n, 2n, 3n],
+  more: Partial<RoundRules> = {},
+  kind: RoundState['kind'] = 'train',
+) => new Play(open(more, kind)).give(online(...nodes));
 const names = (members: readonly Member[] | undefined) => members?.map((member) => member.taskId);
 
 describe('selecting', () => {
@@ -91,7 +115,9 @@ describe('selecting', () => {
   });
 
   it('asks more nodes than wanted when told so', () => {
-    const play = collecting([1n, 2n, 3n, 4n], { sampling: { fraction: 0.5, minNodes: 2, minAvailable: 2, overSelect: 1.5 } });
+    const play = collecting([1n, 2n, 3n, 4n], {
+      sampling: { fraction: 0.5, minNodes: 2, minAvailable: 2, overSelect: 1.5 },
+    });
     expect(play.state.members.size).toBe(3);
     expect(play.state.wanted).toBe(2);
   });
@@ -106,7 +132,9 @@ describe('selecting', () => {
   });
 
   it('leaves an evaluation out that would select nobody', () => {
-    const play = new Play(open({ optional: true, sampling: { fraction: 0.1, minNodes: 0, minAvailable: 2, overSelect: 1 } }, 'evaluate')).give(online(1n, 2n));
+    const play = new Play(
+      open({ optional: true, sampling: { fraction: 0.1, minNodes: 0, minAvailable: 2, overSelect: 1 } }, 'evaluate'),
+    ).give(online(1n, 2n));
     expect(play.effect('end')).toMatchObject({ end: 'skipped' });
   });
 });
@@ -121,7 +149,8 @@ describe('collecting', () => {
     expect(play.give({ type: 'finished' }).effects).toEqual([{ do: 'end', end: 'completed', reason: '' }]);
   });
 
-  it('does not save an acceptance: the log has it', () => expect(collecting().give(accept('t1-1')).did()).not.toContain('save'));
+  it('does not save an acceptance: the log has it', () =>
+    expect(collecting().give(accept('t1-1')).did()).not.toContain('save'));
 
   it('counts an answer once', () => {
     const play = collecting().give(accept('t1-1'), accept('t1-1'), accept('t1-1'));
@@ -193,7 +222,9 @@ describe('closing early', () => {
   });
 
   it('happens at the number wanted when more were asked', () => {
-    const play = collecting([1n, 2n, 3n, 4n], { sampling: { fraction: 0.5, minNodes: 2, minAvailable: 2, overSelect: 2 } });
+    const play = collecting([1n, 2n, 3n, 4n], {
+      sampling: { fraction: 0.5, minNodes: 2, minAvailable: 2, overSelect: 2 },
+    });
     play.give(accept('t4-1'), accept('t1-1'));
     expect(play.state.stage).toBe('finishing');
     expect(play.states()).toEqual({ 1: 'accepted', 2: 'dropped', 3: 'dropped', 4: 'accepted' });
@@ -277,7 +308,10 @@ describe('a cohort that fails', () => {
     const play = collecting([1n, 2n]).give(failed('t1-1')).give(refuse('t2-1'));
     expect(play.state).toMatchObject({ stage: 'selecting', attempt: 2 });
     play.give(online(1n, 2n)).give(failed('t1-2'), failed('t2-2'));
-    expect(play.effect('end')).toMatchObject({ end: 'failed', reason: expect.stringContaining('0 of 2 nodes answered, 1 needed (2 × it raised), after 2 tries') });
+    expect(play.effect('end')).toMatchObject({
+      end: 'failed',
+      reason: expect.stringContaining('0 of 2 nodes answered, 1 needed (2 × it raised), after 2 tries'),
+    });
   });
 
   it('is given up early when min-report can no longer be reached', () => {
@@ -325,7 +359,9 @@ describe('finishing', () => {
   const finishing = () => collecting([1n, 2n]).give(accept('t1-1'), accept('t2-1'));
 
   it('fails with the reason', () => {
-    expect(finishing().give({ type: 'finish-failed', reason: 'a cosmic ray' }).effects).toEqual([{ do: 'end', end: 'failed', reason: 'a cosmic ray' }]);
+    expect(finishing().give({ type: 'finish-failed', reason: 'a cosmic ray' }).effects).toEqual([
+      { do: 'end', end: 'failed', reason: 'a cosmic ray' },
+    ]);
   });
   it('cannot end what has not begun', () => expect(collecting().give({ type: 'finished' }).effects).toEqual([]));
   it('does not care about nodes any more', () => expect(finishing().give(online()).effects).toEqual([]));
@@ -337,7 +373,8 @@ describe('resuming after a restart', () => {
     again.now = play.now;
     return again;
   };
-  const resume = (play: Play, ...recorded: string[]) => saved(play).give({ type: 'resumed', recorded: new Set(recorded) });
+  const resume = (play: Play, ...recorded: string[]) =>
+    saved(play).give({ type: 'resumed', recorded: new Set(recorded) });
 
   it('publishes open tasks again and withdraws settled ones', () => {
     const play = resume(collecting().give(refuse('t2-1')), 't1-1');

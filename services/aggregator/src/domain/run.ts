@@ -1,8 +1,9 @@
 // The life of a run: pending → starting → running → finished (completed, failed, stopped), and which phase comes next.
 
 import type { Plan, TaskKind } from './plan.ts';
+import type { ModelVersion } from './model.ts';
 import type { NodeOutcome } from './round.ts';
-import type { ConfigEntry } from './scalar.ts';
+import { type ConfigEntry, mergeEntries } from './scalar.ts';
 
 export type RunState = 'pending' | 'starting' | 'running' | 'finished';
 export type RunOutcome = 'completed' | 'failed' | 'stopped';
@@ -30,6 +31,8 @@ export interface RoundSummary {
   readonly trainMetrics: readonly ConfigEntry[];
   readonly evaluated: number;
   readonly evaluateMetrics: readonly ConfigEntry[];
+  /** Unix milliseconds when its model was made. */
+  readonly at: number;
 }
 
 export interface RunRecord {
@@ -46,8 +49,11 @@ export interface RunRecord {
   readonly details: string;
   /** Unix milliseconds; null = not yet. */
   readonly at: Readonly<Record<RunState, number | null>>;
-  /** The newest model; null until a node has given the first one. */
+  /** What round 1 starts from, and the newest; null until a node has given the first one. */
+  readonly startModelId: string | null;
   readonly modelId: string | null;
+  /** Of each of its models: all have the same arrays. */
+  readonly modelBytes: number;
   /** The phase under way, or to be begun; null when finished. */
   readonly phase: PhaseId | null;
   /** Rounds finished. */
@@ -65,16 +71,21 @@ export interface PhaseReport {
   readonly metrics: readonly ConfigEntry[];
   /** The model made; null for evaluations and when there is none. */
   readonly modelId: string | null;
+  readonly modelBytes: number;
   readonly seconds: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
 }
 
-export type NewRun = Pick<RunRecord, 'runId' | 'seriesId' | 'app' | 'federation' | 'overrides' | 'plan' | 'modelId'>;
+export type NewRun = Pick<
+  RunRecord,
+  'runId' | 'seriesId' | 'app' | 'federation' | 'overrides' | 'plan' | 'modelId' | 'modelBytes'
+>;
 
 export function newRun(run: NewRun, now: number): RunRecord {
   return {
     ...run,
+    startModelId: run.modelId,
     fence: 0,
     state: 'pending',
     outcome: null,
@@ -116,11 +127,12 @@ export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunR
     bytesSent: run.bytesSent + report.bytesSent,
     bytesReceived: run.bytesReceived + report.bytesReceived,
     modelId: report.modelId ?? run.modelId,
+    modelBytes: report.modelId === null ? run.modelBytes : report.modelBytes,
   };
   if (report.outcome === 'stopped') return stop(counted, now);
   if (report.outcome === 'failed') return fail(counted, report.reason, now);
-  if (phase.kind === 'initial-model') return { ...counted, phase: { kind: 'train', round: 1 } };
-  const recorded = { ...counted, history: record(counted, phase, report) };
+  if (phase.kind === 'initial-model') return { ...counted, startModelId: counted.modelId, phase: { kind: 'train', round: 1 } };
+  const recorded = { ...counted, history: record(counted, phase, report, now) };
   if (phase.kind === 'train' && evaluationIsDue(run.plan, phase.round)) {
     return { ...recorded, phase: { kind: 'evaluate', round: phase.round } };
   }
@@ -134,6 +146,23 @@ export function evaluationIsDue(plan: Plan, round: number): boolean {
   return plan.evaluate.fraction > 0 && (round % plan.evaluate.every === 0 || round === plan.rounds);
 }
 
+/** The models a run made, with where each came from, oldest first. Read off its record: what the record does not say did not happen. */
+export function versionsOf(run: RunRecord): ModelVersion[] {
+  const common = { name: '', runId: run.runId, bytes: run.modelBytes };
+  let parentId = run.startModelId ?? '';
+  const versions: ModelVersion[] = [];
+  if (run.plan.initialModel.from === 'node' && run.startModelId !== null) {
+    const createdAt = run.at.running ?? 0;
+    versions.push({ ...common, modelId: run.startModelId, round: 0, cohort: 1, createdAt, parentId: '', metrics: [] });
+  }
+  for (const { round, modelId, accepted, at, trainMetrics, evaluateMetrics } of run.history) {
+    const metrics = mergeEntries(trainMetrics, evaluateMetrics);
+    versions.push({ ...common, modelId, round, cohort: accepted, createdAt: at, parentId, metrics });
+    parentId = modelId;
+  }
+  return versions;
+}
+
 const currentRound = (run: RunRecord): number => Math.max(run.phase?.round ?? run.round, 1);
 
 const finish = (run: RunRecord, outcome: RunOutcome, details: string, now: number): RunRecord => ({
@@ -145,7 +174,7 @@ const finish = (run: RunRecord, outcome: RunOutcome, details: string, now: numbe
   at: { ...run.at, finished: now },
 });
 
-function record(run: RunRecord, phase: PhaseId, report: PhaseReport): RoundSummary[] {
+function record(run: RunRecord, phase: PhaseId, report: PhaseReport, now: number): RoundSummary[] {
   const count = (state: NodeOutcome['state']): number => report.nodes.filter((node) => node.state === state).length;
   if (phase.kind === 'train') {
     return [
@@ -161,6 +190,7 @@ function record(run: RunRecord, phase: PhaseId, report: PhaseReport): RoundSumma
         trainMetrics: report.metrics,
         evaluated: 0,
         evaluateMetrics: [],
+        at: now,
       },
     ];
   }

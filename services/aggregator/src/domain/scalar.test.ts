@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { convertScalar, flag, integer, mergeEntries, real, type Scalar, sameScalar, showScalar, text } from './scalar.ts';
+import {
+  convertScalar,
+  flag,
+  integer,
+  mergeEntries,
+  real,
+  type Scalar,
+  sameScalar,
+  showScalar,
+  text,
+} from './scalar.ts';
 
 describe('scalars', () => {
   it.each<[Scalar, string]>([
@@ -16,7 +26,9 @@ describe('scalars', () => {
   it('are the same only in kind and value', () => {
     expect(sameScalar(real(1), integer(1))).toBe(false);
     expect(sameScalar(text('a'), text('a'))).toBe(true);
-    expect(sameScalar({ kind: 'data', value: Uint8Array.of(1) }, { kind: 'data', value: Uint8Array.of(2) })).toBe(false);
+    expect(sameScalar({ kind: 'data', value: Uint8Array.of(1) }, { kind: 'data', value: Uint8Array.of(2) })).toBe(
+      false,
+    );
     expect(sameScalar({ kind: 'texts', value: ['a,b'] }, { kind: 'texts', value: ['a', 'b'] })).toBe(false);
   });
 
@@ -28,7 +40,16 @@ describe('scalars', () => {
   });
 
   it('merge in place, new keys last', () => {
-    const merged = mergeEntries([{ key: 'a', value: real(1) }, { key: 'b', value: real(2) }], [{ key: 'c', value: real(3) }, { key: 'a', value: real(4) }]);
+    const merged = mergeEntries(
+      [
+        { key: 'a', value: real(1) },
+        { key: 'b', value: real(2) },
+      ],
+      [
+        { key: 'c', value: real(3) },
+        { key: 'a', value: real(4) },
+      ],
+    );
     expect(merged.map(({ key, value }) => `${key}${showScalar(value)}`)).toEqual(['a4.0', 'b2.0', 'c3.0']);
   });
 });

@@ -11,11 +11,14 @@ const answer = (more: Partial<Answer> = {}): Answer => ({
   runtimeSeconds: 1,
   ...more,
 });
-const judge = (more: Partial<Answer>, kind: 'train' | 'evaluate' | 'initial-model' = 'train') => judgeAnswer(kind, answer(more), ['w', 'b'], 'num-examples');
+const judge = (more: Partial<Answer>, kind: 'train' | 'evaluate' | 'initial-model' = 'train') =>
+  judgeAnswer(kind, answer(more), ['w', 'b'], 'num-examples');
 
 describe('the verdict on an answer', () => {
-  it('accepts the model\'s tensors in any order', () => expect(judge({ tensors: [tensor('b'), tensor('w')] })).toEqual({ accepted: true }));
-  it('accepts an evaluation without tensors', () => expect(judge({ tensors: [] }, 'evaluate')).toEqual({ accepted: true }));
+  it("accepts the model's tensors in any order", () =>
+    expect(judge({ tensors: [tensor('b'), tensor('w')] })).toEqual({ accepted: true }));
+  it('accepts an evaluation without tensors', () =>
+    expect(judge({ tensors: [] }, 'evaluate')).toEqual({ accepted: true }));
   it('accepts a first model of any names, without a weight', () => {
     expect(judge({ tensors: [tensor('0')], weight: null }, 'initial-model')).toEqual({ accepted: true });
   });
@@ -31,15 +34,37 @@ describe('the verdict on an answer', () => {
     ['an extra tensor', { tensors: [tensor('w'), tensor('b'), tensor('c')] }, 'UPDATE_TENSORS', '"c" is not one'],
     ['a renamed tensor', { tensors: [tensor('w'), tensor('B')] }, 'UPDATE_TENSORS', '"B" is not one'],
     ['a tensor twice', { tensors: [tensor('w'), tensor('w')] }, 'UPDATE_TENSORS', '"w" is there twice'],
-    ['a metric twice', { metrics: [{ key: 'a', value: real(1) }, { key: 'a', value: real(2) }] }, 'UPDATE_METRICS', '"a" is there twice'],
-    ['endless metrics', { metrics: Array.from({ length: 1001 }, (_, i) => ({ key: String(i), value: real(i) })) }, 'UPDATE_METRICS', '1001'],
-    ['endless lists', { metrics: [{ key: 'a', value: { kind: 'reals', value: new Array(100_001).fill(0) } }] }, 'UPDATE_METRICS', '100000'],
+    [
+      'a metric twice',
+      {
+        metrics: [
+          { key: 'a', value: real(1) },
+          { key: 'a', value: real(2) },
+        ],
+      },
+      'UPDATE_METRICS',
+      '"a" is there twice',
+    ],
+    [
+      'endless metrics',
+      { metrics: Array.from({ length: 1001 }, (_, i) => ({ key: String(i), value: real(i) })) },
+      'UPDATE_METRICS',
+      '1001',
+    ],
+    [
+      'endless lists',
+      { metrics: [{ key: 'a', value: { kind: 'reals', value: new Array(100_001).fill(0) } }] },
+      'UPDATE_METRICS',
+      '100000',
+    ],
   ])('refuses %s', (_what, more, code, detail) => {
     expect(judge(more)).toEqual({ accepted: false, code, detail: expect.stringContaining(detail) });
   });
 
-  it('refuses an evaluation that sends tensors', () => expect(judge({}, 'evaluate')).toMatchObject({ code: 'UPDATE_TENSORS' }));
-  it('refuses a first model that is empty', () => expect(judge({ tensors: [] }, 'initial-model')).toMatchObject({ code: 'UPDATE_TENSORS' }));
+  it('refuses an evaluation that sends tensors', () =>
+    expect(judge({}, 'evaluate')).toMatchObject({ code: 'UPDATE_TENSORS' }));
+  it('refuses a first model that is empty', () =>
+    expect(judge({ tensors: [] }, 'initial-model')).toMatchObject({ code: 'UPDATE_TENSORS' }));
 
   it('refuses values that a double cannot hold once weighted', () => {
     expect(judgeSize(1e300, 10)).toEqual({ accepted: true });

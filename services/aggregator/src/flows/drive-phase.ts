@@ -45,7 +45,7 @@ export class PhaseDriver {
   private readonly unsubscribe: () => void;
   private readonly selecting: Span | null;
   private finishing: Promise<void> = Promise.resolve();
-  private result: { metrics: ConfigEntry[]; modelId: string | null } = { metrics: [], modelId: null };
+  private result: { metrics: ConfigEntry[]; model: ModelInfo | null } = { metrics: [], model: null };
 
   private constructor(
     ground: Ground,
@@ -264,7 +264,7 @@ export class PhaseDriver {
         const { metrics, notes } = this.answers.metrics();
         for (const note of notes) peers.feed.log(runId, `round ${round}, ${kind}: ${note}`);
         const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.writeModel());
-        this.result = { metrics: kind === 'initial-model' ? [] : metrics, modelId: model?.modelId ?? null };
+        this.result = { metrics: kind === 'initial-model' ? [] : metrics, model };
       });
       if (kind === 'train') measures.finishSeconds.record((clock.now() - begun) / 1000);
       this.postQuietly({ type: 'finished' });
@@ -300,7 +300,8 @@ export class PhaseDriver {
       reason,
       nodes,
       metrics: completed ? this.result.metrics : [],
-      modelId: completed ? this.result.modelId : null,
+      modelId: completed ? (this.result.model?.modelId ?? null) : null,
+      modelBytes: this.result.model?.bytes ?? 0,
       seconds,
       bytesSent: (this.setting.model?.bytes ?? 0) * nodes.length,
       bytesReceived: this.answers.bytesReceived,

@@ -3,7 +3,6 @@ import { failSpan } from '@aegis/service-kit';
 import type { Span } from '@opentelemetry/api';
 import { openRound, type RoundRules, type RoundState } from '../domain/round.ts';
 import { begin, claim, endPhase, fail, type PhaseId, type PhaseReport, type RunRecord, stop } from '../domain/run.ts';
-import { mergeEntries } from '../domain/scalar.ts';
 import type { Kept } from '../store/contract.ts';
 import { PhaseDriver } from './drive-phase.ts';
 import { FencedDocument, OwnershipLost } from './fenced-document.ts';
@@ -134,35 +133,15 @@ export class RunDriver {
       .catch((error: unknown) => this.ground.log.warn({ err: error, runId: this.runId }, 'an intake was not removed'));
   }
 
-  /** The model's version first, then the run that names it: a crash between the two repeats both with the same result. */
+  /** One compare-and-set says all: which model there is now, how it came about, what comes next. */
   private async checkpoint(id: PhaseId, report: PhaseReport): Promise<void> {
     const { clock, telemetry } = this.ground;
     const before = this.record();
     const after = endPhase(before, report, clock.now());
     await telemetry.inSpan('checkpoint', { parent: this.traceparent() }, async () => {
-      await this.patiently(() => this.putVersion(id, report, before, after));
       await this.save(after);
     });
     if (after.phase?.round !== id.round) this.endSpan();
-  }
-
-  private async putVersion(id: PhaseId, report: PhaseReport, before: RunRecord, after: RunRecord): Promise<void> {
-    const { versions, models } = this.ground.stores;
-    const evaluation = id.kind === 'evaluate';
-    const { modelId } = after;
-    if (modelId === null || (evaluation ? report.metrics.length === 0 : report.modelId === null)) return;
-    const known = await versions.ofRun(this.runId, id.round);
-    await versions.put({
-      modelId,
-      name: '',
-      runId: this.runId,
-      round: id.round,
-      cohort: evaluation ? (known?.cohort ?? 0) : report.nodes.filter((node) => node.state === 'accepted').length,
-      createdAt: known?.createdAt ?? this.ground.clock.now(),
-      bytes: (await models.get(modelId))?.bytes ?? 0,
-      parentId: evaluation ? (known?.parentId ?? '') : (before.modelId ?? ''),
-      metrics: evaluation ? mergeEntries(known?.metrics ?? [], report.metrics) : report.metrics,
-    });
   }
 
   /** A finished run leaves its models and its record. */

@@ -24,6 +24,6 @@ export async function importModel(
     parentId: '',
     metrics: [],
   };
-  await stores.versions.put(version);
+  await stores.imports.put(version);
   return version;
 }

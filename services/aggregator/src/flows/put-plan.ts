@@ -26,7 +26,7 @@ export async function putPlan({ stores, clock }: Ground, imported: ImportedPlan)
   const now = clock.now();
   if (model !== null) {
     const origin = { name: '', runId: null, round: 0, cohort: 0, parentId: '', metrics: [] };
-    await stores.versions.put({ ...origin, modelId: model.modelId, bytes: model.bytes, createdAt: now });
+    await stores.imports.put({ ...origin, modelId: model.modelId, bytes: model.bytes, createdAt: now });
   }
   await stores.plans.put({
     appHash: imported.appHash,

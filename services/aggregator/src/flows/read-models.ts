@@ -1,8 +1,9 @@
 import { AegisError } from '@aegis/errors';
 import type { ModelFormat, ModelInfo, ModelVersion } from '../domain/model.ts';
+import { type RunRecord, versionsOf } from '../domain/run.ts';
 import type { Ground } from './ground.ts';
 
-export async function describeModel({ stores }: Ground, modelId: string): Promise<ModelInfo> {
+export async function describeModel(ground: Ground, modelId: string): Promise<ModelInfo> {
   const info = await stores.models.get(modelId);
   if (info === null) throw new AegisError('MODEL_NOT_FOUND', modelId.slice(0, 80));
   return info;
@@ -10,8 +11,8 @@ export async function describeModel({ stores }: Ground, modelId: string): Promis
 
 const MAX_READ_BYTES = 64 * 1024 * 1024;
 
-export async function readModel({ stores }: Ground, modelId: string, offset: number, length: number): Promise<Buffer> {
-  const info = await describeModel({ stores } as Ground, modelId);
+export async function readModel(ground: Ground, modelId: string, offset: number, length: number): Promise<Buffer> {
+  const info = await describeModel(ground, modelId);
   if (length > MAX_READ_BYTES) throw new AegisError('BODY_TOO_LARGE', `Read at most ${MAX_READ_BYTES} bytes at once.`);
   if (offset + length > info.bytes) {
     throw new AegisError(
@@ -22,7 +23,7 @@ export async function readModel({ stores }: Ground, modelId: string, offset: num
   return stores.models.read(modelId, offset, length);
 }
 
-export const listModels = ({ stores }: Ground, runId: bigint | null): Promise<ModelVersion[]> =>
+export const listModels = (ground: Ground, runId: bigint | null): Promise<ModelVersion[]> =>
   stores.versions.list(runId);
 
 export interface ModelChoice {
@@ -38,20 +39,16 @@ export async function exportModel(
   choice: ModelChoice,
   format: ModelFormat,
 ): Promise<{ fileName: string; pieces: AsyncIterable<Buffer> }> {
-  const version = choice.modelId === '' ? await versionOf(stores, choice) : null;
-  const modelId = version?.modelId ?? (await stores.versions.named(choice.modelId))?.modelId ?? choice.modelId;
-  await describeModel({ stores } as Ground, modelId);
+  const version = choice.modelId === '' ? await versionOf(ground, choice) : null;
+  const modelId = version?.modelId ?? (await stores.imports.named(choice.modelId))?.modelId ?? choice.modelId;
+  await describeModel(ground, modelId);
   const stem = version === null ? `model_${modelId.slice(0, 12)}` : `model_round_${version.round}`;
   return { fileName: `${stem}.${format}`, pieces: stores.models.export(modelId, format) };
 }
 
-async function versionOf({ versions }: Ground['stores'], { runId, round }: ModelChoice): Promise<ModelVersion> {
-  const version = round > 0 ? await versions.ofRun(runId, round) : (await versions.list(runId)).at(-1);
-  if (version === null || version === undefined) {
-    throw new AegisError(
-      'MODEL_NOT_FOUND',
-      round > 0 ? `Round ${round} of run ${runId} left none.` : `Run ${runId} left none.`,
-    );
-  }
-  return version;
+async function versionOf(ground: Ground, { runId, round }: ModelChoice): Promise<ModelVersion> {
+  const versions = versionsOf(await runOf(ground, runId));
+  const version = round > 0 ? versions.find((one) => one.round === round) : versions.at(-1);
+  if (version !== undefined) return version;
+  throw new AegisError('MODEL_NOT_FOUND', round > 0 ? `Round ${round} of run ${runId} left none.` : `Run ${runId} left none.`);
 }

@@ -5,6 +5,7 @@ import { buildPlan, configCarriesPlan, type InitialModel, type Plan } from '../d
 import { newRun } from '../domain/run.ts';
 import type { ConfigEntry, FlatConfig } from '../domain/scalar.ts';
 import type { Ground } from './ground.ts';
+import { roundModel } from './read-models.ts';
 import type { RunOwner } from './own-runs.ts';
 import { type UnpackedBundle, unpackBundle } from './unpack-bundle.ts';
 
@@ -25,7 +26,7 @@ export async function startRun(
   const overrides: FlatConfig = new Map(request.overrides.map((entry) => [entry.key, entry.value]));
   const { plan, notes } = await findPlan(ground, bundle, overrides);
   const model = await firstModel(ground, plan.initialModel, bundle);
-  const modelId = model === null ? null : (await namedForDialect(ground, plan, model)).modelId;
+  const start = model === null ? null : await namedForDialect(ground, plan, model);
 
   await stores.apps.put(
     {
@@ -46,7 +47,8 @@ export async function startRun(
       federation: request.federation,
       overrides: request.overrides,
       plan,
-      modelId,
+      modelId: start?.modelId ?? null,
+      modelBytes: start?.bytes ?? 0,
     },
     clock.now(),
   );
@@ -84,7 +86,8 @@ async function findPlan(
 }
 
 /** Null: a node will be asked. */
-async function firstModel({ stores }: Ground, choice: InitialModel, bundle: UnpackedBundle): Promise<ModelInfo | null> {
+async function firstModel(ground: Ground, choice: InitialModel, bundle: UnpackedBundle): Promise<ModelInfo | null> {
+  const { stores } = ground;
   const find = async (modelId: string | undefined, what: string): Promise<ModelInfo> => {
     const info = modelId === undefined ? null : await stores.models.get(modelId);
     if (info === null) throw new AegisError('MODEL_NOT_FOUND', `aegis.initial-model names ${what}.`);
@@ -97,12 +100,12 @@ async function firstModel({ stores }: Ground, choice: InitialModel, bundle: Unpa
       return find(choice.modelId, `the imported model ${choice.modelId}, which is gone; import the app again`);
     case 'named':
       return find(
-        (await stores.versions.named(choice.name))?.modelId ?? choice.name,
+        (await stores.imports.named(choice.name))?.modelId ?? choice.name,
         `"model:${choice.name}", and there is no model of that name or hash`,
       );
     case 'run':
       return find(
-        (await stores.versions.ofRun(choice.runId, choice.round))?.modelId,
+        (await roundModel(ground, choice.runId, choice.round))?.modelId,
         `round ${choice.round} of run ${choice.runId}, which left no model`,
       );
     case 'file': {

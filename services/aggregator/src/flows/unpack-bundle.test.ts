@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { fab, legacyApp, manifestOf, zip } from '../testing/bundles.ts';
 import { unpackBundle } from './unpack-bundle.ts';
 
-const refusal = (text: string, code = 'APP_MALFORMED') => expect.objectContaining({ code, message: expect.stringContaining(text) });
+const refusal = (text: string, code = 'APP_MALFORMED') =>
+  expect.objectContaining({ code, message: expect.stringContaining(text) });
 const pyproject = {
   name: 'pyproject.toml',
-  content: '[project]\nname="a"\nversion="1"\n[tool.flwr.app]\npublisher="p"\n[tool.flwr.app.components]\nserverapp="s:a"\nclientapp="c:app"\n',
+  content:
+    '[project]\nname="a"\nversion="1"\n[tool.flwr.app]\npublisher="p"\n[tool.flwr.app.components]\nserverapp="s:a"\nclientapp="c:app"\n',
 };
 
 describe('unpacking a bundle', () => {
@@ -27,16 +29,37 @@ describe('unpacking a bundle', () => {
     ['is cut short', fab().subarray(0, 700), 'cannot be read'],
     ['is empty', Buffer.alloc(0), 'empty'],
     ['has no manifest', zip([pyproject]), '.info/CONTENT'],
-    ['has no pyproject.toml', zip([{ name: 'a.py', content: '' }, manifestOf([{ name: 'a.py', content: '' }])]), 'pyproject.toml'],
-    ['has a pyproject.toml that is not TOML', zip([{ name: 'pyproject.toml', content: '[' }, manifestOf([])]), 'pyproject.toml: '],
+    [
+      'has no pyproject.toml',
+      zip([{ name: 'a.py', content: '' }, manifestOf([{ name: 'a.py', content: '' }])]),
+      'pyproject.toml',
+    ],
+    [
+      'has a pyproject.toml that is not TOML',
+      zip([{ name: 'pyproject.toml', content: '[' }, manifestOf([])]),
+      'pyproject.toml: ',
+    ],
     ['lacks the clientapp it names', zip([pyproject, manifestOf([pyproject])]), 'no c.py'],
     ['has a link', fab({ extra: [{ name: 'link', content: '/etc/passwd', mode: 0o120777 }] }), 'symbolic link'],
     ['reaches outside', fab({ extra: [{ name: '../evil.py', content: 'x' }] }), '../evil.py'],
     ['has an absolute path', fab({ extra: [{ name: '/evil.py', content: 'x' }] }), '/evil.py'],
     ['has a backslash', fab({ extra: [{ name: 'a\\b.py', content: 'x' }] }), 'cannot be read'],
     ['has a file twice', fab({ extra: [{ name: 'tiny/__init__.py', content: '' }] }), 'twice'],
-    ['has a file that nobody listed', zip([pyproject, { name: 'c.py', content: '' }, { name: 'x.py', content: '' }, manifestOf([pyproject, { name: 'c.py', content: '' }])]), '"x.py" is not listed'],
-    ['has a file that was changed', zip([pyproject, { name: 'c.py', content: 'evil' }, manifestOf([pyproject, { name: 'c.py', content: 'good' }])]), '"c.py" does not have the SHA-256'],
+    [
+      'has a file that nobody listed',
+      zip([
+        pyproject,
+        { name: 'c.py', content: '' },
+        { name: 'x.py', content: '' },
+        manifestOf([pyproject, { name: 'c.py', content: '' }]),
+      ]),
+      '"x.py" is not listed',
+    ],
+    [
+      'has a file that was changed',
+      zip([pyproject, { name: 'c.py', content: 'evil' }, manifestOf([pyproject, { name: 'c.py', content: 'good' }])]),
+      '"c.py" does not have the SHA-256',
+    ],
   ])('refuses what %s', async (_what, bytes, text) => {
     await expect(unpackBundle(bytes)).rejects.toThrow(refusal(text));
   });
@@ -50,7 +73,9 @@ describe('unpacking a bundle', () => {
   });
 
   it('refuses an entry that unpacks to more than it says', async () => {
-    await expect(unpackBundle(deflated('liar', Buffer.alloc(3 * 2 ** 20), 100))).rejects.toThrow(refusal('cannot be read'));
+    await expect(unpackBundle(deflated('liar', Buffer.alloc(3 * 2 ** 20), 100))).rejects.toThrow(
+      refusal('cannot be read'),
+    );
   });
 });
 

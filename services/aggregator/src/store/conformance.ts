@@ -22,13 +22,21 @@ const run = (runId: bigint) =>
       overrides: [{ key: 'data', value: { kind: 'data', value: Buffer.from([0, 255]) } }],
       plan: { rounds: 2, minReport: null, nan: Number.NaN } as unknown as Plan,
       modelId: null,
+      modelBytes: 0,
     },
     1234.5,
   );
-const rules = { sampling: { fraction: 1, minNodes: 1, minAvailable: 1, overSelect: 1 }, minReport: null, deadlineSeconds: 9, tries: 2, optional: false };
+const rules = {
+  sampling: { fraction: 1, minNodes: 1, minAvailable: 1, overSelect: 1 },
+  minReport: null,
+  deadlineSeconds: 9,
+  tries: 2,
+  optional: false,
+};
 const round = (runId: bigint) => {
   const open = openRound({ runId, round: 1, rounds: 2, kind: 'train', modelId: null, rules }, 1);
-  return step(open, { type: 'drawn', tasks: [{ nodeId: 2n ** 63n, taskId: 'T' }], wanted: 1, traceparent: '' }, 2).state;
+  return step(open, { type: 'drawn', tasks: [{ nodeId: 2n ** 63n, taskId: 'T' }], wanted: 1, traceparent: '' }, 2)
+    .state;
 };
 const version = (more: Partial<ModelVersion>): ModelVersion => ({
   modelId: 'a'.repeat(64),
@@ -45,7 +53,8 @@ const version = (more: Partial<ModelVersion>): ModelVersion => ({
 
 const f4 = (shape: number[], values: number[]): NpyArray => ({ descr: '<f4', shape, values });
 const i8 = (shape: number[], values: number[]): NpyArray => ({ descr: '<i8', shape, values });
-const npz = (arrays: Record<string, NpyArray>) => writeNpz(Object.entries(arrays).map(([name, array]) => ({ name, npy: writeNpy(array) })));
+const npz = (arrays: Record<string, NpyArray>) =>
+  writeNpz(Object.entries(arrays).map(([name, array]) => ({ name, npy: writeNpy(array) })));
 const initial = { w: f4([2], [0, 0]), n: i8([], [0]) };
 const room: IntakeRoom = { runId: 9n, round: 1, kind: 'train', attempt: 1 };
 const hashOf = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
@@ -94,7 +103,14 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   it('keep a bundle byte for byte', async () => {
     const fab = Buffer.from([0, 1, 2, 255]);
-    const app = { hash: hashOf(fab), digest: 'd', appId: 'a/b', version: '1', config: [{ key: 'n', value: integer(3) }], detectedDialect: null };
+    const app = {
+      hash: hashOf(fab),
+      digest: 'd',
+      appId: 'a/b',
+      version: '1',
+      config: [{ key: 'n', value: integer(3) }],
+      detectedDialect: null,
+    };
     await stores().apps.put(app, fab);
     expect(await stores().apps.get(app.hash)).toEqual(app);
     expect(await stores().apps.fab(app.hash)).toEqual(fab);
@@ -111,18 +127,15 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     expect(await stores().plans.find('h3', 'e')).toBeNull();
   });
 
-  it('keep versions of models by name and by run', async () => {
-    const { versions } = stores();
-    await versions.put(version({ name: 'best model/ä', modelId: 'b'.repeat(64), createdAt: 1 }));
-    await versions.put(version({ runId: 7n, round: 1, createdAt: 2 }));
-    await versions.put(version({ runId: 7n, round: 2, createdAt: 2 }));
-    await versions.put(version({ runId: 77n, round: 1, createdAt: 4 }));
-    expect((await versions.named('best model/ä'))?.modelId).toBe('b'.repeat(64));
-    expect(await versions.named('best')).toBeNull();
-    expect(await versions.ofRun(7n, 2)).toEqual(version({ runId: 7n, round: 2, createdAt: 2 }));
-    expect(await versions.ofRun(7n, 3)).toBeNull();
-    expect((await versions.list(7n)).map((one) => one.round)).toEqual([1, 2]);
-    expect(await versions.list(null)).toHaveLength(4);
+  it('keep imported models by name, the newest of a name', async () => {
+    const { imports } = stores();
+    const mine = version({ name: 'best model/ä', modelId: 'b'.repeat(64) });
+    await imports.put(version({ name: 'best model/ä' }));
+    await imports.put(mine);
+    await imports.put(version({}));
+    expect(await imports.named('best model/ä')).toEqual(mine);
+    expect(await imports.named('best')).toBeNull();
+    expect(await imports.list()).toHaveLength(2);
   });
 
   it('import, describe, read and export a model', async () => {
@@ -139,7 +152,9 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     }
     const pieces: Buffer[] = [];
     for await (const piece of models.export(info.modelId, 'npz')) pieces.push(piece);
-    expect((await readNpz(Buffer.concat(pieces))).map(({ name, npy }) => [name, readNpy(npy)])).toEqual(Object.entries(initial));
+    expect((await readNpz(Buffer.concat(pieces))).map(({ name, npy }) => [name, readNpy(npy)])).toEqual(
+      Object.entries(initial),
+    );
   });
 
   it('give arrays new names', async () => {
@@ -152,12 +167,19 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('know no model by a wrong or a wicked name', async () => {
     expect(await stores().models.get('f'.repeat(64))).toBeNull();
     expect(await stores().models.get('../../keys/aggregator.key')).toBeNull();
-    await expect(stores().models.import('npz', Buffer.from('hello'))).rejects.toMatchObject({ code: 'MODEL_MALFORMED' });
+    await expect(stores().models.import('npz', Buffer.from('hello'))).rejects.toMatchObject({
+      code: 'MODEL_MALFORMED',
+    });
   });
 
   // --- intake -------------------------------------------------------------------------------------------------------------
 
-  const update = async (intake: Awaited<ReturnType<Stores['intakes']['open']>>, node: number, arrays: Record<string, NpyArray>, weight = node): Promise<AcceptedAnswer> => {
+  const update = async (
+    intake: Awaited<ReturnType<Stores['intakes']['open']>>,
+    node: number,
+    arrays: Record<string, NpyArray>,
+    weight = node,
+  ): Promise<AcceptedAnswer> => {
     const tensors = [];
     for (const [name, array] of Object.entries(arrays)) {
       const npy = writeNpy(array);
@@ -170,12 +192,26 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
       }
       tensors.push({ name, slices });
     }
-    return { taskId: `T${node}`, nodeId: BigInt(node), digest: '', tensors, metrics: [{ key: 'loss', value: real(node) }], weight, runtimeSeconds: 1, norm: 0 };
+    return {
+      taskId: `T${node}`,
+      nodeId: BigInt(node),
+      digest: '',
+      tensors,
+      metrics: [{ key: 'loss', value: real(node) }],
+      weight,
+      runtimeSeconds: 1,
+      norm: 0,
+    };
   };
   const model = (): Promise<ModelInfo> => stores().models.import('npz', npz(initial));
   const arraysOf = async ({ modelId, tensors }: ModelInfo) =>
     Object.fromEntries(
-      await Promise.all(tensors.map(async ({ name, offset, length }) => [name, readNpy(await stores().models.read(modelId, offset, length)).values] as const)),
+      await Promise.all(
+        tensors.map(
+          async ({ name, offset, length }) =>
+            [name, readNpy(await stores().models.read(modelId, offset, length)).values] as const,
+        ),
+      ),
     );
 
   it('take a part once, and only under its own hash', async () => {
@@ -228,7 +264,10 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   it('write the weighted mean, each tensor in its own type', async () => {
     const intake = await stores().intakes.open(room, await model());
-    for (const [node, w, n] of [[1, 4, 1], [3, 8, 4]] as const) {
+    for (const [node, w, n] of [
+      [1, 4, 1],
+      [3, 8, 4],
+    ] as const) {
       const answer = await update(intake, node, { w: f4([2], [w, -w]), n: i8([], [n]) });
       expect((await intake.check(answer.tensors)).verdict).toEqual({ accepted: true });
       await intake.fold(answer);
@@ -243,7 +282,10 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     const values = [0.1, 1e7, -3.3, 1e-9, 77.7];
     const fold = async (order: number[], attempt: number) => {
       const intake = await stores().intakes.open({ ...room, attempt }, base);
-      for (const i of order) await intake.fold(await update(intake, i + 1, { w: f4([2], [values[i] ?? 0, i]), n: i8([], [i]) }, 0.3 * (i + 1)));
+      for (const i of order)
+        await intake.fold(
+          await update(intake, i + 1, { w: f4([2], [values[i] ?? 0, i]), n: i8([], [i]) }, 0.3 * (i + 1)),
+        );
       const { modelId } = await intake.writeMean();
       await intake.close();
       return modelId;
@@ -267,9 +309,18 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     const intake = await stores().intakes.open(room, await model());
     const junk = Buffer.from('not an array at all');
     await intake.append(hashOf(junk), junk);
-    const of = (part: string, length: number) => [{ name: 'w', slices: [{ part, offset: 0, length }] }, { name: 'n', slices: [] }];
-    expect((await intake.check(of(hashOf(junk), junk.length))).verdict).toMatchObject({ accepted: false, code: 'UPDATE_TENSOR_MALFORMED' });
-    expect((await intake.check(of('f'.repeat(64), 3))).verdict).toMatchObject({ accepted: false, code: 'PART_NOT_FOUND' });
+    const of = (part: string, length: number) => [
+      { name: 'w', slices: [{ part, offset: 0, length }] },
+      { name: 'n', slices: [] },
+    ];
+    expect((await intake.check(of(hashOf(junk), junk.length))).verdict).toMatchObject({
+      accepted: false,
+      code: 'UPDATE_TENSOR_MALFORMED',
+    });
+    expect((await intake.check(of('f'.repeat(64), 3))).verdict).toMatchObject({
+      accepted: false,
+      code: 'PART_NOT_FOUND',
+    });
     await intake.close();
   });
 

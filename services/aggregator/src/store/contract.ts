@@ -15,7 +15,7 @@ export interface Stores {
   readonly leases: LeaseStore;
   readonly apps: AppStore;
   readonly plans: PlanStore;
-  readonly versions: VersionStore;
+  readonly imports: ImportStore;
   readonly models: ModelStore;
   readonly intakes: IntakeStore;
   close(): Promise<void>;
@@ -88,12 +88,11 @@ export interface PlanStore {
   find(appHash: string, appDigest: string): Promise<PlanRecord | null>;
 }
 
-export interface VersionStore {
+/** Models that people brought. What runs made is read off their records. */
+export interface ImportStore {
   put(version: ModelVersion): Promise<void>;
   named(name: string): Promise<ModelVersion | null>;
-  ofRun(runId: bigint, round: number): Promise<ModelVersion | null>;
-  /** Oldest first. */
-  list(runId: bigint | null): Promise<ModelVersion[]>;
+  list(): Promise<ModelVersion[]>;
 }
 
 /** Sealed models by content. Putting the same one twice keeps one. */

@@ -35,7 +35,16 @@ describe('the durable stores', () => {
       await stores.apps.put(app, Buffer.from(marker));
       await stores.models.import('npz', model);
       const intake = await stores.intakes.open({ runId: 1n, round: 1, kind: 'evaluate', attempt: 1 }, null);
-      const answer = { taskId: 'T', nodeId: 1n, digest: marker, tensors: [], metrics: [], weight: 1, runtimeSeconds: 0, norm: 0 };
+      const answer = {
+        taskId: 'T',
+        nodeId: 1n,
+        digest: marker,
+        tensors: [],
+        metrics: [],
+        weight: 1,
+        runtimeSeconds: 0,
+        norm: 0,
+      };
       await intake.record(answer);
       await intake.close();
       const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());

@@ -15,6 +15,8 @@ import {
 import { seededRandom } from '@aegis/testkit';
 import { intakeService } from '../api/intake.ts';
 import { runsService } from '../api/runs.ts';
+import { writeEntries } from '../api/scalars.ts';
+import type { ConfigEntry } from '../domain/scalar.ts';
 import type { Ground } from '../flows/ground.ts';
 import { createMeasures } from '../flows/measures.ts';
 import { RunOwner } from '../flows/own-runs.ts';
@@ -63,6 +65,10 @@ export class World {
 
   get runs() {
     return this.channel.client(RunsService);
+  }
+
+  start(fab: Buffer, overrides: readonly ConfigEntry[] = []) {
+    return this.runs.startRun({ overrides: writeEntries(overrides), federation: '', fab });
   }
 
   /** The aggregator ends and another begins on the same state. */

@@ -58,6 +58,16 @@ describe('mailbox', () => {
     expect(mailbox.open(1n)).toEqual([]);
   });
 
+  it('brings up again what nobody could be told of', () => {
+    const mailbox = new Mailbox();
+    mailbox.put(task('01'));
+    for (let offer = 0; offer < MAX_OFFERS; offer += 1) mailbox.offered(1n, '01');
+    expect(mailbox.next(1n).exhausted).toHaveLength(1);
+    mailbox.reopen(1n, '01');
+    expect(mailbox.next(1n).exhausted).toHaveLength(1);
+    mailbox.reopen(1n, 'unknown');
+  });
+
   it('forgets a withdrawn task, also one it never heard of', () => {
     const mailbox = new Mailbox();
     mailbox.put(task('01'));

@@ -52,6 +52,12 @@ export class Mailbox {
     if (entry) entry.settled = true;
   }
 
+  /** Nobody could be told that it is settled: it comes up again. */
+  reopen(nodeId: bigint, taskId: string): void {
+    const entry = this.#byNode.get(nodeId)?.get(taskId);
+    if (entry) entry.settled = false;
+  }
+
   /** Every task of the node that was not withdrawn, settled ones included, oldest first. */
   ofNode(nodeId: bigint): Task[] {
     return this.#entries(nodeId).map((entry) => entry.task);

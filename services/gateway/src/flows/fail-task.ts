@@ -12,7 +12,10 @@ export const failTask = async (gateway: Gateway, task: TaskRef, code: number, re
     await gateway.aggregator.failTask(refOf(task), code, reason);
   } catch (caught) {
     const error = AegisError.from(caught);
-    if (error.entry.kind !== 'over' && error.entry.kind !== 'conflict') throw error;
+    if (error.entry.kind !== 'over' && error.entry.kind !== 'conflict') {
+      gateway.mailbox.reopen(task.nodeId, task.taskId);
+      throw error;
+    }
   }
   gateway.log.info({ node: task.nodeId, task: task.taskId, run: task.runId, reason }, 'task failed');
 };

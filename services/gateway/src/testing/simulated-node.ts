@@ -2,6 +2,7 @@ import {
   arrayBody,
   type ConfigEntry,
   decodeConfigRecord,
+  encodeConfigRecord,
   encodeMetricRecord,
   type MessageHead,
   makeMessageObject,
@@ -31,6 +32,12 @@ export interface Reply {
   head: MessageHead & { error: { code: number; reason: string } | null };
   tree: ObjectTreeNode;
   objects: Map<string, Buffer>;
+}
+
+interface Records {
+  arrays?: Record<string, ReadonlyMap<string, Buffer>>;
+  metrics?: Record<string, ConfigEntry[]>;
+  configs?: Record<string, ConfigEntry[]>;
 }
 
 /** Looks like a stock SuperNode to a server: same calls, same bytes, same order; the app is whatever the test says. */
@@ -112,7 +119,30 @@ export class SimulatedNode {
     return this.messages.pushObject(this.nodeId, reply.head.runId, id, content, session);
   }
 
+  /** As a Message-API app answers. */
   reply(offer: Offer, content: { arrays?: Map<string, Buffer>; metrics: ConfigEntry[] }): Reply {
+    return this.#replyOf(offer, {
+      ...(content.arrays && { arrays: { arrays: content.arrays } }),
+      metrics: { metrics: content.metrics },
+    });
+  }
+
+  /** As a NumPyClient app answers: arrays by number, records by their old names. */
+  legacyReply(
+    offer: Offer,
+    content: {
+      arrays?: Record<string, Buffer[]>;
+      metrics?: Record<string, ConfigEntry[]>;
+      configs?: Record<string, ConfigEntry[]>;
+    },
+  ): Reply {
+    const arrays = Object.entries(content.arrays ?? {}).map(([name, npys]) => {
+      return [name, new Map(npys.map((npy, index) => [String(index), npy]))] as const;
+    });
+    return this.#replyOf(offer, { ...content, arrays: Object.fromEntries(arrays) });
+  }
+
+  #replyOf(offer: Offer, content: Records): Reply {
     const objects = new Map<string, Buffer>();
     const records = new Map<string, ObjectTreeNode>();
     const names: [string, string][] = [];
@@ -129,22 +159,23 @@ export class SimulatedNode {
       objects.set(id, bytes);
       return { id, children };
     };
-    if (content.arrays) {
-      const arrays = [...content.arrays].map(([name, npy]) => {
-        const chunks = [...chunksOf(npy)].map((chunk) => make('ArrayChunk', [], chunk));
-        const distinct = [...new Map(chunks.map((chunk) => [chunk.id, chunk])).values()];
-        const body = arrayBody({
-          dtype: 'float32',
-          shape: [],
-          stype: 'numpy.ndarray',
-          chunks: chunks.map(({ id }) => distinct.findIndex((chunk) => chunk.id === id)),
-        });
-        return [name, make('Array', distinct, body)] as const;
-      });
-      const distinct = [...new Map(arrays.map(([, tree]) => [tree.id, tree])).values()];
-      add('arrays', make('ArrayRecord', distinct, namesBody(arrays.map(([name, { id }]) => [name, id]))));
+    const array = (npy: Buffer): ObjectTreeNode => {
+      const chunks = [...chunksOf(npy)].map((chunk) => make('ArrayChunk', [], chunk));
+      const used = distinct(chunks);
+      const indices = chunks.map(({ id }) => used.findIndex((chunk) => chunk.id === id));
+      return make('Array', used, arrayBody({ dtype: '', shape: [], stype: 'numpy.ndarray', chunks: indices }));
+    };
+    for (const [name, npys] of Object.entries(content.arrays ?? {})) {
+      const arrays = [...npys].map(([key, npy]) => [key, array(npy)] as const);
+      const body = namesBody(arrays.map(([key, { id }]) => [key, id]));
+      add(name, make('ArrayRecord', distinct(arrays.map(([, tree]) => tree)), body));
     }
-    add('metrics', make('MetricRecord', [], encodeMetricRecord(content.metrics)));
+    for (const [name, entries] of Object.entries(content.configs ?? {})) {
+      add(name, make('ConfigRecord', [], encodeConfigRecord(entries)));
+    }
+    for (const [name, entries] of Object.entries(content.metrics ?? {})) {
+      add(name, make('MetricRecord', [], encodeMetricRecord(entries)));
+    }
     const dict = make('RecordDict', [...records.values()], namesBody(names));
     return { ...this.#sealed(offer, dict, null, objects), objects };
   }
@@ -175,6 +206,10 @@ export class SimulatedNode {
 }
 
 export const CHUNK = 5_242_880;
+
+const distinct = (trees: readonly ObjectTreeNode[]): ObjectTreeNode[] => [
+  ...new Map(trees.map((tree) => [tree.id, tree])).values(),
+];
 
 function* chunksOf(npy: Buffer): Generator<Buffer> {
   for (let at = 0; at < npy.length; at += CHUNK) yield npy.subarray(at, at + CHUNK);

@@ -3,6 +3,7 @@ import type { ModelVersion } from '../../domain/model.ts';
 import type { RoundState } from '../../domain/round.ts';
 import type { RunRecord } from '../../domain/run.ts';
 import {
+  type ImportStore,
   type Kept,
   type LeaseStore,
   type PlanRecord,
@@ -10,7 +11,6 @@ import {
   type RoundStore,
   type RunStore,
   StaleWrite,
-  type VersionStore,
 } from '../contract.ts';
 import { decodeDocument, encodeDocument } from '../document-text.ts';
 
@@ -94,22 +94,14 @@ export async function busPlans(bus: Bus): Promise<PlanStore> {
   };
 }
 
-/** `run.<id>.<round>`, `name.<name>`, `model.<hash>`: which one says where the version came from. */
-export async function busVersions(bus: Bus): Promise<VersionStore> {
+/** `name.<name>`, or `model.<hash>` for those without one. */
+export async function busImports(bus: Bus): Promise<ImportStore> {
   const documents = new Documents<ModelVersion>(await bus.bucket('models'));
-  const keyOf = ({ runId, round, name, modelId }: ModelVersion): string => {
-    if (runId !== null) return `run.${runId}.${round}`;
-    return name === '' ? `model.${modelId}` : `name.${keyPart(name)}`;
-  };
   return {
     put: async (version) => {
-      await documents.put(keyOf(version), version);
+      await documents.put(version.name === '' ? `model.${version.modelId}` : `name.${keyPart(version.name)}`, version);
     },
     named: async (name) => (await documents.get(`name.${keyPart(name)}`))?.value ?? null,
-    ofRun: async (runId, round) => (await documents.get(`run.${runId}.${round}`))?.value ?? null,
-    list: async (runId) =>
-      (await documents.values(runId === null ? undefined : `run.${runId}`)).sort(
-        (a, b) => a.createdAt - b.createdAt || a.round - b.round,
-      ),
+    list: () => documents.values(),
   };
 }

@@ -8,7 +8,7 @@ import type { Random } from '@aegis/service-kit';
 import type { Stores } from '../contract.ts';
 import { appFiles } from './app-files.ts';
 import { inCore } from './core-errors.ts';
-import { busLeases, busPlans, busRounds, busRuns, busVersions } from './documents.ts';
+import { busLeases, busPlans, busRounds, busRuns, busImports } from './documents.ts';
 import { IntakeDirectory } from './intake-directory.ts';
 import { dataKeyAt } from './keys.ts';
 import { ModelDirectory } from './model-directory.ts';
@@ -37,7 +37,7 @@ export async function openDurableStores(bus: Bus, stateDir: string, random: Rand
     leases: await busLeases(bus),
     apps: await appFiles(bus, join(stateDir, 'apps'), await wrapped('apps')),
     plans: await busPlans(bus),
-    versions: await busVersions(bus),
+    imports: await busImports(bus),
     models,
     intakes: new IntakeDirectory(join(stateDir, 'intake'), keys, models),
     close: async () => {

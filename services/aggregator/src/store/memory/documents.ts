@@ -4,6 +4,7 @@ import type { RunRecord } from '../../domain/run.ts';
 import {
   type AppRecord,
   type AppStore,
+  type ImportStore,
   type Kept,
   type LeaseStore,
   type PlanRecord,
@@ -11,7 +12,6 @@ import {
   type RoundStore,
   type RunStore,
   StaleWrite,
-  type VersionStore,
 } from '../contract.ts';
 import { decodeDocument, encodeDocument } from '../document-text.ts';
 
@@ -88,21 +88,10 @@ export class MemoryPlans implements PlanStore {
     (this.table.get(appHash) ?? this.table.get(appDigest))?.value ?? null;
 }
 
-export class MemoryVersions implements VersionStore {
+export class MemoryImports implements ImportStore {
   private readonly table = new Table<ModelVersion>();
-  async put(version: ModelVersion): Promise<void> {
-    const { runId, round, name, modelId } = version;
-    this.table.put(
-      runId !== null ? `run ${runId} ${round}` : name !== '' ? `name ${name}` : `model ${modelId}`,
-      version,
-    );
-  }
+  put = async (version: ModelVersion): Promise<void> =>
+    void this.table.put(version.name === '' ? `model ${version.modelId}` : `name ${version.name}`, version);
   named = async (name: string): Promise<ModelVersion | null> => this.table.get(`name ${name}`)?.value ?? null;
-  ofRun = async (runId: bigint, round: number): Promise<ModelVersion | null> =>
-    this.table.get(`run ${runId} ${round}`)?.value ?? null;
-  list = async (runId: bigint | null): Promise<ModelVersion[]> =>
-    this.table
-      .values()
-      .filter((version) => runId === null || version.runId === runId)
-      .sort((a, b) => a.createdAt - b.createdAt || a.round - b.round);
+  list = async (): Promise<ModelVersion[]> => this.table.values();
 }

@@ -1,5 +1,5 @@
 import type { Stores } from '../contract.ts';
-import { MemoryApps, MemoryLeases, MemoryPlans, MemoryRounds, MemoryRuns, MemoryVersions } from './documents.ts';
+import { MemoryApps, MemoryLeases, MemoryPlans, MemoryRounds, MemoryRuns, MemoryImports } from './documents.ts';
 import { MemoryIntakes } from './intakes.ts';
 import { MemoryModels } from './models.ts';
 
@@ -12,7 +12,7 @@ export function memoryStores(): Stores {
     leases: new MemoryLeases(),
     apps: new MemoryApps(),
     plans: new MemoryPlans(),
-    versions: new MemoryVersions(),
+    imports: new MemoryImports(),
     models,
     intakes: new MemoryIntakes(models),
     close: async () => {},
