@@ -37,13 +37,16 @@ test: setup ## all tests; ends with one line of totals
 check: setup ## format, lint, types, import rules, clippy, generated code
 	@biome check --error-on-warnings .
 	@tsc -p tsconfig.json
-	@depcruise --config .dependency-cruiser.cjs packages services cli
+	@depcruise --config .dependency-cruiser.cjs packages services cli bench scripts
 	@node scripts/generate-contracts.ts --check
 	@node scripts/error-catalogue.ts --check
 	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
 
 interop: setup ## real Flower releases 1.22 to 1.41, the long list
 	@node scripts/run-tests.ts interop --all-releases
+
+bench: setup ## the same work on Aegis and on Flower's own server; ARGS="--long" or figure names
+	@node bench/main.ts $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

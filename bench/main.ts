@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { BENCHMARKS, SPECS } from './figures/all.ts';
 import type { BenchContext, Benchmark, Side } from './figures/contract.ts';
 import { stopEverything } from './measure/child.ts';
-import { describeCommit, describeMachine } from './measure/machine.ts';
+import { describeCommit, describeMachine, otherLoad } from './measure/machine.ts';
 import { ROOT } from './peers/flwr-cli.ts';
 import { stderrLog } from './report/log.ts';
 import { type FigureResult, merge, readResults, toResult, writeResults } from './report/results.ts';
@@ -41,6 +41,8 @@ function sides(): Side[] {
 /** Measures one after the other and keeps what was measured, even if a later one fails. */
 async function measureAll(benchmarks: Benchmark[], context: BenchContext): Promise<number> {
   const origin = { date: new Date().toISOString(), commit: describeCommit(ROOT) };
+  const load = otherLoad();
+  if (load) context.log(load);
   let failures = 0;
   for (const benchmark of benchmarks) {
     context.log(benchmark.figures.map(({ id }) => id).join(', '));
@@ -48,7 +50,7 @@ async function measureAll(benchmarks: Benchmark[], context: BenchContext): Promi
       const comparisons = await benchmark.measure(context);
       const fresh = benchmark.figures.map((spec): FigureResult => {
         const comparison = comparisons.find(({ id }) => id === spec.id);
-        return toResult(spec, comparison ?? { id: spec.id, aegis: null, peer: null }, origin);
+        return toResult(spec, comparison ?? { id: spec.id, aegis: null, peer: null }, { ...origin, caveat: load });
       });
       if (context.sides.length === 2) await writeResults(merge(await readResults(), describeMachine(), fresh));
     } catch (error) {

@@ -1,18 +1,29 @@
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const folders = new Set<string>();
+
+// An interrupted bench ends by process.exit, which runs no finally.
+process.on('exit', () => {
+  if (process.env.AEGIS_BENCH_KEEP) return;
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** A folder for one figure; gone afterwards. */
 export async function withScratch<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'aegis-bench-'));
+  folders.add(folder);
   try {
     return await work(folder);
   } finally {
     if (process.env.AEGIS_BENCH_KEEP) console.error(`kept ${folder}`);
     else await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    folders.delete(folder);
   }
 }
 

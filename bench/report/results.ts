@@ -28,7 +28,7 @@ const rounded = (value: number): number => Number(value.toPrecision(4));
 export function toResult(
   spec: FigureSpec,
   { aegis, peer }: Comparison,
-  origin: { date: string; commit: string },
+  { date, commit, caveat }: { date: string; commit: string; caveat: string | null },
 ): FigureResult {
   const ratio = aegis && peer ? (spec.sense === 'cost' ? peer.value / aegis.value : aegis.value / peer.value) : null;
   return {
@@ -37,8 +37,9 @@ export function toResult(
     peer: peer && rounded(peer.value),
     ratio: ratio && rounded(ratio),
     unit: spec.unit,
-    note: [aegis?.note, peer?.note].filter((note) => note !== undefined).join(' | '),
-    ...origin,
+    note: [aegis?.note, peer?.note, caveat].filter((note) => note).join(' | '),
+    date,
+    commit,
   };
 }
 

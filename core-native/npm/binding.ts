@@ -33,6 +33,7 @@ export interface RawFold {
   count(): number;
   totalWeight(): number;
   writeModel(path: string, key: RawDataKey): Promise<RawModelInfo>;
+  close(): void;
 }
 export interface RawModelFile {
   info(): RawModelInfo;

@@ -153,6 +153,7 @@ export class IntakeLog {
     return calling(() => this.#raw.entries(kind));
   }
 
+  /** At most `length` bytes from `offset`; to the record's end if no length is given. */
   read(id: string, offset?: number, length?: number): Promise<Buffer> {
     return awaiting(() => this.#raw.read(id, offset, length));
   }
@@ -240,6 +241,11 @@ export class Fold {
   /** The weighted mean, each tensor in its own dtype, as a sealed model file. NOTHING_FOLDED if no update was added. */
   writeModel(path: string, key: DataKey): Promise<ModelInfo> {
     return awaiting(() => this.#raw.writeModel(path, rawKey(key)));
+  }
+
+  /** Gives the sums' memory back (the collector cannot see it), after calls under way; the fold refuses everything then. */
+  close(): void {
+    calling(() => this.#raw.close());
   }
 }
 

@@ -1,21 +1,23 @@
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import SGDClassifier
-from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
 
 CLASSES = np.arange(10)
 SHARDS_PER_NODE = 4
 
 
 def load(partition: int, partitions: int):
-    """One node's images: sorted by digit, cut into shards, every node gets a few of them."""
+    """One node's images, and the fifth of them that it only tests on.
+
+    Sorted by digit and cut into shards, of which every node gets a few: no node sees all digits alike.
+    """
     x, y = load_digits(return_X_y=True)
     x = x / 16.0
     shards = np.array_split(np.argsort(y, kind="stable"), partitions * SHARDS_PER_NODE)
     order = np.random.RandomState(3).permutation(len(shards))[partition::partitions]
     mine = np.concatenate([shards[i] for i in order])
-    return train_test_split(x[mine], y[mine], test_size=0.2, random_state=1)
+    test = np.arange(len(mine)) % 5 == 0
+    return x[mine][~test], x[mine][test], y[mine][~test], y[mine][test]
 
 
 def new_model(learning_rate: float) -> SGDClassifier:
@@ -41,4 +43,5 @@ def fit(model: SGDClassifier, x: np.ndarray, y: np.ndarray, epochs: int) -> None
 
 
 def evaluate(model: SGDClassifier, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    return float(log_loss(y, model.predict_proba(x), labels=CLASSES)), float(model.score(x, y))
+    right = model.predict_proba(x)[np.arange(len(y)), y]
+    return float(-np.log(right + 1e-9).mean()), float(model.score(x, y))

@@ -1,10 +1,10 @@
 //! Tensors, updates and the fold.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aegis_core::tensor::{DType, TensorSpec, npy};
-use aegis_core::{Result, fold, update};
+use aegis_core::{Code, Error, Result, fold, update};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
@@ -61,8 +61,16 @@ pub fn read_npy_header(bytes: Buffer) -> napi::Result<NpyHeader> {
     })
 }
 
+/// Holds the sums until `close`: they are large, and the collector of JavaScript cannot see them.
 #[napi(js_name = "Fold")]
-pub struct Fold(Arc<fold::Fold>);
+pub struct Fold(RwLock<Option<Arc<fold::Fold>>>);
+
+impl Fold {
+    fn open(&self) -> Result<Arc<fold::Fold>> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone().ok_or_else(|| Error::new(Code::Argument, "the fold is closed"))
+    }
+}
 
 #[napi]
 impl Fold {
@@ -70,7 +78,7 @@ impl Fold {
     pub fn create(specs: Vec<RawSpec>) -> napi::Result<Fold> {
         on_loop(|| {
             let specs = specs.into_iter().map(to_spec).collect::<Result<_>>()?;
-            Ok(Fold(Arc::new(fold::Fold::new(specs)?)))
+            Ok(Fold(RwLock::new(Some(Arc::new(fold::Fold::new(specs)?)))))
         })
     }
 
@@ -81,33 +89,39 @@ impl Fold {
         tensors: Vec<RawSource>,
         max_norm: Option<f64>,
     ) -> Promised<update::UpdateFacts, UpdateFacts> {
-        let (fold, log) = (Arc::clone(&self.0), Arc::clone(&log.0));
+        let (fold, log) = (self.open(), Arc::clone(&log.0));
         off_loop(
-            move || fold.check(&*log, &to_sources(tensors)?, update::Limits { max_norm }),
+            move || fold?.check(&*log, &to_sources(tensors)?, update::Limits { max_norm }),
             |facts| UpdateFacts { norm: facts.norm, elements: facts.elements as f64 },
         )
     }
 
     #[napi(catch_unwind)]
     pub fn add(&self, log: &IntakeLog, tensors: Vec<RawSource>, weight: f64) -> Promised<()> {
-        let (fold, log) = (Arc::clone(&self.0), Arc::clone(&log.0));
-        off_loop(move || fold.add(&*log, &to_sources(tensors)?, weight), |()| ())
+        let (fold, log) = (self.open(), Arc::clone(&log.0));
+        off_loop(move || fold?.add(&*log, &to_sources(tensors)?, weight), |()| ())
     }
 
     #[napi(catch_unwind)]
-    pub fn count(&self) -> f64 {
-        self.0.count() as f64
+    pub fn count(&self) -> napi::Result<f64> {
+        on_loop(|| Ok(self.open()?.count() as f64))
     }
 
     #[napi(catch_unwind)]
-    pub fn total_weight(&self) -> f64 {
-        self.0.total_weight()
+    pub fn total_weight(&self) -> napi::Result<f64> {
+        on_loop(|| Ok(self.open()?.total_weight()))
     }
 
     #[napi(catch_unwind)]
     pub fn write_model(&self, path: String, key: &DataKey) -> Promised<aegis_core::model::ModelInfo, ModelInfo> {
-        let (fold, key) = (Arc::clone(&self.0), key.0.clone());
-        off_loop(move || fold.write_model(&PathBuf::from(path), &key), model_info)
+        let (fold, key) = (self.open(), key.0.clone());
+        off_loop(move || fold?.write_model(&PathBuf::from(path), &key), model_info)
+    }
+
+    /// Gives the sums' memory back, after calls under way. Everything but `close` is refused afterwards.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

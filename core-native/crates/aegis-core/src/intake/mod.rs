@@ -150,18 +150,18 @@ impl IntakeLog {
             .collect()
     }
 
-    /// A range of a record's payload, to its end if no length is given. Opens only the sealed segments it touches.
+    /// At most `length` bytes of a record's payload from `offset`, to its end if no length is given. Opens only the
+    /// sealed segments it touches. An offset beyond the end is `SLICE_OUT_OF_RANGE`.
     pub fn read(&self, id: &str, offset: u64, length: Option<u64>) -> Result<Vec<u8>> {
         let mut part = self.part(id)?;
         let available = part.length();
-        let length = length.unwrap_or_else(|| available.saturating_sub(offset));
-        if offset.checked_add(length).is_none_or(|end| end > available) {
-            return Err(Error::new(Code::SliceOutOfRange, "the slice ends beyond its part")
+        let Some(rest) = available.checked_sub(offset) else {
+            return Err(Error::new(Code::SliceOutOfRange, "the slice begins beyond its part")
                 .with("part", id)
                 .with("offset", offset)
-                .with("length", length)
                 .with("available", available));
-        }
+        };
+        let length = length.map_or(rest, |most| most.min(rest));
         let mut out = vec![0; length as usize];
         part.read_at(offset, &mut out).map_err(|error| error.with("part", id))?;
         Ok(out)

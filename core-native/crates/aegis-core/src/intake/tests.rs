@@ -80,7 +80,7 @@ fn records_come_back_after_reopening_and_by_range() {
     for (offset, length) in [(0, 3_000_000), (1_048_000, 2000), (2_999_999, 1), (3_000_000, 0)] {
         assert!(log.read("large", offset as u64, Some(length as u64)).unwrap() == large[offset..offset + length]);
     }
-    assert_eq!(code(log.read("large", 1, Some(3_000_000))), Code::SliceOutOfRange);
+    assert_eq!(log.read("large", 1, Some(3_000_000)).unwrap().len(), 2_999_999, "at most so many bytes");
     assert_eq!(code(log.read("large", u64::MAX, Some(1))), Code::SliceOutOfRange);
     assert_eq!(code(log.read("large", 3_000_001, None)), Code::SliceOutOfRange);
     assert_eq!(code(log.read("other", 0, None)), Code::PartUnknown);
