@@ -1,11 +1,7 @@
 import type { ConfigEntry } from '@aegis/flower-wire';
+import type { Offer } from '../../services/gateway/src/testing/messages.ts';
 import { floatsOf, npyOf } from '../../services/gateway/src/testing/npy.ts';
-import {
-  type FlowerDialect,
-  type Offer,
-  type Received,
-  SimulatedNode,
-} from '../../services/gateway/src/testing/simulated-node.ts';
+import { type FlowerDialect, type Received, SimulatedNode } from '../../services/gateway/src/testing/simulated-node.ts';
 import type { Target } from '../../services/gateway/src/testing/wire-client.ts';
 
 export interface Content {

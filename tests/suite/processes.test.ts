@@ -102,7 +102,7 @@ describe('separate processes', () => {
 
     const before = [run('aggregator', aggregatorConfig), run('gateway', gatewayConfig)];
     await eventually(isUp, 30_000).catch((error) => {
-      throw new Error(`${error}\n${before.map(({ log }) => log()).join('\n')}`);
+      throw new Error(`${error}\n${before.map(({ log }) => log().slice(0, 2_000)).join('\n')}`);
     });
     const nodes = [new WorkingNode(target, 'A', adds(1, 10)), new WorkingNode(target, 'B', adds(3, 10))];
     for (const node of nodes) {
@@ -131,7 +131,7 @@ describe('separate processes', () => {
       const { status } = runDict.get(runId) ?? {};
       return status?.status === 'finished' && status;
     }, 60_000).catch((error) => {
-      throw new Error(`${error}\n${after.map(({ log }) => log()).join('\n')}`);
+      throw new Error(`${error}\n${after.map(({ log }) => log().slice(0, 2_000)).join('\n')}`);
     });
     expect(finished).toMatchObject({ subStatus: 'completed' });
 
@@ -148,10 +148,10 @@ describe('separate processes', () => {
       const folder = await temporaryFolder('processes');
       ends.push(() => folder.remove());
       const path = join(folder.path, 'bad.yaml');
-      await writeFile(path, 'nonsense: 1\n');
+      await writeFile(path, `${service}: 7\n`);
       const { exit, log } = run(service, path);
       expect(await exit).toBe(2);
-      expect(log()).toContain('nonsense');
+      expect(log()).toContain(`${service}: Invalid input`);
     },
   );
 });

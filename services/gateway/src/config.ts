@@ -28,6 +28,8 @@ const gatewayShape = {
       'model-cache-mib': positive.default(64),
       'message-cache-mib': positive.default(64),
       'reply-cache-mib': positive.default(64),
+      /** MiB of one gRPC message: what an operator may import at once. Flower's calls have smaller limits of their own. */
+      'message-mib': positive.max(2047).default(512),
       connections: positive.default(20_000),
       'connections-per-address': positive.default(20_000),
     })

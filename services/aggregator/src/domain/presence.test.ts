@@ -1,17 +1,25 @@
 import { describe, expect, it } from 'vitest';
-import { assume, expire, hear, LINGER_MS, nobody, online, vouchAgain } from './presence.ts';
+import {
+  assume,
+  expire,
+  hear as hearAll,
+  LINGER_MS,
+  nobody,
+  online,
+  type PresenceNews,
+  vouchAgain,
+} from './presence.ts';
 
 const says = (gatewayId: string, ...nodes: bigint[]) => ({
   gatewayId,
-  snapshot: false,
   nodes: nodes.map((nodeId) => ({ nodeId, online: true })),
 });
 const gone = (gatewayId: string, ...nodes: bigint[]) => ({
   gatewayId,
-  snapshot: false,
   nodes: nodes.map((nodeId) => ({ nodeId, online: false })),
 });
-const sees = (gatewayId: string, ...nodes: bigint[]) => ({ ...says(gatewayId, ...nodes), snapshot: true });
+const sees = says;
+const hear = (presence: typeof nobody, news: PresenceNews, now: number) => hearAll(presence, [news], now);
 const list = (presence: typeof nobody) => [...online(presence)].sort();
 
 describe('presence', () => {
@@ -19,6 +27,11 @@ describe('presence', () => {
     const heard = hear(hear(nobody, sees('g', 1n, 2n), 0), says('g', 3n), 1);
     expect(list(heard)).toEqual([1n, 2n, 3n]);
     expect(list(hear(heard, gone('g', 2n), 2))).toEqual([1n, 3n]);
+  });
+
+  it('is the same heard at once or one by one', () => {
+    const news = [sees('g', 1n, 2n), says('h', 3n), gone('g', 2n), says('g', 4n), gone('h', 3n)];
+    expect(hearAll(nobody, news, 5)).toEqual(news.reduce((heard, one) => hear(heard, one, 5), nobody));
   });
 
   it('is the union over gateways', () => {
@@ -42,9 +55,11 @@ describe('presence', () => {
     expect(list(expire(heard, LINGER_MS))).toEqual([]);
   });
 
-  it('lets a gateway that speaks vouch for all its nodes', () => {
-    const heard = hear(hear(nobody, sees('g', 1n), 0), says('g', 2n), LINGER_MS - 1);
-    expect(list(expire(heard, LINGER_MS + 1))).toEqual([1n, 2n]);
+  it('lets a gateway vouch by its snapshots, for whom it names', () => {
+    const first = hear(nobody, sees('g', 1n, 2n), 0);
+    expect(list(expire(hear(first, sees('g', 1n, 2n), LINGER_MS - 1), LINGER_MS + 1))).toEqual([1n, 2n]);
+    const ghost = hear(hear(first, sees('g', 1n), 10), says('g', 3n), LINGER_MS - 1);
+    expect(list(expire(ghost, LINGER_MS))).toEqual([1n, 3n]);
   });
 
   it('holds nobody responsible for our own silence', () => {

@@ -3,10 +3,9 @@
 
 export const LINGER_MS = 90_000;
 
+/** Whom a gateway vouches for, and who left it. Whether these are all it sees, or only what changed, makes no difference here. */
 export interface PresenceNews {
   readonly gatewayId: string;
-  /** `nodes` is everyone the gateway sees; otherwise only what changed. */
-  readonly snapshot: boolean;
   readonly nodes: readonly { readonly nodeId: bigint; readonly online: boolean }[];
 }
 
@@ -20,19 +19,23 @@ const ASSUMED = '';
 
 export const nobody: Presence = { gateways: new Map() };
 
-export function hear(presence: Presence, news: PresenceNews, now: number): Presence {
-  const known = presence.gateways.get(news.gatewayId);
-  const nodes = new Map(known);
-  const until = now + LINGER_MS;
-  // a gateway that speaks vouches for everyone it has not said to be gone; a snapshot vouches only for whom it names
-  if (!news.snapshot) for (const node of nodes.keys()) nodes.set(node, until);
-  const assumed = new Map(presence.gateways.get(ASSUMED));
-  for (const { nodeId, online } of news.nodes) {
-    assumed.delete(nodeId);
-    if (online) nodes.set(nodeId, until);
-    else nodes.delete(nodeId);
+/** Several pieces of news in one go: a thousand nodes that join cost one copy. */
+export function hear(presence: Presence, news: readonly PresenceNews[], now: number): Presence {
+  const gateways = new Map(presence.gateways);
+  const assumed = new Map(gateways.get(ASSUMED));
+  gateways.set(ASSUMED, assumed);
+  const copies = new Map<string, Map<bigint, number>>();
+  for (const { gatewayId, nodes } of news) {
+    const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
+    copies.set(gatewayId, known);
+    gateways.set(gatewayId, known);
+    for (const { nodeId, online } of nodes) {
+      assumed.delete(nodeId);
+      if (online) known.set(nodeId, now + LINGER_MS);
+      else known.delete(nodeId);
+    }
   }
-  return { gateways: new Map(presence.gateways).set(ASSUMED, assumed).set(news.gatewayId, nodes) };
+  return { gateways };
 }
 
 /** After a restart of ours: nodes at work on a task count as online until a gateway has had the time to say otherwise. */

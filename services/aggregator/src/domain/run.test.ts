@@ -15,7 +15,8 @@ import {
 } from './run.ts';
 import { real } from './scalar.ts';
 
-const plan = (rounds: number, every = 1, fraction = 1) => ({ rounds, evaluate: { fraction, every }, initialModel: { from: 'model', modelId: 'm0' } }) as Plan;
+const plan = (rounds: number, every = 1, fraction = 1) =>
+  ({ rounds, evaluate: { fraction, every }, initialModel: { from: 'model', modelId: 'm0' } }) as Plan;
 const fresh = (more: Partial<RunRecord> = {}, thePlan = plan(2)): RunRecord => ({
   ...newRun(
     {
@@ -151,7 +152,16 @@ describe('the versions of a run', () => {
   it('tell round, cohort, metrics and what each model came from', () => {
     let run = endPhase(endPhase(fresh(), report(), 1), evaluation, 2);
     run = endPhase(run, report({ modelId: 'm2' }), 3);
-    expect(versionsOf(run).map(({ round, modelId, parentId, cohort, createdAt, bytes }) => [round, modelId, parentId, cohort, createdAt, bytes])).toEqual([
+    expect(
+      versionsOf(run).map(({ round, modelId, parentId, cohort, createdAt, bytes }) => [
+        round,
+        modelId,
+        parentId,
+        cohort,
+        createdAt,
+        bytes,
+      ]),
+    ).toEqual([
       [1, 'm1', 'm0', 1, 1, 7],
       [2, 'm2', 'm1', 1, 3, 7],
     ]);
@@ -161,7 +171,9 @@ describe('the versions of a run', () => {
     const asked = { ...plan(2), initialModel: { from: 'node' } } as Plan;
     const run = fresh({ modelId: null, startModelId: null, phase: { kind: 'initial-model', round: 0 } }, asked);
     expect(versionsOf(run)).toEqual([]);
-    expect(versionsOf(endPhase(run, report(), 1))).toMatchObject([{ round: 0, modelId: 'm1', parentId: '', cohort: 1 }]);
+    expect(versionsOf(endPhase(run, report(), 1))).toMatchObject([
+      { round: 0, modelId: 'm1', parentId: '', cohort: 1 },
+    ]);
   });
 });
 

@@ -1,7 +1,7 @@
 // The life of a run: pending → starting → running → finished (completed, failed, stopped), and which phase comes next.
 
-import type { Plan, TaskKind } from './plan.ts';
 import type { ModelVersion } from './model.ts';
+import type { Plan, TaskKind } from './plan.ts';
 import type { NodeOutcome } from './round.ts';
 import { type ConfigEntry, mergeEntries } from './scalar.ts';
 
@@ -131,7 +131,8 @@ export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunR
   };
   if (report.outcome === 'stopped') return stop(counted, now);
   if (report.outcome === 'failed') return fail(counted, report.reason, now);
-  if (phase.kind === 'initial-model') return { ...counted, startModelId: counted.modelId, phase: { kind: 'train', round: 1 } };
+  if (phase.kind === 'initial-model')
+    return { ...counted, startModelId: counted.modelId, phase: { kind: 'train', round: 1 } };
   const recorded = { ...counted, history: record(counted, phase, report, now) };
   if (phase.kind === 'train' && evaluationIsDue(run.plan, phase.round)) {
     return { ...recorded, phase: { kind: 'evaluate', round: phase.round } };

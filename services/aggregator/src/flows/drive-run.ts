@@ -26,6 +26,8 @@ export class RunDriver {
   private phase: PhaseDriver | null = null;
   private readonly past: PhaseDriver[] = [];
   private readonly answerable: () => void;
+  /** Removal of what is no longer needed; nobody waits for it but the end. */
+  private readonly sweeping = new Set<Promise<void>>();
   private stopping = false;
   private span: { round: number; span: Span } | null = null;
 
@@ -70,23 +72,24 @@ export class RunDriver {
   }
 
   private async live(fence: number): Promise<void> {
-    const { log, clock } = this.ground;
+    const { log } = this.ground;
     try {
       await this.takeOver(fence);
       for (let resumable = true; this.record().state !== 'finished'; resumable = false) {
         this.given.signal.throwIfAborted();
         await this.livePhase(resumable);
       }
-      await this.sweep();
+      await this.sweepRun();
     } catch (error) {
       await this.phase?.close().catch(() => {});
       if (this.given.signal.aborted) return;
       if (error instanceof OwnershipLost) return log.warn({ runId: this.runId }, 'the run has another owner now');
       log.error({ err: error, runId: this.runId }, 'the run cannot go on');
-      await this.save(fail(this.record(), AegisError.from(error).message, clock.now())).catch(() => {});
+      await this.abandon(AegisError.from(error).message);
     } finally {
       this.answerable();
       this.endSpan();
+      await Promise.allSettled(this.sweeping);
       // whatever is left in its mailboxes or timers must not come back
       this.given.abort(new AegisError('DRAINING'));
     }
@@ -115,6 +118,8 @@ export class RunDriver {
     const kept = this.round.value;
     const resumed =
       resumable && kept !== null && kept.stage !== 'ended' && kept.kind === id.kind && kept.round === id.round;
+    // the phase before this one: a crash may have come between its end and the last of its withdrawals
+    if (resumable && !resumed && kept !== null) this.sweep(() => this.withdrawAll(kept));
     const traceparent = this.traceRound(id, resumed ? kept.traceparent : '');
     const state = resumed ? kept : this.newRound(id);
     if (run.state === 'starting') await this.save(begin(run, clock.now()));
@@ -128,30 +133,47 @@ export class RunDriver {
     this.past.unshift(phase);
     this.past.splice(REMEMBERED_PHASES);
     this.phase = null;
-    await phase
-      .forget()
-      .catch((error: unknown) => this.ground.log.warn({ err: error, runId: this.runId }, 'an intake was not removed'));
+    this.sweep(() => phase.forget());
   }
 
   /** One compare-and-set says all: which model there is now, how it came about, what comes next. */
   private async checkpoint(id: PhaseId, report: PhaseReport): Promise<void> {
     const { clock, telemetry } = this.ground;
-    const before = this.record();
-    const after = endPhase(before, report, clock.now());
-    await telemetry.inSpan('checkpoint', { parent: this.traceparent() }, async () => {
-      await this.save(after);
-    });
+    const after = endPhase(this.record(), report, clock.now());
+    await telemetry.inSpan('checkpoint', { parent: this.traceparent() }, () => this.save(after));
     if (after.phase?.round !== id.round) this.endSpan();
   }
 
-  /** A finished run leaves its models and its record. */
-  private async sweep(): Promise<void> {
+  /** What cannot go on must at least not keep nodes at work. */
+  private async abandon(reason: string): Promise<void> {
+    const { log, clock } = this.ground;
     try {
+      await this.save(fail(this.record(), reason, clock.now()));
+      if (this.phase !== null) await this.withdrawAll(this.phase.view());
+      await this.sweepRun();
+    } catch (error) {
+      log.error({ err: error, runId: this.runId }, 'a failed run was not put in order');
+    }
+  }
+
+  private withdrawAll(round: RoundState): Promise<void> {
+    return this.ground.peers.mailbox.withdraw([...round.members.values()]);
+  }
+
+  /** A finished run leaves its models and its record. */
+  private async sweepRun(): Promise<void> {
+    await Promise.allSettled(this.sweeping);
+    this.sweep(async () => {
       await this.ground.stores.intakes.removeRun(this.runId);
       await this.ground.stores.rounds.delete(this.runId);
-    } catch (error) {
-      this.ground.log.warn({ err: error, runId: this.runId }, 'something of a finished run was not removed');
-    }
+    });
+  }
+
+  private sweep(work: () => Promise<void>): void {
+    const done = work()
+      .catch((error: unknown) => this.ground.log.warn({ err: error, runId: this.runId }, 'something was not removed'))
+      .finally(() => this.sweeping.delete(done));
+    this.sweeping.add(done);
   }
 
   private patiently<T>(work: () => Promise<T>): Promise<T> {

@@ -145,6 +145,41 @@ describe('a restart', () => {
   });
 });
 
+describe('what a crash left behind', () => {
+  it('is cleared away: rooms of finished runs, leases without a run', async () => {
+    const stores = memoryStores();
+    const world = new World({ stores });
+    world.peers.setOnline(nodes);
+    world.answerWith(learn);
+    const { runId } = await world.start(bundle());
+    await world.finished(runId);
+    await world.owner.drain();
+    const intake = await stores.intakes.open({ runId, round: 1, kind: 'train', attempt: 1 }, null);
+    await intake.close();
+    await stores.leases.take(runId, 'one', (await stores.leases.get(runId))?.revision ?? null);
+    await stores.leases.take(4711n, 'one', null);
+    const next = new World({ stores }, world.peers);
+    await next.owner.start();
+    expect(await stores.intakes.runs()).toEqual([]);
+    expect(await stores.leases.list()).toEqual([]);
+  });
+
+  it('is withdrawn: tasks of a phase whose end was written, but not carried out', async () => {
+    const world = new World();
+    world.peers.setOnline(nodes);
+    const { runId } = await world.start(bundle());
+    const old = await dispatched(world, 1);
+    await world.owner.drain();
+    const kept = await world.stores.runs.get(runId);
+    if (kept === null) throw new Error('no run');
+    await world.stores.runs.save({ ...kept.value, phase: { kind: 'train', round: 2 }, round: 1 }, kept.revision);
+    const next = new World({ stores: world.stores }, world.peers);
+    await next.owner.start();
+    await dispatched(next, 2);
+    await eventually(() => old.every((task) => !next.peers.tasks.has(task.taskId)));
+  });
+});
+
 describe('two aggregators', () => {
   const pair = async () => {
     const clock = new FakeClock();
@@ -292,6 +327,7 @@ function withIntakes(stores: Stores, replace: (intake: RoundIntake) => Partial<R
       });
     },
     remove: (room) => stores.intakes.remove(room),
+    runs: () => stores.intakes.runs(),
     removeRun: (runId) => stores.intakes.removeRun(runId),
   };
   return { ...stores, intakes };

@@ -1,5 +1,5 @@
 import { AegisError } from '@aegis/errors';
-import { StaleWrite } from '../store/contract.ts';
+import { type Lease, StaleWrite } from '../store/contract.ts';
 import { RunDriver } from './drive-run.ts';
 import type { Ground } from './ground.ts';
 
@@ -10,10 +10,7 @@ export interface Ownership {
   readonly leaseMs: number;
 }
 
-interface Watched {
-  readonly revision: number;
-  readonly since: number;
-}
+const NOBODY = '';
 
 /**
  * Which runs this process drives. A lease says who works on a run, so that two do not try; what keeps a paused old owner from
@@ -24,8 +21,11 @@ export class RunOwner {
   private readonly ground: Ground;
   private readonly ownership: Ownership;
   private readonly drivers = new Map<bigint, RunDriver>();
+  /** Ours, at their newest revision. */
   private readonly leases = new Map<bigint, number>();
-  private readonly watched = new Map<bigint, Watched>();
+  /** Others', and since when they have stood still. */
+  private readonly watched = new Map<bigint, { revision: number; since: number }>();
+  private readonly reserved = new Set<bigint>();
   private readonly adopting = new Map<bigint, Promise<void>>();
   private timer: { cancel(): void } | null = null;
   private draining = false;
@@ -38,7 +38,21 @@ export class RunOwner {
   /** Goes on with every unfinished run that nobody else has. Calls about a run wait until it takes answers again. */
   async start(): Promise<void> {
     await this.look();
+    await this.clearAway();
     this.again();
+  }
+
+  /** Before a new run is written down, so that it cannot be lost between the two; `begin` follows. */
+  async reserve(runId: bigint): Promise<void> {
+    if (this.draining) throw new AegisError('DRAINING');
+    this.reserved.add(runId);
+    await this.ground.stores.leases.take(runId, this.ownership.owner, null);
+  }
+
+  /** The reserved run is written down, or will never be. */
+  begin(runId: bigint): void {
+    this.reserved.delete(runId);
+    void this.adopt(runId);
   }
 
   /** Takes a run if nobody has it. Never throws: what cannot be taken now is looked at again. */
@@ -58,8 +72,8 @@ export class RunOwner {
     await this.adopting.get(runId);
     const driver = this.drivers.get(runId);
     await driver?.ready;
-    if (driver !== undefined) return driver;
     if (this.draining) throw new AegisError('DRAINING');
+    if (driver !== undefined) return driver;
     const run = await this.ground.stores.runs.get(runId);
     if (run === null) throw new AegisError('RUN_NOT_FOUND', `Run ${runId}.`);
     if (run.value.state === 'finished') throw new AegisError('RUN_NOT_ACTIVE', `Run ${runId}.`);
@@ -78,23 +92,37 @@ export class RunOwner {
     await Promise.allSettled([...this.drivers.values()].map((driver) => driver.giveAway()));
     const leases = [...this.leases];
     this.leases.clear();
-    await Promise.allSettled(leases.map(([runId, revision]) => this.ground.stores.leases.release(runId, revision)));
+    await Promise.allSettled(
+      leases.map(([runId, revision]) => this.ground.stores.leases.take(runId, NOBODY, revision)),
+    );
+  }
+
+  /** What runs left here that were finished while this process was not there to see it. */
+  private async clearAway(): Promise<void> {
+    const { stores, log } = this.ground;
+    try {
+      for (const runId of await stores.intakes.runs()) {
+        if (this.drivers.has(runId)) continue;
+        const run = await stores.runs.get(runId);
+        if (run === null || run.value.state === 'finished') await stores.intakes.removeRun(runId);
+      }
+    } catch (error) {
+      log.warn({ err: error }, 'old intakes were not removed');
+    }
   }
 
   private async tryAdopt(runId: bigint): Promise<void> {
-    const { stores, clock } = this.ground;
-    const run = await stores.runs.get(runId);
-    if (run === null || run.value.state === 'finished') return;
+    const { stores } = this.ground;
     const lease = await stores.leases.get(runId);
-    if (lease !== null && lease.value !== this.ownership.owner) {
-      const watched = this.watched.get(runId);
-      if (watched?.revision !== lease.revision) {
-        this.watched.set(runId, { revision: lease.revision, since: clock.now() });
-        return;
-      }
-      if (clock.now() - watched.since < this.ownership.leaseMs) return;
+    if (lease === null || !this.mayTake(lease)) return;
+    const run = await stores.runs.get(runId);
+    if (run === null || run.value.state === 'finished') {
+      // its owner ended between the lease and the document, or between the last document and the lease
+      await stores.rounds.delete(runId);
+      await stores.leases.remove(runId, lease.revision);
+      return;
     }
-    const fence = await stores.leases.take(runId, this.ownership.owner, lease?.revision ?? null);
+    const fence = await stores.leases.take(runId, this.ownership.owner, lease.revision);
     this.watched.delete(runId);
     this.leases.set(runId, fence);
     const driver = new RunDriver(this.ground, run, await stores.rounds.get(runId), fence);
@@ -102,14 +130,26 @@ export class RunOwner {
     void driver.ended.finally(() => this.dismiss(runId, driver));
   }
 
+  private mayTake(lease: Lease): boolean {
+    if (lease.owner === NOBODY || lease.owner === this.ownership.owner) return true;
+    const now = this.ground.clock.now();
+    const watched = this.watched.get(lease.runId);
+    if (watched?.revision === lease.revision) return now - watched.since >= this.ownership.leaseMs;
+    this.watched.set(lease.runId, { revision: lease.revision, since: now });
+    return false;
+  }
+
   private async dismiss(runId: bigint, driver: RunDriver): Promise<void> {
     if (this.draining || this.drivers.get(runId) !== driver) return;
-    // kept while finished runs may still be asked about; late answers are told so
-    if (driver.record().state !== 'finished') this.drivers.delete(runId);
-    else this.ground.clock.schedule(this.ownership.leaseMs, () => this.drivers.delete(runId));
     const revision = this.leases.get(runId);
     this.leases.delete(runId);
-    if (revision !== undefined) await this.ground.stores.leases.release(runId, revision).catch(() => {});
+    if (driver.record().state !== 'finished') {
+      this.drivers.delete(runId);
+      return;
+    }
+    // late answers are told so for a while
+    this.ground.clock.schedule(this.ownership.leaseMs, () => this.drivers.delete(runId));
+    if (revision !== undefined) await this.ground.stores.leases.remove(runId, revision).catch(() => {});
   }
 
   private again(): void {
@@ -122,10 +162,11 @@ export class RunOwner {
   private async look(): Promise<void> {
     try {
       await Promise.all([...this.leases].map(([runId, revision]) => this.renew(runId, revision)));
-      const unfinished = (await this.ground.stores.runs.list()).filter((run) => run.state !== 'finished');
-      await Promise.all(unfinished.map((run) => this.adopt(run.runId)));
+      const open = await this.ground.stores.leases.list();
+      const free = open.filter(({ runId }) => !this.drivers.has(runId) && !this.reserved.has(runId));
+      await Promise.all(free.map((lease) => this.adopt(lease.runId)));
     } catch (error) {
-      this.ground.log.warn({ err: error }, 'the run documents cannot be read; trying again');
+      this.ground.log.warn({ err: error }, 'the leases cannot be read; trying again');
     }
   }
 
@@ -134,7 +175,7 @@ export class RunOwner {
       const next = await this.ground.stores.leases.take(runId, this.ownership.owner, revision);
       if (this.leases.get(runId) === revision) this.leases.set(runId, next);
     } catch (error) {
-      // an outage is waited out; its documents still protect the run
+      // an outage is waited out; the documents still protect the run
       if (!(error instanceof StaleWrite) || (await this.stillOurs(runId))) return;
       this.leases.delete(runId);
       await this.drivers.get(runId)?.giveAway();
@@ -144,7 +185,7 @@ export class RunOwner {
 
   private async stillOurs(runId: bigint): Promise<boolean> {
     const lease = await this.ground.stores.leases.get(runId);
-    if (lease?.value !== this.ownership.owner) return false;
+    if (lease?.owner !== this.ownership.owner) return false;
     this.leases.set(runId, lease.revision);
     return true;
   }

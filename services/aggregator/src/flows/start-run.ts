@@ -5,8 +5,8 @@ import { buildPlan, configCarriesPlan, type InitialModel, type Plan } from '../d
 import { newRun } from '../domain/run.ts';
 import type { ConfigEntry, FlatConfig } from '../domain/scalar.ts';
 import type { Ground } from './ground.ts';
-import { roundModel } from './read-models.ts';
 import type { RunOwner } from './own-runs.ts';
+import { roundModel } from './read-models.ts';
 import { type UnpackedBundle, unpackBundle } from './unpack-bundle.ts';
 
 export interface StartRun {
@@ -52,14 +52,18 @@ export async function startRun(
     },
     clock.now(),
   );
-  await stores.runs.save(run, null);
-  log.info({ runId: run.runId, appId: run.app.appId, appHash: run.app.hash, rounds: plan.rounds }, 'run accepted');
-  peers.feed.log(
-    run.runId,
-    `run ${run.runId}: ${run.app.appId} ${run.app.version}, ${plan.rounds} rounds of ${plan.strategy}, ${plan.layout.dialect} records`,
-  );
-  for (const note of notes) peers.feed.log(run.runId, note);
-  owner.adopt(run.runId);
+  await owner.reserve(run.runId);
+  try {
+    await stores.runs.save(run, null);
+    log.info({ runId: run.runId, appId: run.app.appId, appHash: run.app.hash, rounds: plan.rounds }, 'run accepted');
+    peers.feed.log(
+      run.runId,
+      `run ${run.runId}: ${run.app.appId} ${run.app.version}, ${plan.rounds} rounds of ${plan.strategy}, ${plan.layout.dialect} records`,
+    );
+    for (const note of notes) peers.feed.log(run.runId, note);
+  } finally {
+    owner.begin(run.runId);
+  }
   return { runId: run.runId, seriesId: run.seriesId, note: notes.join('\n') };
 }
 

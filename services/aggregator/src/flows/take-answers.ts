@@ -193,7 +193,8 @@ export class PhaseAnswers {
     }
     // from this step on the round waits for the write: a deadline cannot fall between "accepted" and "counted"
     this.round.mark({ type: 'recording', taskId });
-    const acceptedAnswer: AcceptedAnswer = { ...answer, taskId, nodeId, digest, weight, norm };
+    const tensors = kind === 'evaluate' ? [] : answer.tensors;
+    const acceptedAnswer: AcceptedAnswer = { ...answer, tensors, taskId, nodeId, digest, weight, norm };
     try {
       await this.during(this.intake.record(acceptedAnswer));
     } catch (error) {

@@ -88,17 +88,23 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     expect(await stores().rounds.get(1n)).toBeNull();
   });
 
-  it('give a lease to one, and show who has it', async () => {
-    const first = await stores().leases.take(1n, 'me', null);
-    await expect(stores().leases.take(1n, 'you', null)).rejects.toThrow(StaleWrite);
-    const renewed = await stores().leases.take(1n, 'me', first);
-    expect(await stores().leases.get(1n)).toEqual({ value: 'me', revision: renewed });
-    const stolen = await stores().leases.take(1n, 'you', renewed);
-    await expect(stores().leases.take(1n, 'me', renewed)).rejects.toThrow(StaleWrite);
-    await expect(stores().leases.release(1n, renewed)).rejects.toThrow(StaleWrite);
-    await stores().leases.release(1n, stolen);
-    expect(await stores().leases.get(1n)).toBeNull();
-    expect(await stores().leases.take(1n, 'me', null)).toBeGreaterThan(stolen);
+  it('give a lease to one, show who has it, and list them all', async () => {
+    const { leases } = stores();
+    const first = await leases.take(1n, 'me', null);
+    await expect(leases.take(1n, 'you', null)).rejects.toThrow(StaleWrite);
+    const renewed = await leases.take(1n, 'me', first);
+    expect(await leases.get(1n)).toEqual({ runId: 1n, owner: 'me', revision: renewed });
+    const stolen = await leases.take(1n, 'you', renewed);
+    await expect(leases.take(1n, 'me', renewed)).rejects.toThrow(StaleWrite);
+    await expect(leases.remove(1n, renewed)).rejects.toThrow(StaleWrite);
+    const other = await leases.take(2n ** 64n - 1n, '', null);
+    expect((await leases.list()).sort((a, b) => (a.runId < b.runId ? -1 : 1))).toEqual([
+      { runId: 1n, owner: 'you', revision: stolen },
+      { runId: 2n ** 64n - 1n, owner: '', revision: other },
+    ]);
+    await leases.remove(1n, stolen);
+    expect(await leases.get(1n)).toBeNull();
+    expect(await leases.take(1n, 'me', null)).toBeGreaterThan(stolen);
   });
 
   it('keep a bundle byte for byte', async () => {
@@ -258,7 +264,9 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     for (const where of [room, second, { ...room, runId: 8n }]) await fill(where);
     await stores().intakes.remove(room);
     expect([await count(room), await count(second)]).toEqual([0, 1]);
+    expect((await stores().intakes.runs()).sort()).toEqual([8n, 9n]);
     await stores().intakes.removeRun(9n);
+    expect(await stores().intakes.runs()).toEqual([8n]);
     expect([await count(second), await count({ ...room, runId: 8n })]).toEqual([0, 1]);
   });
 

@@ -49,11 +49,23 @@ export interface RoundStore {
   delete(runId: bigint): Promise<void>;
 }
 
-/** Who drives a run. The revision of a lease grows with every holder; a holder renews by taking it again. */
+export interface Lease {
+  readonly runId: bigint;
+  /** '' = nobody's. */
+  readonly owner: string;
+  readonly revision: number;
+}
+
+/**
+ * Who drives which run: one lease for each run that is not finished, so that finding those takes no look at all the others. Its
+ * revision grows with every holder; a holder renews by taking it again.
+ */
 export interface LeaseStore {
-  get(runId: bigint): Promise<Kept<string> | null>;
+  get(runId: bigint): Promise<Lease | null>;
   take(runId: bigint, owner: string, revision: number | null): Promise<number>;
-  release(runId: bigint, revision: number): Promise<void>;
+  /** The run is finished. */
+  remove(runId: bigint, revision: number): Promise<void>;
+  list(): Promise<Lease[]>;
 }
 
 export interface AppRecord {
@@ -120,6 +132,8 @@ export interface IntakeStore {
   open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake>;
   /** Removes a room and what was in it. */
   remove(room: IntakeRoom): Promise<void>;
+  /** Runs that have rooms here. */
+  runs(): Promise<bigint[]>;
   /** Removes every room of a run. */
   removeRun(runId: bigint): Promise<void>;
 }

@@ -28,7 +28,7 @@ export const countedBy = ({ meter }: Telemetry, log: Logger): Counted => {
       const fields = { code: error.code, door, path, status, detail: error.detail };
       // Our own faults with their cause; what others do wrong as one quiet line.
       if (error.entry.kind === 'internal') log.error({ ...fields, err: error }, 'call failed');
-      else if (error.entry.kind === 'unavailable') log.warn({ ...fields, err: error.cause }, 'call put off');
+      else if (error.entry.kind === 'unavailable') log.warn({ ...fields, cause: causeOf(error) }, 'call put off');
       else log.debug(fields, 'call refused');
     },
     bytesIn: (count) => bodies.add(count),
@@ -50,3 +50,5 @@ export const countedBy = ({ meter }: Telemetry, log: Logger): Counted => {
     },
   };
 };
+
+const causeOf = ({ cause }: AegisError): string | undefined => (cause instanceof Error ? cause.message : undefined);

@@ -71,3 +71,23 @@ describe.each<FlowerDialect>(['A', 'B', 'C'])('a node of dialect %s over TLS', (
     await expect(node.heartbeat()).rejects.toMatchObject({ status: dialect === 'A' ? 401 : 16 });
   });
 });
+
+describe('two nodes that answer alike', () => {
+  it('send their common parts once; the second answer is read back from what the first one sent', async () => {
+    const arrays = new Map([
+      ['w', npyOf([7, 8, 9])],
+      ['b', npyOf([7])],
+    ]);
+    const wantedBy: number[] = [];
+    for (const dialect of ['A', 'B'] as const) {
+      const node = fixture.node(gateway.target, dialect);
+      const task = await fixture.task(await node.start());
+      const reply = node.reply(await node.work(), { arrays, metrics: examples(5) });
+      const { wanted, session } = await node.messages.announce(node.nodeId, reply.head, reply.tree, 1);
+      wantedBy.push(wanted.length);
+      for (const id of wanted) expect(await node.pushPart(reply, id, session)).toBe(true);
+      expect(aggregator.submitted.at(-1)?.task?.taskId).toBe(task.taskId);
+    }
+    expect(wantedBy[1]).toBe(1);
+  });
+});

@@ -1,8 +1,10 @@
 import { AegisError } from '@aegis/errors';
 import { grpcDetails } from '@aegis/flower-wire';
+import { type Secret, toGrpcStatus } from '@aegis/service-kit';
 import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
 import type { BodyBudget } from './body-budget.ts';
 import type { Counted } from './counted.ts';
+import { checkToken } from './operator-door.ts';
 
 /** What a push is taken to need until its message is here: the chunk of a stock client and its frame. */
 const EXPECTED_PUSH = 5.5 * 2 ** 20;
@@ -36,5 +38,28 @@ export const pushAdmission =
         release();
         next(outcome);
       },
+    });
+  };
+
+/** Turns a caller without the token away when its headers arrive: nobody else may send us large models to hold. */
+export const operatorAdmission =
+  (token: Secret | undefined, counted: Counted): ServerInterceptor =>
+  (method, call) => {
+    if (!method.path.startsWith('/aegis.operator.')) return new ServerInterceptingCall(call);
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, proceed) => {
+            try {
+              checkToken(metadata, token);
+              proceed(metadata);
+            } catch (caught) {
+              const error = AegisError.from(caught);
+              const outcome = toGrpcStatus(error);
+              counted.refused('operator', error, { path: method.path, status: outcome.code });
+              call.sendStatus(outcome);
+            }
+          },
+        }),
     });
   };

@@ -14,26 +14,19 @@ import type { Counted } from './counted.ts';
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 type Handler = (request: unknown, call: { caller: string; signal: AbortSignal; deadline: number }) => unknown;
 
-/** Serves `service` on a gRPC server that others share, to callers who know the token. No token = nobody. */
-export const addOperatorDoor = (
-  server: Server,
-  service: LocalService,
-  token: Secret | undefined,
-  counted: Counted,
-): void => {
+/** Serves `service` on a gRPC server that others share. `operatorAdmission` has checked the caller's token before. */
+export const addOperatorDoor = (server: Server, service: LocalService, counted: Counted): void => {
   const definition: Record<string, unknown> = {};
   const handlers: Record<string, unknown> = {};
   for (const [name, method] of Object.entries(service.definition)) {
     const handler = service.handlers[name] as Handler;
     definition[name] = { ...method, ...asBytes };
-    handlers[name] = method.responseStream
-      ? streaming(method, handler, token, counted)
-      : unary(method, handler, token, counted);
+    handlers[name] = method.responseStream ? streaming(method, handler, counted) : unary(method, handler, counted);
   }
   server.addService(definition as ServiceDefinition, handlers as Record<string, never>);
 };
 
-/** Compares hashes: neither the length nor the place of the first difference shows in the time it takes. */
+/** No token = nobody. Compares hashes: neither the length nor the place of the first difference shows in the time it takes. */
 export const checkToken = (metadata: Metadata, token: Secret | undefined): void => {
   const header = metadata.get('authorization')[0];
   const given = typeof header === 'string' ? /^Bearer +(\S+)$/i.exec(header)?.[1] : undefined;
@@ -52,10 +45,10 @@ const asBytes = {
 };
 
 const unary =
-  (method: MethodDefinition, handler: Handler, token: Secret | undefined, counted: Counted) =>
+  (method: MethodDefinition, handler: Handler, counted: Counted) =>
   (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>): void => {
     const serve = async (): Promise<Buffer> => {
-      const request = open(method, call, token);
+      const request = open(method, call);
       return encoderOf(method)(await handler(request, contextOf(call)));
     };
     serve().then(
@@ -65,12 +58,12 @@ const unary =
   };
 
 const streaming =
-  (method: MethodDefinition, handler: Handler, token: Secret | undefined, counted: Counted) =>
+  (method: MethodDefinition, handler: Handler, counted: Counted) =>
   (call: ServerWritableStream<Buffer, Buffer>): void => {
     const context = contextOf(call);
     const serve = async (): Promise<void> => {
       const encode = encoderOf(method);
-      const answers = handler(open(method, call, token), context) as AsyncIterable<unknown>;
+      const answers = handler(open(method, call), context) as AsyncIterable<unknown>;
       for await (const message of answers) {
         if (context.signal.aborted) return;
         if (!call.write(encode(message))) await drained(call, context.signal);
@@ -85,8 +78,7 @@ const streaming =
     );
   };
 
-const open = (method: MethodDefinition, call: RawCall, token: Secret | undefined): unknown => {
-  checkToken(call.metadata, token);
+const open = (method: MethodDefinition, call: RawCall): unknown => {
   try {
     return messageCodec(method.requestSerialize, method.requestDeserialize).decode(call.request);
   } catch (cause) {

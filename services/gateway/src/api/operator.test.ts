@@ -128,6 +128,8 @@ describe('the operator door', () => {
       bytes: 10_000n,
     });
     expect((await call('listModels', { runId: undefined })).models).toHaveLength(1);
+    const big = { name: 'big', format: 'npz', content: Buffer.alloc(100 * 2 ** 20) };
+    expect(await call('importModel', big)).toMatchObject({ bytes: 100n * 2n ** 20n });
     const chunks = await stream('exportModel', { modelId: 'm', runId: 0n, round: 0, format: 'npz' });
     expect(chunks).toEqual([
       { fileName: 'model.npz', content: Buffer.alloc(100_000, 1) },

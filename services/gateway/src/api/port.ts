@@ -18,7 +18,7 @@ import { BodyBudget } from './body-budget.ts';
 import type { Counted } from './counted.ts';
 import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
-import { pushAdmission } from './grpc-admission.ts';
+import { operatorAdmission, pushAdmission } from './grpc-admission.ts';
 import { httpServer, metricsServer } from './http.ts';
 import { operatorService } from './operator.ts';
 import { addOperatorDoor } from './operator-door.ts';
@@ -61,7 +61,11 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     onError: (error, where) => counted.refused('http', error, where),
   });
   const http = httpServer({ flower, budget, counted, telemetry });
-  const grpc = new Server({ ...grpcServerOptions, interceptors: [pushAdmission(budget, counted)] });
+  const grpc = new Server({
+    ...grpcServerOptions,
+    'grpc.max_receive_message_length': limits['message-mib'] * MIB,
+    interceptors: [pushAdmission(budget, counted), operatorAdmission(token, counted)],
+  });
   let port: OnePort | undefined;
   addFlowerServices(grpc, {
     fleet,
@@ -69,7 +73,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     connectionOf: (peer) => port?.connectionOf(peer),
     onError: (error, where) => counted.refused('grpc', error, where),
   });
-  addOperatorDoor(grpc, operatorService(gateway), token, counted);
+  addOperatorDoor(grpc, operatorService(gateway), counted);
 
   port = await listenOnePort({
     ...splitHostPort(config.listen),

@@ -25,7 +25,7 @@ import {
 } from '@aegis/contracts/flwr/proto/message';
 import { GetRunRequest, GetRunResponse, type Run } from '@aegis/contracts/flwr/proto/run';
 import { type MessageHead, type ObjectTreeNode, toWireTree } from '@aegis/flower-wire';
-import type { Offer, Reply } from './simulated-node.ts';
+import type { Offer, Reply } from './messages.ts';
 
 export type Send = (method: string, body: Uint8Array, signal?: AbortSignal) => Promise<Buffer>;
 

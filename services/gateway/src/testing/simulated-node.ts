@@ -4,7 +4,6 @@ import {
   decodeConfigRecord,
   encodeConfigRecord,
   encodeMetricRecord,
-  type MessageHead,
   makeMessageObject,
   makeObject,
   namesBody,
@@ -14,26 +13,16 @@ import {
   readObject,
 } from '@aegis/flower-wire';
 import { FleetMessages } from './fleet-messages.ts';
+import type { Offer, Reply } from './messages.ts';
 import { NodeKey, type Signed } from './node-key.ts';
 import { grpcClient, httpClient, type Target, type WireClient } from './wire-client.ts';
 
 export type FlowerDialect = 'A' | 'B' | 'C';
 
-export interface Offer {
-  head: MessageHead;
-  tree: ObjectTreeNode;
-}
 export interface Received {
   arrays: Map<string, Buffer>;
   config: Map<string, ConfigEntry['value']>;
 }
-/** A reply as it goes over the wire. */
-export interface Reply {
-  head: MessageHead & { error: { code: number; reason: string } | null };
-  tree: ObjectTreeNode;
-  objects: Map<string, Buffer>;
-}
-
 interface Records {
   arrays?: Record<string, ReadonlyMap<string, Buffer>>;
   metrics?: Record<string, ConfigEntry[]>;

@@ -1,6 +1,15 @@
 import type { Bus } from '@aegis/bus';
 import type { Clock, Logger } from '@aegis/service-kit';
-import { assume, expire, hear, nobody, online, type Presence, vouchAgain } from '../../domain/presence.ts';
+import {
+  assume,
+  expire,
+  hear,
+  nobody,
+  online,
+  type Presence,
+  type PresenceNews,
+  vouchAgain,
+} from '../../domain/presence.ts';
 import type { PresenceView } from '../contract.ts';
 
 /** A gateway that is still there answers this; one that is silent three times is taken for gone. */
@@ -34,8 +43,13 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
     });
   };
   const news = await bus.subscribe('presence', closing.signal);
+  const pending: PresenceNews[] = [];
   const listen = async (): Promise<void> => {
-    for await (const { message } of news) become(hear(presence, message, clock.now()));
+    for await (const { message } of news) {
+      // what came in one turn of the event loop is heard together
+      if (pending.push(message) > 1) continue;
+      setImmediate(() => become(hear(presence, pending.splice(0), clock.now())));
+    }
   };
   listen().catch((error: unknown) => {
     if (!closing.signal.aborted) log.error({ err: error }, 'presence events have stopped');

@@ -5,6 +5,7 @@ import type { RunRecord } from '../../domain/run.ts';
 import {
   type ImportStore,
   type Kept,
+  type Lease,
   type LeaseStore,
   type PlanRecord,
   type PlanStore,
@@ -74,11 +75,22 @@ export async function busRounds(bus: Bus): Promise<RoundStore> {
 }
 
 export async function busLeases(bus: Bus): Promise<LeaseStore> {
-  const documents = new Documents<string>(await bus.bucket('leases'));
+  const bucket = await bus.bucket('leases');
+  const documents = new Documents<string>(bucket);
   return {
-    get: (runId) => documents.get(String(runId)),
+    get: async (runId) => {
+      const kept = await documents.get(String(runId));
+      return kept === null ? null : { runId, owner: kept.value, revision: kept.revision };
+    },
     take: (runId, owner, revision) => documents.save(String(runId), owner, revision),
-    release: (runId, revision) => documents.delete(String(runId), revision),
+    remove: (runId, revision) => documents.delete(String(runId), revision),
+    list: async () => {
+      const leases: Lease[] = [];
+      for await (const { key, value, revision } of bucket.entries()) {
+        leases.push({ runId: BigInt(key), owner: decodeDocument<string>(value), revision });
+      }
+      return leases;
+    },
   };
 }
 

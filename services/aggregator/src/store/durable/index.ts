@@ -8,7 +8,7 @@ import type { Random } from '@aegis/service-kit';
 import type { Stores } from '../contract.ts';
 import { appFiles } from './app-files.ts';
 import { inCore } from './core-errors.ts';
-import { busLeases, busPlans, busRounds, busRuns, busImports } from './documents.ts';
+import { busImports, busLeases, busPlans, busRounds, busRuns } from './documents.ts';
 import { IntakeDirectory } from './intake-directory.ts';
 import { dataKeyAt } from './keys.ts';
 import { ModelDirectory } from './model-directory.ts';

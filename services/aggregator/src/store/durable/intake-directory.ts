@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CoreError,
@@ -49,6 +49,11 @@ export class IntakeDirectory implements IntakeStore {
     return rm(this.path(room), { recursive: true, force: true });
   }
 
+  async runs(): Promise<bigint[]> {
+    const names = await readdir(this.folder).catch(() => []);
+    return names.filter((name) => /^\d+$/.test(name)).map(BigInt);
+  }
+
   removeRun(runId: bigint): Promise<void> {
     return rm(join(this.folder, String(runId)), { recursive: true, force: true });
   }
@@ -86,8 +91,8 @@ class LoggedIntake implements RoundIntake {
 
   async check(tensors: readonly TensorSource[]): Promise<{ verdict: Verdict; norm: number }> {
     try {
-      const sum = this.specs === null ? Fold.create(await this.readSpecs(tensors)) : this.sum;
-      const { norm } = await sum.check(this.log, coreSources(tensors));
+      // Sums take no memory before something is added.
+      const { norm } = await this.checkIn(await this.sumFor(tensors), tensors);
       return { verdict: accepted, norm };
     } catch (error) {
       const refusal = refusalOf(error);
@@ -125,15 +130,30 @@ class LoggedIntake implements RoundIntake {
     return this.models.keep((path, key) => ModelFile.fromLog(this.log, coreSources(answer.tensors), path, key));
   }
 
-  close(): Promise<void> {
-    return inCore(() => this.log.close());
+  async close(): Promise<void> {
+    this.sum.close();
+    await inCore(() => this.log.close());
+  }
+
+  /** Without a model there is nothing to compare with: the arrays are checked against what they say they are. */
+  private async sumFor(tensors: readonly TensorSource[]): Promise<Fold> {
+    return this.specs === null ? Fold.create(await this.readSpecs(tensors)) : this.sum;
+  }
+
+  private async checkIn(sum: Fold, tensors: readonly TensorSource[]): Promise<{ norm: number }> {
+    try {
+      return await sum.check(this.log, coreSources(tensors));
+    } finally {
+      if (sum !== this.sum) sum.close();
+    }
   }
 
   /** A disk that failed in the middle of an update spoils the sum; the log still has everything that went into it. */
   private async foldAnew(): Promise<void> {
-    const sum = Fold.create(this.specs ?? []);
-    for (const answer of this.folded) await inCore(() => sum.add(this.log, coreSources(answer.tensors), answer.weight));
-    this.sum = sum;
+    this.sum.close();
+    this.sum = Fold.create(this.specs ?? []);
+    for (const answer of this.folded)
+      await inCore(() => this.sum.add(this.log, coreSources(answer.tensors), answer.weight));
   }
 
   /** What the arrays of a first model say they are. Their sums take no memory before something is added. */

@@ -6,6 +6,7 @@ import {
   type AppStore,
   type ImportStore,
   type Kept,
+  type Lease,
   type LeaseStore,
   type PlanRecord,
   type PlanStore,
@@ -64,11 +65,18 @@ export class MemoryRounds implements RoundStore {
 }
 
 export class MemoryLeases implements LeaseStore {
-  private readonly table = new Table<string>();
-  get = async (runId: bigint): Promise<Kept<string> | null> => this.table.get(String(runId));
+  private readonly table = new Table<Omit<Lease, 'revision'>>();
+  get = async (runId: bigint): Promise<Lease | null> => {
+    const kept = this.table.get(String(runId));
+    return kept === null ? null : { ...kept.value, revision: kept.revision };
+  };
   take = async (runId: bigint, owner: string, revision: number | null): Promise<number> =>
-    this.table.save(String(runId), owner, revision);
-  release = async (runId: bigint, revision: number): Promise<void> => this.table.delete(String(runId), revision);
+    this.table.save(String(runId), { runId, owner }, revision);
+  remove = async (runId: bigint, revision: number): Promise<void> => this.table.delete(String(runId), revision);
+  list = async (): Promise<Lease[]> => {
+    const leases = await Promise.all(this.table.values().map(({ runId }) => this.get(runId)));
+    return leases.filter((lease) => lease !== null);
+  };
 }
 
 export class MemoryApps implements AppStore {

@@ -1,5 +1,5 @@
 import type { Stores } from '../contract.ts';
-import { MemoryApps, MemoryLeases, MemoryPlans, MemoryRounds, MemoryRuns, MemoryImports } from './documents.ts';
+import { MemoryApps, MemoryImports, MemoryLeases, MemoryPlans, MemoryRounds, MemoryRuns } from './documents.ts';
 import { MemoryIntakes } from './intakes.ts';
 import { MemoryModels } from './models.ts';
 

@@ -31,6 +31,10 @@ export class MemoryIntakes implements IntakeStore {
     this.rooms.delete(nameOf(room));
   }
 
+  async runs(): Promise<bigint[]> {
+    return [...new Set([...this.rooms.keys()].map((name) => BigInt(name.split('/')[0] ?? '')))];
+  }
+
   async removeRun(runId: bigint): Promise<void> {
     for (const name of this.rooms.keys()) if (name.startsWith(`${runId}/`)) this.rooms.delete(name);
   }
