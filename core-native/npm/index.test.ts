@@ -143,17 +143,20 @@ describe('hashes and signatures', () => {
     expect(await sha256Hex(pieces)).toBe(expected);
   });
 
-  it.each(['prime256v1', 'secp384r1', 'secp521r1'])('verifies %s signatures of another implementation', async (curve) => {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curve });
-    const pem = Buffer.from(publicKey.export({ type: 'spki', format: 'pem' }));
-    const message = Buffer.from('2026-11-21T20:30:41.932108+00:00');
-    const signature = createSign('sha256').update(message).sign(privateKey);
-    expect(verifyEcdsaSync(pem, message, signature)).toBe(true);
-    expect(await verifyEcdsa(pem, message, signature)).toBe(true);
-    expect(await verifyEcdsa(pem, Buffer.from('other'), signature)).toBe(false);
-    const sha384 = createSign('sha384').update(message).sign(privateKey);
-    expect(verifyEcdsaSync(pem, message, sha384)).toBe(false);
-  });
+  it.each(['prime256v1', 'secp384r1', 'secp521r1'])(
+    'verifies %s signatures of another implementation',
+    async (curve) => {
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curve });
+      const pem = Buffer.from(publicKey.export({ type: 'spki', format: 'pem' }));
+      const message = Buffer.from('2026-11-21T20:30:41.932108+00:00');
+      const signature = createSign('sha256').update(message).sign(privateKey);
+      expect(verifyEcdsaSync(pem, message, signature)).toBe(true);
+      expect(await verifyEcdsa(pem, message, signature)).toBe(true);
+      expect(await verifyEcdsa(pem, Buffer.from('other'), signature)).toBe(false);
+      const sha384 = createSign('sha384').update(message).sign(privateKey);
+      expect(verifyEcdsaSync(pem, message, sha384)).toBe(false);
+    },
+  );
 
   it('tells an unusable key from a wrong signature', async () => {
     const { publicKey } = generateKeyPairSync('ed25519');

@@ -5,12 +5,12 @@
  * copied: leave them unchanged until the promise settles.
  */
 
-import { binding } from './binding.ts';
 import type { RawDataKey, RawFold, RawIntakeLog, RawKeyFile, RawModelFile } from './binding.ts';
+import { binding } from './binding.ts';
 import { awaiting, calling } from './core-error.ts';
 
-export { CoreError } from './core-error.ts';
 export type { CoreErrorCode } from './core-error.ts';
+export { CoreError } from './core-error.ts';
 
 // ---- hashing, signatures
 
@@ -27,11 +27,7 @@ export function sha256HexSync(pieces: Uint8Array[]): string {
  * ECDSA with SHA-256 over P-256, P-384 or P-521 (the curve is the key's), DER signature. False is a wrong signature;
  * SIGNATURE_KEY is an unusable key.
  */
-export function verifyEcdsa(
-  publicKeyPem: Uint8Array,
-  message: Uint8Array,
-  signatureDer: Uint8Array,
-): Promise<boolean> {
+export function verifyEcdsa(publicKeyPem: Uint8Array, message: Uint8Array, signatureDer: Uint8Array): Promise<boolean> {
   return awaiting(() => binding.verifyEcdsa(publicKeyPem, message, signatureDer));
 }
 

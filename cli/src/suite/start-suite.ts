@@ -95,7 +95,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     });
     undo.push(() => aggregator.close());
     undo.push(() => aggregator.drain());
-    const channel = inProcessChannel(aggregator.services);
+    const channel = inProcessChannel(aggregator.services, { log, telemetry });
     undo.push(() => channel.close());
     signal.throwIfAborted();
 

@@ -1,8 +1,3 @@
-import {
-  type HealthCheckResponse,
-  HealthCheckResponse_ServingStatus,
-  HealthService,
-} from '@aegis/contracts/grpc/health/v1/health';
 import { AegisError } from '@aegis/errors';
 import {
   Server,
@@ -16,22 +11,14 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { callerNames } from './caller-names.ts';
-import { systemClock } from './clock.ts';
 import { maxMessageBytes } from './grpc-channel.ts';
 import { toGrpcStatus } from './grpc-status.ts';
+import { healthName, healthService } from './health.ts';
 import { callerGone, type Invocation, invokeStream, invokeUnary, type Surroundings } from './invoke.ts';
 import type { Logger } from './logger.ts';
 import { type MessageCodec, messageCodec } from './message-codec.ts';
 import { noTelemetry } from './no-telemetry.ts';
-import {
-  type CallContext,
-  type HandlersOf,
-  type LocalService,
-  type MethodDefinition,
-  type StreamHandler,
-  serviceOf,
-  type UnaryHandler,
-} from './service.ts';
+import type { LocalService, MethodDefinition, StreamHandler, UnaryHandler } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { TlsMaterial } from './tls-material.ts';
 import { Tls13Credentials } from './tls13-credentials.ts';
@@ -68,7 +55,10 @@ export const serveGrpc = async (options: ServeGrpcOptions): Promise<GrpcServer> 
   });
   const calls = new OpenCalls();
   const around = { log, telemetry };
-  const health = healthService(() => !calls.draining && healthy(), services);
+  const health = healthService(
+    () => !calls.draining && healthy(),
+    services.map((service) => service.name),
+  );
   for (const service of [...services, health]) addService(server, service, calls, around);
   const port = await bind(server, address, serverCredentials(options));
   log.info({ address, port, services: services.map((service) => service.name) }, 'serving gRPC');
@@ -90,8 +80,6 @@ export const serveGrpc = async (options: ServeGrpcOptions): Promise<GrpcServer> 
 };
 
 // --- who may call -----------------------------------------------------------------------------------------------------------
-
-const healthName = 'grpc.health.v1.Health';
 
 const checkCallers = ({ callers, services, tls }: ServeGrpcOptions): void => {
   const served = services.map((service) => service.name);
@@ -288,31 +276,6 @@ const drained = (call: ServerWritableStream<Buffer, Buffer>, signal: AbortSignal
     call.once('drain', go);
     signal.addEventListener('abort', go, { once: true });
   });
-
-// --- health -----------------------------------------------------------------------------------------------------------------
-
-const healthPollMs = 1_000;
-
-const healthService = (serving: () => boolean, services: readonly LocalService[]): LocalService => {
-  const names = new Set(['', ...services.map((service) => service.name)]);
-  const { SERVING, NOT_SERVING, SERVICE_UNKNOWN } = HealthCheckResponse_ServingStatus;
-  const handlers: HandlersOf<HealthService> = {
-    check: async ({ service }): Promise<HealthCheckResponse> => {
-      if (!names.has(service)) throw new AegisError('METHOD_UNKNOWN', `There is no service ${service}.`);
-      return { status: serving() ? SERVING : NOT_SERVING };
-    },
-    watch: async function* ({ service }, { signal }: CallContext) {
-      let last: HealthCheckResponse['status'] | undefined;
-      while (!signal.aborted) {
-        const status = !names.has(service) ? SERVICE_UNKNOWN : serving() ? SERVING : NOT_SERVING;
-        if (status !== last) yield { status };
-        last = status;
-        await systemClock.sleep(healthPollMs, signal).catch(() => {});
-      }
-    },
-  };
-  return serviceOf(HealthService, handlers);
-};
 
 const bind = (server: Server, address: string, credentials: ServerCredentials): Promise<number> =>
   new Promise((resolve, reject) =>

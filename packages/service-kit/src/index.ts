@@ -6,6 +6,7 @@ export { createCa, type DevPki, type IssuedCertificate, issueLeaf, type LeafRequ
 export { type GrpcChannelOptions, grpcChannel, maxMessageBytes } from './grpc-channel.ts';
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from './grpc-server.ts';
 export { fromGrpcStatus, grpcStatusOf, toGrpcStatus } from './grpc-status.ts';
+export { healthService } from './health.ts';
 export { inProcessChannel } from './in-process-channel.ts';
 export { orAborted } from './invoke.ts';
 export { onShutdown, runService, type Shutdown, type Stoppable } from './lifecycle.ts';

@@ -14,8 +14,8 @@ import type { Counted } from './counted.ts';
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 type Handler = (request: unknown, call: { caller: string; signal: AbortSignal; deadline: number }) => unknown;
 
-/** Serves `service` on a gRPC server that others share. `operatorAdmission` has checked the caller's token before. */
-export const addOperatorDoor = (server: Server, service: LocalService, counted: Counted): void => {
+/** Serves `service` on a gRPC server that others share. For the operator's, `operatorAdmission` has checked the token before. */
+export const addServiceDoor = (server: Server, service: LocalService, counted: Counted): void => {
   const definition: Record<string, unknown> = {};
   const handlers: Record<string, unknown> = {};
   for (const [name, method] of Object.entries(service.definition)) {

@@ -10,7 +10,7 @@ import {
   listenOnePort,
   type OnePort,
 } from '@aegis/flower-wire';
-import type { Secret, Telemetry } from '@aegis/service-kit';
+import { healthService, type Secret, type Telemetry } from '@aegis/service-kit';
 import { Server } from '@grpc/grpc-js';
 import { type GatewayConfig, splitHostPort } from '../config.ts';
 import type { Gateway } from '../flows/gateway.ts';
@@ -21,7 +21,7 @@ import { FlowerFleet } from './flower/fleet.ts';
 import { operatorAdmission, pushAdmission } from './grpc-admission.ts';
 import { httpServer, metricsServer } from './http.ts';
 import { operatorService } from './operator.ts';
-import { addOperatorDoor } from './operator-door.ts';
+import { addServiceDoor } from './operator-door.ts';
 
 const MIB = 2 ** 20;
 
@@ -73,7 +73,9 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     connectionOf: (peer) => port?.connectionOf(peer),
     onError: (error, where) => counted.refused('grpc', error, where),
   });
-  addOperatorDoor(grpc, operatorService(gateway), counted);
+  const operator = operatorService(gateway);
+  addServiceDoor(grpc, operator, counted);
+  addServiceDoor(grpc, healthService(healthy, ['flwr.proto.Fleet', 'flwr.proto.Control', operator.name]), counted);
 
   port = await listenOnePort({
     ...splitHostPort(config.listen),

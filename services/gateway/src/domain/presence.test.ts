@@ -28,6 +28,38 @@ describe('roster', () => {
   });
 });
 
+describe('a node whose last connection closed', () => {
+  it('is given one interval to come back instead of two', () => {
+    const roster = new Roster();
+    roster.see(1n, 30, 0);
+    roster.cutOff(1n, 5_000);
+    expect(roster.nextExpiry()).toBe(35_000);
+    expect(roster.expire(34_999)).toEqual([]);
+    expect(roster.expire(35_000)).toEqual([{ nodeId: 1n, lastSeenAt: 0 }]);
+  });
+
+  it('has the usual time again once it called', () => {
+    const roster = new Roster();
+    roster.see(1n, 30, 0);
+    roster.cutOff(1n, 5_000);
+    roster.see(1n, 30, 20_000);
+    expect(roster.expire(79_999)).toEqual([]);
+  });
+
+  it('never gets more time than a silent one', () => {
+    const roster = new Roster();
+    roster.see(1n, 30, 0);
+    roster.cutOff(1n, 50_000);
+    expect(roster.nextExpiry()).toBe(60_000);
+  });
+
+  it('is nothing to a roster that does not know the node', () => {
+    const roster = new Roster();
+    roster.cutOff(1n, 0);
+    expect(roster.has(1n)).toBe(false);
+  });
+});
+
 describe('other gateways', () => {
   it('replaces what a gateway said by its snapshot and changes it by its news', () => {
     const elsewhere = new Elsewhere();

@@ -11,7 +11,12 @@ export const SNAPSHOT_SECONDS = { every: 15, believed: 50 } as const;
 interface Seen {
   readonly at: number;
   readonly heartbeatSeconds: number;
+  /** When its last connection closed; a node that is there heartbeats over a new one within its interval. */
+  readonly cutOffAt?: number;
 }
+
+const expiryOf = ({ at, heartbeatSeconds, cutOffAt }: Seen): number =>
+  Math.min(onlineUntil(at, heartbeatSeconds), cutOffAt === undefined ? Infinity : cutOffAt + heartbeatSeconds * 1000);
 
 /**
  * Who is online at this gateway, by signs of life. Every authenticated call of an activated node is one: a node whose
@@ -25,6 +30,12 @@ export class Roster {
     const isNew = !this.#seen.has(nodeId);
     this.#seen.set(nodeId, { at: now, heartbeatSeconds });
     return isNew;
+  }
+
+  /** No connection of the node is open any more. Its next call makes up for that. */
+  cutOff(nodeId: bigint, now: number): void {
+    const seen = this.#seen.get(nodeId);
+    if (seen) this.#seen.set(nodeId, { ...seen, cutOffAt: now });
   }
 
   /** True when the node was online before. */
@@ -52,7 +63,7 @@ export class Roster {
   expire(now: number): { nodeId: bigint; lastSeenAt: number }[] {
     const gone: { nodeId: bigint; lastSeenAt: number }[] = [];
     for (const [nodeId, seen] of this.#seen) {
-      if (onlineUntil(seen.at, seen.heartbeatSeconds) > now) continue;
+      if (expiryOf(seen) > now) continue;
       this.#seen.delete(nodeId);
       gone.push({ nodeId, lastSeenAt: seen.at });
     }
@@ -63,7 +74,7 @@ export class Roster {
   nextExpiry(): number | undefined {
     let next: number | undefined;
     for (const seen of this.#seen.values()) {
-      const until = onlineUntil(seen.at, seen.heartbeatSeconds);
+      const until = expiryOf(seen);
       if (next === undefined || until < next) next = until;
     }
     return next;

@@ -35,6 +35,10 @@ export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds =
     );
 };
 
+/** Its last connection closed: it has one interval to be heard again. */
+export const lookCutOff = (gateway: Gateway, nodeId: bigint): void =>
+  gateway.roster.cutOff(nodeId, gateway.clock.now());
+
 /** The node is not here any more, for whatever reason: nothing waits for it, everybody hears of it. */
 export const lookGone = (gateway: Gateway, nodeId: bigint): void => {
   gateway.held.end(nodeId);

@@ -23,13 +23,14 @@ import { describeRun } from '../../flows/describe-run.ts';
 import { failTask } from '../../flows/fail-task.ts';
 import { fetchApp } from '../../flows/fetch-app.ts';
 import type { Gateway } from '../../flows/gateway.ts';
-import { heartbeat, lookAlive } from '../../flows/heartbeat.ts';
+import { heartbeat, lookAlive, lookCutOff } from '../../flows/heartbeat.ts';
 import { pullTask } from '../../flows/pull-task.ts';
 import { findUpload, putPart } from '../../flows/put-part.ts';
 import { registerNode } from '../../flows/register-node.ts';
 import { refuseUpdate, submitUpdate, takeFailure } from '../../flows/submit-update.ts';
 import { unregisterNode } from '../../flows/unregister-node.ts';
 import { SingleFlight } from './bounded-cache.ts';
+import { NodeConnections } from './node-connections.ts';
 import { type CacheLimits, type OfferedMessage, OfferedMessages } from './offered-messages.ts';
 import { decodeAnnounced, encodeAnnounced } from './reply-head.ts';
 import { ReplyObjects } from './reply-objects.ts';
@@ -40,6 +41,7 @@ export class FlowerFleet implements FleetHandler {
   readonly #telemetry: Telemetry;
   readonly #offered: OfferedMessages;
   readonly #replies: ReplyObjects;
+  readonly #connections: NodeConnections;
   readonly #judging = new SingleFlight<string, Verdict>();
 
   constructor(gateway: Gateway, telemetry: Telemetry, limits: CacheLimits & { readonly replyBytes: number }) {
@@ -47,6 +49,7 @@ export class FlowerFleet implements FleetHandler {
     this.#telemetry = telemetry;
     this.#offered = new OfferedMessages(gateway.aggregator, limits);
     this.#replies = new ReplyObjects(limits.replyBytes);
+    this.#connections = new NodeConnections((nodeId) => lookCutOff(gateway, nodeId));
   }
 
   async register(c: NodeCredential, publicKey: Buffer): Promise<bigint> {
@@ -76,11 +79,14 @@ export class FlowerFleet implements FleetHandler {
   }
 
   async heartbeat(c: NodeCredential, nodeId: bigint, seconds: number): Promise<boolean> {
-    return heartbeat(this.#gateway, await authenticateNode(this.#gateway, c, nodeId), seconds);
+    const node = await authenticateNode(this.#gateway, c, nodeId);
+    this.#connections.heard(nodeId, c.connection);
+    return heartbeat(this.#gateway, node, seconds);
   }
 
   async pullTask(c: NodeCredential, nodeId: bigint, signal: AbortSignal): Promise<MessageOffer | null> {
     const node = await authenticateNode(this.#gateway, c, nodeId);
+    this.#connections.heard(nodeId, c.connection);
     return pullTask(this.#gateway, node, signal, (task) =>
       this.#span('gateway.offer-task', task, task.traceparent, async () => {
         const { head, tree } = await this.#offered.of(task);
@@ -182,6 +188,7 @@ export class FlowerFleet implements FleetHandler {
 
   async #caller(c: NodeCredential, nodeId: bigint): Promise<NodeRecord> {
     const node = await authenticateNode(this.#gateway, c, nodeId);
+    this.#connections.heard(nodeId, c.connection);
     lookAlive(this.#gateway, node);
     return node;
   }
