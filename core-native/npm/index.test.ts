@@ -229,7 +229,8 @@ describe('the intake log', () => {
     const torn = await IntakeLog.open(path('log'), key);
     expect([torn.tornBytes, torn.has('a')]).toEqual([13, true]);
     await torn.close();
-    whole[whole.length - 30]! ^= 1;
+    const at = whole.length - 30;
+    whole.writeUInt8(whole.readUInt8(at) ^ 1, at);
     writeFileSync(segment, whole);
     const error = await failure(() => IntakeLog.open(path('log'), key));
     expect(error.code).toBe('LOG_CORRUPT');

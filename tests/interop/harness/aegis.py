@@ -20,10 +20,14 @@ class Aegis:
     """`aegis up` with a state directory of its own."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.state = folder / "state"
+        self.folder, self.options, self.state = folder, options, folder / "state"
         self.env = environment(folder / "flwr", PATH=f"{ROOT / 'node_modules' / '.bin'}:{os.environ['PATH']}")
-        command = ["npx", "--no-install", "aegis", "up", "--state", str(self.state), "--port", "0", "--json", *options]
-        self.process = Process("aegis", command, folder / "aegis.log", self.env, cwd=ROOT)
+        self._start(port="0")
+        self.server = Server(self.ready["address"], Path(self.ready["ca"]) if self.ready.get("ca") else None)
+
+    def _start(self, port: str) -> None:
+        command = ["npx", "--no-install", "aegis", "up", "--state", str(self.state), "--port", port, "--json", *self.options]
+        self.process = Process("aegis", command, self.folder / "aegis.log", self.env, cwd=ROOT)
         try:
             wait_until(self._ready, 60, "aegis up", (self.process,))
         except BaseException:
@@ -32,7 +36,11 @@ class Aegis:
         ready = self._ready()
         assert ready is not None
         self.ready = ready
-        self.server = Server(ready["address"], Path(ready["ca"]) if ready.get("ca") else None)
+
+    def kill_and_start_again(self) -> None:
+        """SIGKILL to everything at once, then the same state and port."""
+        self.process.kill()
+        self._start(port=self.server.address.rpartition(":")[2])
 
     def _ready(self) -> dict[str, Any] | None:
         for line in self.process.output.splitlines():
