@@ -32,7 +32,8 @@ export async function withOperator<T>(
   context: Context,
   work: (operator: Operator) => Promise<T>,
 ): Promise<T> {
-  const operator = new Operator(await resolveConnection(options, context.env), context.signal);
+  const signal = AbortSignal.any([context.signal, context.terminal.closed]);
+  const operator = new Operator(await resolveConnection(options, context.env), signal);
   try {
     return await work(operator);
   } finally {

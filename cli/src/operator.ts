@@ -13,6 +13,8 @@ type UnaryName = { [K in keyof Service]: Service[K]['responseStream'] extends tr
 type StreamName = Exclude<keyof Service, UnaryName>;
 
 const mostBytes = 2 ** 31 - 1;
+/** A list is at hand: who does not give it soon does not answer at all. */
+export const answerWithinMs = (name: string): number => (name.startsWith('list') ? 10_000 : 30_000);
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\./.test(host);
 
@@ -45,6 +47,7 @@ export class Operator {
     limits: { timeoutMs?: number } = {},
   ): Promise<Answered<Service[N]>> {
     const method = OperatorService[name] as unknown as MethodDefinition<Requested<Service[N]>, Answered<Service[N]>>;
+    const timeoutMs = limits.timeoutMs ?? answerWithinMs(name);
     this.#signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<Answered<Service[N]>>();
     const call = this.#client.makeUnaryRequest(
@@ -53,10 +56,10 @@ export class Operator {
       method.responseDeserialize,
       request,
       this.#metadata,
-      { deadline: Date.now() + (limits.timeoutMs ?? 30_000) },
+      { deadline: Date.now() + timeoutMs },
       (error, answer) => {
         if (error === null && answer !== undefined) resolve(answer);
-        else reject(this.#failure(error));
+        else reject(this.#failure(error, timeoutMs));
       },
     );
     return this.#cancellable(call, promise);
@@ -102,7 +105,7 @@ export class Operator {
     this.#client.close();
   }
 
-  #failure(error: ServiceError | null): Error {
+  #failure(error: ServiceError | null, timeoutMs?: number): Error {
     if (error === null) return new AegisError('INTERNAL', 'The server sent no answer.');
     const known = fromGrpcStatus(error);
     // Without our trailer it was not our server that spoke, but the way to it.
@@ -112,6 +115,13 @@ export class Operator {
         .replace(/\. Resolution note:.*$/s, '');
       return new CommandError('UNREACHABLE', `${this.#address} cannot be reached: ${why}`, {
         todo: `Is the suite up? \`aegis doctor ${this.#address}\` names the step that fails.`,
+        exitCode: ExitCode.unreachable,
+        cause: error,
+      });
+    }
+    if (error.code === status.DEADLINE_EXCEEDED && known.cause === error && timeoutMs !== undefined) {
+      return new CommandError('NO_ANSWER', `${this.#address} did not answer within ${timeoutMs / 1000} s.`, {
+        todo: `\`aegis doctor ${this.#address}\` names the step that fails; look at the log of the suite.`,
         exitCode: ExitCode.unreachable,
         cause: error,
       });

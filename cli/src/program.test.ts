@@ -1,4 +1,7 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ModelVersion, RunEvent, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
@@ -6,7 +9,10 @@ import { NodeRecord, OperatorService } from '@aegis/contracts/aegis/operator/v1/
 import { AegisError } from '@aegis/errors';
 import { type GrpcServer, serveGrpc, serviceOf, silentLogger } from '@aegis/service-kit';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { answerWithinMs, Operator } from './operator.ts';
+import { identityOf } from './processes/process-identity.ts';
 import { run } from './program.ts';
+import { stateDirectory } from './state-directory.ts';
 import { keeping } from './terminal.test-support.ts';
 
 // The operator's door over a real gRPC connection, with a memory instead of a suite behind it.
@@ -137,6 +143,38 @@ describe('aegis, for people', () => {
     expect(code).toBe(3);
     expect(err).toMatch(/^aegis: 127\.0\.0\.1:1 cannot be reached: .*ECONNREFUSED/);
     expect(err).toContain('aegis doctor 127.0.0.1:1');
+  });
+
+  it('says soon that a server accepts connections and answers nothing', async () => {
+    const sockets: Socket[] = [];
+    const frozen = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+    await once(frozen, 'listening');
+    const { port } = frozen.address() as AddressInfo;
+    const connection = { host: '127.0.0.1', port, ca: undefined, insecure: true, token: '' };
+    const operator = new Operator(connection, new AbortController().signal);
+    await expect(
+      operator.call('listRuns', { limit: 1, skip: 0, runId: undefined }, { timeoutMs: 300 }),
+    ).rejects.toMatchObject({
+      code: 'NO_ANSWER',
+      message: `127.0.0.1:${port} did not answer within 0.3 s.`,
+      todo: expect.stringContaining('aegis doctor'),
+      exitCode: 3,
+    });
+    expect(['listRuns', 'listNodes', 'listModels'].map(answerWithinMs)).toEqual([10_000, 10_000, 10_000]);
+    operator.close();
+    for (const socket of sockets) socket.destroy();
+    frozen.close();
+  });
+
+  it('ends quietly, and well, when nobody reads its output any more', async () => {
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../bin/aegis.ts'), 'runs', 'ls', ...there()]);
+    child.stdout.destroy();
+    let err = '';
+    child.stderr.on('data', (piece) => {
+      err += piece;
+    });
+    const [code] = await once(child, 'close');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
   });
 
   it('shows the help of a command group, and ends with 2, when the command is missing', async () => {
@@ -272,6 +310,27 @@ describe('aegis models', () => {
 });
 
 describe('aegis certs and aegis down', () => {
+  it('say whom they wait for, and how to force one that does not end', async () => {
+    const state = join(folder, 'stubborn');
+    await mkdir(state);
+    const stubborn = spawn(process.execPath, [
+      '-e',
+      'process.on("SIGTERM", () => {}); console.log(1); setInterval(() => {}, 1e6)',
+    ]);
+    try {
+      await once(stubborn.stdout, 'data');
+      const pid = stubborn.pid as number;
+      await writeFile(stateDirectory(state).lock, JSON.stringify(identityOf(pid)));
+      const { code, err } = await aegis('down', '--state', state, '--timeout', '1');
+      expect(code).toBe(1);
+      expect(err).toContain(`waiting for process ${pid} to end\n`);
+      expect(err).toContain(`Process ${pid} did not end within 1 s.`);
+      expect(err).toContain(`kill -9 ${pid}`);
+    } finally {
+      stubborn.kill('SIGKILL');
+    }
+  });
+
   it('write the PKI of a state directory, and find no suite to stop there', async () => {
     const state = join(folder, 'state');
     const first = JSON.parse((await aegis('certs', '--state', state, '--san', 'gw.example', '--json')).out);

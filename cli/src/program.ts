@@ -39,6 +39,7 @@ export async function run(args: readonly string[], surroundings: Surroundings): 
     await createProgram(context).parseAsync([...args], { from: 'user' });
     return context.exitCode;
   } catch (caught) {
+    if (terminal.closed.aborted && caught === terminal.closed.reason) return ExitCode.done;
     terminal.clearTransient();
     if (caught instanceof CommanderError) return usage(caught, terminal);
     if (signal.aborted && (caught === signal.reason || signal.reason instanceof Interrupted)) {

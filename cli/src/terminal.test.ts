@@ -54,6 +54,22 @@ describe('output for people', () => {
   });
 });
 
+describe('output that nobody reads any more', () => {
+  const pipe = (code: string) =>
+    new Writable({ write: (_piece, _, done) => done(Object.assign(new Error('write'), { code })) });
+
+  it('is dropped, and the terminal says that it is closed', async () => {
+    const terminal = new Terminal({ json: false, stdout: pipe('EPIPE'), stderr: pipe('EPIPE'), env: {} });
+    expect(terminal.closed.aborted).toBe(false);
+    terminal.line('one');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(terminal.closed.reason).toMatchObject({ code: 'EPIPE' });
+    terminal.line('two');
+    terminal.note('three');
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+});
+
 describe('output with --json', () => {
   it('is one line with one value; everything for people is left out', () => {
     const { terminal, stdout, stderr } = captured({ json: true });

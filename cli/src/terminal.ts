@@ -26,14 +26,26 @@ export class Terminal {
   readonly #stdout: NonNullable<TerminalOptions['stdout']>;
   readonly #stderr: NonNullable<TerminalOptions['stderr']>;
   readonly #noColour: boolean;
+  readonly #closed = new AbortController();
   #resultGiven = false;
 
   constructor(options: TerminalOptions) {
     this.json = options.json;
     this.#stdout = options.stdout ?? process.stdout;
     this.#stderr = options.stderr ?? process.stderr;
+    for (const stream of [this.#stdout, this.#stderr]) {
+      stream.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EPIPE') throw error;
+        if (stream === this.#stdout) this.#closed.abort(error);
+      });
+    }
     const env = options.env ?? process.env;
     this.#noColour = (env.NO_COLOR ?? '') !== '' || env.TERM === 'dumb';
+  }
+
+  /** Aborts when nobody reads stdout any more (`aegis … | head`): there is nothing left to do, and nothing wrong. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
   }
 
   /** Whether a person can see a line being rewritten. */

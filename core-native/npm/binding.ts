@@ -55,8 +55,8 @@ export interface Binding {
   IntakeLog: { open(directory: string, key: RawDataKey, segmentBytes?: number): Promise<RawIntakeLog> };
   readNpyHeader(bytes: Uint8Array): { dtype: string; shape: number[]; fortranOrder: boolean; dataOffset: number };
   Fold: { create(specs: { name: string; dtype: string; shape: number[] }[]): RawFold };
-  modelFromNpz(npz: Uint8Array, path: string, key: RawDataKey): Promise<RawModelInfo>;
-  modelFromSafetensors(bytes: Uint8Array, path: string, key: RawDataKey): Promise<RawModelInfo>;
+  modelFromNpz(npz: Uint8Array, path: string, key: RawDataKey, maxBytes?: number): Promise<RawModelInfo>;
+  modelFromSafetensors(bytes: Uint8Array, path: string, key: RawDataKey, maxBytes?: number): Promise<RawModelInfo>;
   modelFromTensors(
     tensors: { name: string; npy: Uint8Array; dtype?: string }[],
     path: string,

@@ -1,7 +1,7 @@
 // The bridge: errors, panics, buffers and promises cross as the typed face promises. What is computed is tested in Rust.
 
 import { createSign, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -317,6 +317,14 @@ describe('fold and models', () => {
     await model.exportSafetensors(path('safetensors'));
     expect(await ModelFile.fromNpz(readFileSync(path('npz')), path('m2'), key)).toEqual(info);
     expect(await ModelFile.fromSafetensors(readFileSync(path('safetensors')), path('m3'), key)).toEqual(info);
+    const tight = { maxBytes: 20 };
+    expect(await code(() => ModelFile.fromNpz(readFileSync(path('npz')), path('m6'), key, tight))).toBe(
+      'TENSOR_TOO_LARGE',
+    );
+    expect(await code(() => ModelFile.fromSafetensors(readFileSync(path('safetensors')), path('m6'), key, tight))).toBe(
+      'TENSOR_TOO_LARGE',
+    );
+    expect(existsSync(path('m6'))).toBe(false);
     const log = await IntakeLog.open(path('log'), key);
     expect(await ModelFile.fromLog(log, await stored(log, 'u', { w }), path('m4'), key)).toEqual(info);
     await log.close();

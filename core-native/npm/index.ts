@@ -261,6 +261,11 @@ export interface ModelInfo {
   tensors: ModelTensor[];
 }
 
+export interface ImportLimits {
+  /** Unpacked. */
+  maxBytes?: number;
+}
+
 /** A sealed model file. */
 export class ModelFile {
   readonly #raw: RawModelFile;
@@ -271,12 +276,13 @@ export class ModelFile {
     this.info = calling(() => raw.info());
   }
 
-  static fromNpz(npz: Uint8Array, path: string, key: DataKey): Promise<ModelInfo> {
-    return awaiting(() => binding.modelFromNpz(npz, path, rawKey(key)));
+  /** TENSOR_TOO_LARGE, and nothing written, when it unpacks to more than `maxBytes` (16 GiB) or to 200 times its size. */
+  static fromNpz(npz: Uint8Array, path: string, key: DataKey, limits?: ImportLimits): Promise<ModelInfo> {
+    return awaiting(() => binding.modelFromNpz(npz, path, rawKey(key), limits?.maxBytes));
   }
 
-  static fromSafetensors(bytes: Uint8Array, path: string, key: DataKey): Promise<ModelInfo> {
-    return awaiting(() => binding.modelFromSafetensors(bytes, path, rawKey(key)));
+  static fromSafetensors(bytes: Uint8Array, path: string, key: DataKey, limits?: ImportLimits): Promise<ModelInfo> {
+    return awaiting(() => binding.modelFromSafetensors(bytes, path, rawKey(key), limits?.maxBytes));
   }
 
   static fromTensors(

@@ -156,6 +156,7 @@ ${nats}`,
     cert: /etc/aegis/gateway.pem
     key: /etc/aegis/gateway.key
   enrolment: open
+  control: open
   operator-token-file: /etc/aegis/operator.token
 ${nats}aggregator:
   address: aggregator:7443

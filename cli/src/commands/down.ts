@@ -31,11 +31,12 @@ export const addDown: AddCommand = (program, context) =>
         throw new CommandError('ON_ANOTHER_HOST', `The suite of ${state.root} runs on ${holder.host}: stop it there.`);
       }
       process.kill(holder.pid, 'SIGTERM');
-      const until = Date.now() + options.timeout * 1000;
+      terminal.note(`waiting for process ${holder.pid} to end`);
+      const begun = performance.now();
       while (isAlive(holder)) {
-        if (Date.now() > until) {
-          throw new CommandError('STILL_RUNNING', `Process ${holder.pid} does not end.`, {
-            todo: `Look at its log in ${state.log}.`,
+        if (performance.now() - begun > options.timeout * 1000) {
+          throw new CommandError('STILL_RUNNING', `Process ${holder.pid} did not end within ${options.timeout} s.`, {
+            todo: `Look at its log in ${state.log}, or force it: kill -9 ${holder.pid} (what is acknowledged stays; the next \`aegis up\` goes on).`,
           });
         }
         await sleep(100, undefined, { signal });

@@ -71,7 +71,13 @@ async function untilGone(pid: number): Promise<void> {
 describe('aegis up', () => {
   it('says in one line that it is ready, serves, and on SIGTERM leaves no process behind', async () => {
     const suite = await up('--enrolment', 'registered');
-    expect(suite.facts).toMatchObject({ ready: true, enrolment: 'registered', insecure: false, pid: suite.child.pid });
+    expect(suite.facts).toMatchObject({
+      ready: true,
+      enrolment: 'registered',
+      control: 'loopback',
+      insecure: false,
+      pid: suite.child.pid,
+    });
     expect((await stat(suite.facts.tokenFile)).mode & 0o077).toBe(0);
     expect((await stat(suite.facts.state)).mode & 0o077).toBe(0);
 
@@ -119,8 +125,13 @@ describe('aegis up', () => {
   });
 
   it('speaks plain text only when told to', async () => {
-    const suite = await up('--insecure');
-    expect(suite.facts).toMatchObject({ insecure: true, ca: null });
+    const suite = await up('--insecure', '--control', 'off');
+    expect(suite.facts).toMatchObject({ insecure: true, ca: null, control: 'off' });
+    const listed = await fetch(`http://${suite.facts.address}/v1/control/list-nodes`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/protobuf' },
+    });
+    expect([listed.status, await listed.text()]).toEqual([403, expect.stringContaining('CONTROL_NOT_HERE')]);
     expect((await aegis(['nodes', 'ls', '--json']).ended).out).toBe('[]\n');
     expect(JSON.parse((await aegis(['doctor', '--json']).ended).out)).toMatchObject({ ok: true });
   });

@@ -4,7 +4,7 @@ import { raised, uncaughtError } from '../interruption.ts';
 import { collect, parsePort } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 import { flwrConfig, supernodeLines } from '../suite/flower-snippets.ts';
-import type { Enrolment, Suite } from '../suite/start-suite.ts';
+import type { ControlPolicy, Enrolment, Suite } from '../suite/start-suite.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface Options {
@@ -13,6 +13,7 @@ interface Options {
   port: number;
   san?: string[];
   enrolment: Enrolment;
+  control: ControlPolicy;
   insecure?: boolean;
 }
 
@@ -31,14 +32,22 @@ export const addUp: AddCommand = (program, context) =>
         .choices(['open', 'registered'])
         .default('open'),
     )
+    .addOption(
+      new Option(
+        '--control <policy>',
+        'who may use the flwr command? loopback: this machine; open: everybody; off: nobody',
+      )
+        .choices(['loopback', 'open', 'off'])
+        .default('loopback'),
+    )
     .option('--insecure', 'plain text instead of TLS, for development only')
     .action(async (options: Options) => {
       const { terminal, env, signal } = context();
-      const { host, port, enrolment, san = [], insecure = false } = options;
+      const { host, port, enrolment, control, san = [], insecure = false } = options;
       const state = stateDirectory(stateRoot(options.state, env));
       // Loaded only here: other commands need not wait for all services.
       const { startSuite } = await import('../suite/start-suite.ts');
-      const suite = await startSuite({ state, host, port, san, enrolment, insecure, env, signal });
+      const suite = await startSuite({ state, host, port, san, enrolment, control, insecure, env, signal });
       terminal.result({ ready: true, ...suite.facts });
       show(terminal, suite);
       const bug = await Promise.race([raised(signal), uncaughtError()]);
@@ -49,11 +58,18 @@ export const addUp: AddCommand = (program, context) =>
       terminal.line('The suite is down.');
     });
 
+const controlWords: Readonly<Record<ControlPolicy, string>> = {
+  loopback: 'the flwr command works on this machine only',
+  open: 'the flwr command works from everywhere, for everybody',
+  off: 'the flwr command is refused',
+};
+
 function show(terminal: Terminal, { facts }: Suite): void {
   const bold = (text: string) => terminal.style('bold', text);
   const reach = { address: facts.address, ca: facts.ca };
   const who = facts.enrolment === 'open' ? 'nodes register themselves' : 'only approved nodes may come';
   terminal.line(`${bold('Aegis is up')} on ${facts.address} (${facts.insecure ? 'plain text' : 'TLS 1.3'}), ${who}.`);
+  terminal.line(`  control    ${controlWords[facts.control]}`);
   terminal.line(`  state      ${facts.state}`);
   if (facts.ca !== null) terminal.line(`  authority  ${facts.ca}`);
   terminal.line(`  token      ${facts.tokenFile}`);

@@ -47,7 +47,8 @@ export async function runDemo(options: DemoOptions): Promise<Report> {
   const state = stateDirectory(join(folder, 'state'));
   terminal.line('Starting the suite: development PKI, private nats-server, aggregator, gateway');
   const suite = await startSuite({
-    ...{ state, host: '127.0.0.1', port: 0, san: [], enrolment: 'registered', insecure: false, env, signal },
+    ...{ state, host: '127.0.0.1', port: 0, san: [], enrolment: 'registered', control: 'loopback' },
+    ...{ insecure: false, env, signal },
   });
   terminal.line(`  listening on ${suite.facts.address}, TLS 1.3, only approved nodes may come`);
   const nodes: SuperNode[] = [];

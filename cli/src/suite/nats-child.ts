@@ -52,11 +52,11 @@ export async function startNatsChild(
   const watch = async (): Promise<void> => {
     let waitMs = firstWaitMs;
     for (let server: NatsServer | undefined = first; ; ) {
-      const startedAt = clock.now();
+      const startedAt = clock.monotonic();
       const exit = await server.exited;
       if (stopping.signal.aborted) return;
       log.error({ exit, pid: server.pid }, 'nats-server ended; starting it again');
-      if (clock.now() - startedAt > settledMs) waitMs = firstWaitMs;
+      if (clock.monotonic() - startedAt > settledMs) waitMs = firstWaitMs;
       for (server = undefined; server === undefined; waitMs = Math.min(2 * waitMs, longestWaitMs)) {
         await clock.sleep(waitMs, stopping.signal);
         server = await startNatsServer({ ...options, port, credentials }).catch((error) => {

@@ -18,6 +18,7 @@ import { findNatsServer, startNatsChild } from './nats-child.ts';
 import { ensureOperatorToken } from './operator-token.ts';
 
 export type Enrolment = 'open' | 'registered';
+export type ControlPolicy = 'loopback' | 'open' | 'off';
 
 export interface SuiteOptions {
   readonly state: StateDirectory;
@@ -26,6 +27,8 @@ export interface SuiteOptions {
   readonly port: number;
   readonly san: readonly string[];
   readonly enrolment: Enrolment;
+  /** Who may use Flower's Control API. */
+  readonly control: ControlPolicy;
   readonly insecure: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** Raised while the suite starts: whatever is up already is closed again. */
@@ -42,6 +45,7 @@ export interface SuiteFacts {
   readonly tokenFile: string;
   readonly insecure: boolean;
   readonly enrolment: Enrolment;
+  readonly control: ControlPolicy;
   readonly state: string;
   readonly log: string;
   readonly pid: number;
@@ -61,7 +65,7 @@ const version = '0.1.0';
  * aggregator without a wire. A start that fails leaves nothing behind.
  */
 export async function startSuite(options: SuiteOptions): Promise<Suite> {
-  const { state, host, port, san, enrolment, insecure, env, signal } = options;
+  const { state, host, port, san, enrolment, control, insecure, env, signal } = options;
   const undo: (() => Promise<void>)[] = [];
   let log: Logger | undefined;
   const close = async () => {
@@ -105,6 +109,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
         insecure,
         enrolment,
+        control,
         'operator-token-file': state.operatorToken,
       }),
       { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel },
@@ -127,6 +132,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
       tokenFile,
       insecure,
       enrolment,
+      control,
       state: root,
       log: logFile,
       pid: process.pid,

@@ -1,4 +1,6 @@
 import { recordingTelemetry, withNats } from '@aegis/testkit';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { describe, expect, it } from 'vitest';
 
 const never = new AbortController().signal;
@@ -34,6 +36,24 @@ describe('run log', () => {
     await bus.appendRunLog(runId, 'x'.repeat(100_000));
     const [line] = await Array.fromAsync(bus.readRunLog(runId, 0, false, never));
     expect(line?.text).toMatch(/^x+$/);
+  });
+});
+
+describe('the stream of run logs', () => {
+  const nats = withNats();
+
+  it('sets no disk space aside, also when an earlier release did', async () => {
+    const { url, credentials } = nats().server;
+    const other = await connect({ servers: url, user: credentials.user, pass: credentials.password.reveal() });
+    const manager = await jetstreamManager(other);
+    await manager.streams.add({ name: 'aegis-run-logs', subjects: ['aegis.run-log.*'], max_bytes: 64 * 2 ** 20 });
+    const bus = await nats().connect();
+    await bus.appendRunLog(1n, 'line');
+    const { config } = await manager.streams.info('aegis-run-logs');
+    expect(config.max_bytes).toBe(-1);
+    expect(config.max_msgs).toBeGreaterThan(0);
+    expect((await manager.getAccountInfo()).reserved_storage ?? 0).toBeLessThan(2 ** 20);
+    await other.close();
   });
 });
 

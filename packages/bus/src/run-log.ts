@@ -1,5 +1,5 @@
 import { AegisError } from '@aegis/errors';
-import { DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from '@nats-io/jetstream';
+import { DeliverPolicy, DiscardPolicy, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream';
 import { consume } from './consume.ts';
 import type { RunLogLine } from './contract.ts';
 import { durableWrite } from './durable-write.ts';
@@ -14,26 +14,36 @@ export interface RunLog {
 const stream = 'aegis-run-logs';
 const subjectOf = (runId: bigint): string => `aegis.run-log.${runId}`;
 const nanosPerMs = 1_000_000;
+// Bounded by lines, not by bytes: JetStream sets max_bytes aside when the stream is made, and refuses it on a small disk.
 const limits = {
   max_age: 30 * 24 * 3_600_000 * nanosPerMs,
-  max_bytes: 64 * 2 ** 20,
+  max_bytes: -1,
+  max_msgs: 200_000,
   max_msgs_per_subject: 20_000,
-  max_msg_size: 64 * 1024,
+  max_msg_size: 8 * 1024,
 };
-const longestText = 60 * 1024;
+const longestText = 4 * 1024;
 const pauseMs = 200;
+/** JetStream: the name is in use with another configuration. */
+const streamIsOther = 10058;
 
 export const openRunLog = async (link: Link, replicas: number): Promise<RunLog> => {
+  const { streams } = link.manager;
+  const wanted = {
+    name: stream,
+    subjects: [subjectOf(0n).replace(/0$/, '*')],
+    description: 'log lines of runs',
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    storage: StorageType.File,
+    num_replicas: replicas,
+    ...limits,
+  };
   await link.call('run log', () =>
-    link.manager.streams.add({
-      name: stream,
-      subjects: [subjectOf(0n).replace(/0$/, '*')],
-      description: 'log lines of runs',
-      retention: RetentionPolicy.Limits,
-      discard: DiscardPolicy.Old,
-      storage: StorageType.File,
-      num_replicas: replicas,
-      ...limits,
+    streams.add(wanted).catch((error: unknown) => {
+      // made by a release with other limits
+      if (error instanceof JetStreamApiError && error.code === streamIsOther) return streams.update(stream, wanted);
+      throw error;
     }),
   );
   return {

@@ -121,6 +121,11 @@ export const catalog = {
     'The operator token is missing or wrong.',
     'Point --token-file at the file that `aegis up` wrote.',
   ),
+  CONTROL_NOT_HERE: entry(
+    'forbidden',
+    'This caller may not use the Control API.',
+    'Run the command on the server, or let the operator set `control: open` (aegis up --control open).',
+  ),
   ENROLMENT_CLOSED: entry(
     'conflict',
     'Nodes cannot register themselves here.',

@@ -11,6 +11,8 @@ export interface ControlCaller {
   token: string;
   /** Identity of the connection. */
   connection: object;
+  /** Remote address of the connection, without the port; "" when it is not known. */
+  peer: string;
 }
 
 export interface StartRunCommand {

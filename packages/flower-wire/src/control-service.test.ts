@@ -13,6 +13,7 @@ import { fromWireScalar } from './records.ts';
 const head = (headers: Record<string, string> = { 'flwr-package-version': '1.41.0' }): CallHead => ({
   dialect: 'http',
   connection: {},
+  peer: '192.0.2.7',
   signal: new AbortController().signal,
   text: (name) => headers[name] ?? '',
   binary: () => null,

@@ -77,6 +77,7 @@ export class ControlService {
       flwrVersion: head.text('flwr-package-version'),
       token: tokenOf(head),
       connection: head.connection,
+      peer: head.peer,
     };
     return run({ handler: this.#handler, now: this.#now() / 1000, c, signal: head.signal }, body);
   }

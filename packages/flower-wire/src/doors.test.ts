@@ -169,6 +169,18 @@ describe('the life of a node', () => {
       });
     });
 
+    it(`tells where a command and a refused call come from, ${where}`, async () => {
+      const to = await doors({ tls });
+      const [http, grpc] = [httpClient(to), grpcClient(to)];
+      await http.send('/v1/control/list-nodes', Buffer.alloc(0));
+      await grpc.unary('/flwr.proto.Control/ListNodes', Buffer.alloc(0));
+      await grpc.unary('/flwr.proto.Exec/ListRuns', Buffer.alloc(0));
+      expect(to.control.callers.map(({ peer }) => peer)).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1']);
+      await http.send('/v1/fleet/no-such-call', Buffer.alloc(0));
+      await grpc.unary('/flwr.proto.Fleet/PushMessages', Buffer.from([0x0a, 0x20])).catch(() => {});
+      expect(to.errors.map(({ where: { peer } }) => peer)).toEqual(['127.0.0.1', '127.0.0.1']);
+    });
+
     it(`works over gRPC ${where}, also for releases before 1.23`, async () => {
       const to = await doors({ tls });
       const client = grpcClient(to);

@@ -16,6 +16,7 @@ const publicKey = Buffer.from('-----BEGIN PUBLIC KEY-----');
 const head = (key: Buffer = publicKey): CallHead => ({
   dialect: 'http',
   connection: {},
+  peer: '192.0.2.7',
   signal: new AbortController().signal,
   text: (name) => (name === 'flwr-timestamp' ? '2026-11-21T20:30:41+00:00' : ''),
   binary: (name) => (name === 'flwr-public-key' ? key : Buffer.from('signature')),

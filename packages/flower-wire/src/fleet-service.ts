@@ -40,6 +40,8 @@ import { toWireRun } from './wire-run.ts';
 export interface CallHead extends CredentialSource {
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
+  /** Remote address of the connection, "" when it is not known. */
+  readonly peer: string;
 }
 
 type Answer = Uint8Array[];

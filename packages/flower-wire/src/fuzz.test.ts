@@ -77,6 +77,7 @@ const damagedOf = <T>(of: readonly T[], bytesOf: (item: T) => Buffer) =>
 const head: CallHead = {
   dialect: 'http',
   connection: {},
+  peer: '192.0.2.7',
   signal: new AbortController().signal,
   text: () => '2026-11-21T20:30:41+00:00',
   binary: () => Buffer.from('x'),

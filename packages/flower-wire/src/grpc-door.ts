@@ -25,7 +25,7 @@ export interface GrpcDoorOptions {
   control: ControlService;
   /** Identity of the connection a peer address belongs to (see one-port). Without it every call is its own connection. */
   connectionOf?: (peer: string) => object | undefined;
-  onError?: (error: AegisError, where: { path: string; status: number }) => void;
+  onError?: (error: AegisError, where: { path: string; status: number; peer: string }) => void;
   around?: <T>(where: { dialect: 'http' | 'grpc'; api: string; method: string }, run: () => Promise<T>) => Promise<T>;
 }
 
@@ -165,7 +165,7 @@ class Caller {
       const head = this.#headOf(call, tunnelledVersion);
       this.#around(api, method, () => run(call, head)).then(
         (bytes) => answer(null, bytes),
-        (caught: unknown) => answer(this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head.signal)),
+        (caught: unknown) => answer(this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head)),
       );
     };
   }
@@ -189,7 +189,7 @@ class Caller {
         () => call.end(),
         (caught: unknown) => {
           if (head.signal.aborted) call.end();
-          else call.emit('error', this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head.signal));
+          else call.emit('error', this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head));
         },
       );
     };
@@ -205,11 +205,12 @@ class Caller {
   ): CallHead {
     const gone = new AbortController();
     const { metadata } = call;
-    call.on('cancelled', () => gone.abort(new AegisError('UNAVAILABLE', 'The caller is gone.')));
+    call.on('cancelled', () => gone.abort(callerGone));
     return {
       dialect: 'grpc',
       connection: this.#options.connectionOf?.(call.getPeer()) ?? call,
       signal: gone.signal,
+      peer: addressOf(call.getPeer()),
       text: (name) => textOf(metadata, name) || (name === 'flwr-package-version' ? tunnelledVersion : ''),
       binary: (name) => {
         const value = metadata.get(`${name}-bin`)[0];
@@ -218,14 +219,20 @@ class Caller {
     };
   }
 
-  #refusal(caught: unknown, where: StatusOf, gone: AbortSignal): { code: number; details: string } {
+  #refusal(caught: unknown, where: StatusOf, { signal, peer }: CallHead): { code: number; details: string } {
     const { grpc, http } = flowerStatus(caught, where);
+    const path = `${where.api}/${where.method}`;
     // A caller that left caused no failure, and nobody reads this answer.
-    if (!gone.aborted)
-      this.#options.onError?.(AegisError.from(caught), { path: `${where.api}/${where.method}`, status: http });
+    if (!signal.aborted) this.#options.onError?.(AegisError.from(caught), { path, status: http, peer });
     return { code: grpc, details: grpcDetails(caught, where) };
   }
 }
+
+/** The address in "address:port", as gRPC names a peer; "" for what has no port, such as "unknown". */
+const addressOf = (peer: string): string => /^(.+):\d{1,5}$/.exec(peer)?.[1] ?? '';
+
+/** One for all: grpc-js tells of every finished call too, and an error with its stack for each is work nobody reads. */
+const callerGone = new AegisError('UNAVAILABLE', 'The caller is gone.');
 
 const versionOf = (head: CallHead): string => head.text('flwr-package-version');
 

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AegisError } from '@aegis/errors';
 import type { ControlService } from './control-service.ts';
 import type { CallHead, FleetService } from './fleet-service.ts';
-import { readBody } from './read-body.ts';
+import { announcedLength, type BodyMeter, discardRest, readBody } from './read-body.ts';
 import { flowerStatus, httpErrorBody, type StatusOf } from './status.ts';
 
 export interface HttpDoorOptions {
@@ -14,9 +14,19 @@ export interface HttpDoorOptions {
   /** GET /health answers 503 while this is false. */
   healthy?: () => boolean;
   /** Told of every call that failed; the caller was answered already. */
-  onError?: (error: AegisError, where: { path: string; status: number }) => void;
+  onError?: (error: AegisError, where: { path: string; status: number; peer: string }) => void;
+  /**
+   * Asked before a byte of a body is read, told of each byte that arrives; it may refuse at both. `announced` = null when
+   * the body does not say its length. Released when the answer is out.
+   */
+  admitBody?: (where: StatusOf, head: CallHead, announced: number | null) => BodyLease;
   /** Wraps the call: telemetry. */
   around?: <T>(where: { dialect: 'http' | 'grpc'; api: string; method: string }, run: () => Promise<T>) => Promise<T>;
+}
+
+export interface BodyLease extends BodyMeter {
+  /** More than once is fine. */
+  release(): void;
 }
 
 export interface HttpDoor {
@@ -26,7 +36,8 @@ export interface HttpDoor {
 
 const PROTOBUF = 'application/protobuf';
 const STREAM = 'application/flower-protobuf-stream';
-const DISCARD_MS = 30_000;
+/** One for all: building an error with its stack for each is work nobody reads. */
+const callerGone = new AegisError('UNAVAILABLE', 'The caller is gone.');
 
 export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   const door = new Door(options);
@@ -67,17 +78,21 @@ class Door {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, where: StatusOf): Promise<void> {
-    const { fleet, control, around } = this.#options;
+    const { fleet, control, around, admitBody } = this.#options;
     const service = where.api === 'fleet' ? fleet : control;
     if (request.method !== 'POST') throw new AegisError('METHOD_UNKNOWN', 'Flower calls are POST requests.');
     const limit = service.limitOf(where.method);
     const mediaType = header(request, 'content-type').split(';', 1)[0]?.trim().toLowerCase();
     if (mediaType !== PROTOBUF) throw new AegisError('MEDIA_TYPE', `It says "${mediaType?.slice(0, 80)}".`);
     const gone = new AbortController();
-    // 'close' also follows a finished answer; aborting then reaches nobody.
-    response.once('close', () => gone.abort(new AegisError('UNAVAILABLE', 'The caller is gone.')));
-    const body = await readBody(request, limit);
+    // 'close' also follows a finished answer.
+    response.once('close', () => {
+      if (!response.writableFinished) gone.abort(callerGone);
+    });
     const head = headOf(request, gone.signal);
+    const lease = admitBody?.(where, head, announcedLength(request));
+    if (lease) response.once('close', () => lease.release());
+    const body = await readBody(request, limit, { meter: lease });
     const run = async (): Promise<void> => {
       if (where.api === 'fleet') {
         send(response, 200, PROTOBUF, await fleet.call(where.method, body, head));
@@ -94,7 +109,7 @@ class Door {
     const status = flowerStatus(caught, where);
     const path = `/v1/${where.api}/${where.method.slice(0, 64)}`;
     if (response.destroyed || response.closed) return;
-    this.#options.onError?.(AegisError.from(caught), { path, status: status.http });
+    this.#options.onError?.(AegisError.from(caught), { path, status: status.http, peer: peerOf(request) });
     // Cut off what has begun: a clean end would pass for a complete answer.
     if (response.headersSent) {
       response.destroy();
@@ -104,18 +119,6 @@ class Door {
     if (!request.complete) discardRest(request);
     send(response, status.http, 'application/json', [httpErrorBody(status)]);
   }
-}
-
-/**
- * A client reads the answer only after it has sent everything, and a connection closed under its hands looks like a
- * network fault to retry. So the rest is read and thrown away, but not for ever.
- */
-function discardRest(request: IncomingMessage): void {
-  const { socket } = request;
-  const patience = setTimeout(() => socket.destroy(), DISCARD_MS);
-  request.once('end', () => clearTimeout(patience));
-  socket.once('close', () => clearTimeout(patience));
-  request.resume();
 }
 
 /** Pieces go out as they are, without being joined. */
@@ -157,10 +160,13 @@ const header = (request: IncomingMessage, name: string): string => {
   return typeof value === 'string' ? value : '';
 };
 
+const peerOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? '';
+
 const headOf = (request: IncomingMessage, signal: AbortSignal): CallHead => ({
   dialect: 'http',
   connection: request.socket,
   signal,
+  peer: peerOf(request),
   text: (name) => header(request, name),
   binary: (name) => fromBase64(header(request, name)),
 });

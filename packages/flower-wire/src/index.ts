@@ -3,7 +3,7 @@ export { type ControlAnswer, ControlService, type ControlServiceOptions } from '
 export * from './fleet-contract.ts';
 export { type CallHead, FleetService } from './fleet-service.ts';
 export { addFlowerServices, type GrpcDoorOptions, grpcServerOptions } from './grpc-door.ts';
-export { createHttpDoor, type HttpDoor, type HttpDoorOptions } from './http-door.ts';
+export { type BodyLease, createHttpDoor, type HttpDoor, type HttpDoorOptions } from './http-door.ts';
 export { limits } from './limits.ts';
 export { makeMessageObject, readMessage, SERVER_NODE_ID, sameMessage } from './message.ts';
 export {
@@ -18,6 +18,7 @@ export * from './object-tree.ts';
 export * from './objects.ts';
 export { listenOnePort, type OnePort, type OnePortLimits, type OnePortOptions } from './one-port.ts';
 export * from './parse-reply.ts';
+export { discardRest } from './read-body.ts';
 export * from './records.ts';
 export * from './render-task.ts';
 export { type FlowerStatus, flowerStatus, grpcDetails, httpErrorBody, type StatusOf } from './status.ts';

@@ -19,7 +19,13 @@ export const limits = {
   structure: 16 * MiB,
   /** A MetricRecord or ConfigRecord that is decoded: a byte of it can become a number of sixteen. */
   record: 2 * MiB,
+  /** Slices of all tensors of one reply: a chunk may be used more than once. At stock chunk sizes a terabyte. */
+  slices: 200_000,
   /** Children of one object. */
   children: 200_000,
   metrics: 10_000,
+  /** A request body that brings no byte for so long is given up. */
+  bodyIdleMs: 30_000,
+  /** What a refused client still sends is read and thrown away for so long. */
+  discardMs: 30_000,
 } as const;

@@ -23,6 +23,24 @@ describe('object trees', () => {
     expect(idsOf(tree)).toEqual([3, 4, 2, 5, 1].map(id));
   });
 
+  it('list ids of shared branches after entering each branch once', () => {
+    let entered = 0;
+    const watched = (name: string, children: ObjectTreeNode[]): ObjectTreeNode => ({
+      id: name,
+      get children() {
+        entered += 1;
+        return children;
+      },
+    });
+    let layer: ObjectTreeNode[] = [];
+    for (let depth = 0; depth < 6; depth++) {
+      const below = layer;
+      layer = Array.from({ length: 40 }, (_, n) => watched(id(depth * 100 + n), below));
+    }
+    expect(idsOf(watched(id(9999), layer))).toHaveLength(241);
+    expect(entered).toBe(241);
+  });
+
   it('refuse a node below itself, wrong ids, too deep and too many', () => {
     const cyclic = { id: id(1), children: [{ id: id(2), children: [leaf(1)] }] };
     expect(() => decodeObjectTree(encodeObjectTree(cyclic))).toThrow('appears below itself');

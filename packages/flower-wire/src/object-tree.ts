@@ -62,10 +62,14 @@ export function toWireTree({ id, children }: ObjectTreeNode): ObjectTree {
   return { objectId: id, children: children.map(toWireTree) };
 }
 
-/** The distinct ids below and including `tree`, children before parents: the order in which nodes push and pull. */
+/**
+ * The distinct ids below and including `tree`, children before parents: the order in which nodes push and pull. Each id
+ * is entered once: a tree in memory may share its branches.
+ */
 export function idsOf(tree: ObjectTreeNode): string[] {
   const ids = new Set<string>();
   const visit = (node: ObjectTreeNode): void => {
+    if (ids.has(node.id)) return;
     for (const child of node.children) visit(child);
     ids.add(node.id);
   };

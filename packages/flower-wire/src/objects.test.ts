@@ -90,4 +90,14 @@ describe('what is kept of a passing object', () => {
     expect(body?.toString()).toBe('{}');
     expect(holdChunkHeader(record)).toBeNull();
   });
+
+  it('is refused with children where its type has none, and a Message with more than one', () => {
+    const [one, two] = ['a'.repeat(64), 'b'.repeat(64)];
+    const refused = expect.objectContaining({ code: 'OBJECT_MALFORMED' });
+    for (const type of ['ArrayChunk', 'MetricRecord', 'ConfigRecord'] as const) {
+      expect(() => holdObject(makeObject(type, [one], Buffer.alloc(0)).bytes)).toThrow(refused);
+    }
+    expect(() => holdObject(makeObject('Message', [one, two], Buffer.alloc(0)).bytes)).toThrow(refused);
+    expect(holdObject(makeObject('Message', [one], Buffer.alloc(0)).bytes).children).toEqual([one]);
+  });
 });

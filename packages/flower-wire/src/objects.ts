@@ -17,6 +17,23 @@ export const objectTypes = [
 ] as const;
 export type ObjectType = (typeof objectTypes)[number];
 
+/** What an object of each type may be made of. Every other structure is refused, so trees are five levels at most. */
+const childTypes: Readonly<Record<ObjectType, readonly ObjectType[]>> = {
+  Message: ['RecordDict'],
+  RecordDict: ['ArrayRecord', 'MetricRecord', 'ConfigRecord'],
+  ArrayRecord: ['Array'],
+  Array: ['ArrayChunk'],
+  ArrayChunk: [],
+  MetricRecord: [],
+  ConfigRecord: [],
+};
+
+/** Throws OBJECT_TREE when an object of this type has no place below one of that type. */
+export function checkChild(parent: ObjectType, id: string, child: ObjectType): void {
+  if (childTypes[parent].includes(child)) return;
+  throw new AegisError('OBJECT_TREE', `The object ${id} is of type ${child}, which no ${parent} is made of.`);
+}
+
 export interface FlowerObject {
   type: ObjectType;
   children: string[];
@@ -83,6 +100,8 @@ export interface HeldObject {
 /** Checks the layout of an object that passes and keeps what `parseReply` needs. Throws OBJECT_MALFORMED. */
 export function holdObject(content: Uint8Array): HeldObject {
   const { type, children, headerLength, body } = readObject(content);
+  if (children.length > 0 && childTypes[type].length === 0) throw malformed(`A ${type} has no children.`);
+  if (children.length > 1 && type === 'Message') throw malformed('A Message has one content.');
   const keep = type !== 'ArrayChunk' && body.byteLength <= limits.structure;
   if (!keep && type !== 'ArrayChunk' && type !== 'ConfigRecord' && type !== 'MetricRecord') {
     throw malformed(`A ${type} of ${body.byteLength} bytes is larger than ${limits.structure}.`);

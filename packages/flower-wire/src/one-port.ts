@@ -18,21 +18,29 @@ export interface OnePortOptions {
   grpc: GrpcServer;
   limits?: Partial<OnePortLimits>;
   /** Told why a connection was refused or failed before it carried anything. */
-  onRefused?: (reason: 'too-many' | 'too-many-from-address' | 'handshake', address: string, error?: Error) => void;
+  onRefused?: (reason: RefusedConnection, address: string, error?: Error) => void;
 }
+
+/** `silent`: an HTTP/2 connection that never carried a call. */
+export type RefusedConnection = 'too-many' | 'too-many-from-address' | 'handshake' | 'silent';
 
 export interface OnePortLimits {
   connections: number;
   connectionsPerAddress: number;
   /** For the TLS handshake, and in plain text for the first bytes. */
   handshakeMs: number;
+  /** An HTTP/2 connection that carries no call for so long after its beginning is closed; one with a past call stays. */
+  firstCallMs: number;
   /** Idle HTTP/1.1 connections; longer than any pause of a client between calls, so that we do not close under its hands. */
   keepAliveMs: number;
 }
 
 export interface OnePort {
   address: { host: string; port: number };
-  /** Identity of the live connection with this remote "address:port", as gRPC calls name their peer. */
+  /**
+   * Identity of the live connection with this remote "address:port", as gRPC calls name their peer. Asked by every call:
+   * it is how the port knows that a connection carries some.
+   */
   connectionOf(peer: string): object | undefined;
   connections(): number;
   /** New certificate for new connections. */
@@ -46,6 +54,7 @@ const defaults: OnePortLimits = {
   connections: 20_000,
   connectionsPerAddress: 20_000,
   handshakeMs: 10_000,
+  firstCallMs: 30_000,
   keepAliveMs: 90_000,
 };
 
@@ -66,6 +75,8 @@ class Port implements OnePort {
   readonly #sockets = new Set<Socket>();
   readonly #byAddress = new Map<string, number>();
   readonly #byPeer = new Map<string, object>();
+  /** Of HTTP/2 connections without a call so far, by peer: what ends them. */
+  readonly #silent = new Map<string, NodeJS.Timeout>();
   #closed: Promise<void> | undefined;
   #whenEmpty: () => void = () => {};
 
@@ -118,6 +129,7 @@ class Port implements OnePort {
   }
 
   connectionOf(peer: string): object | undefined {
+    this.#heard(peer);
     return this.#byPeer.get(peer);
   }
 
@@ -165,7 +177,7 @@ class Port implements OnePort {
 
   #admit(socket: Socket): void {
     const address = socket.remoteAddress ?? '';
-    const peer = `${address}:${socket.remotePort}`;
+    const peer = peerOf(socket);
     const fromHere = (this.#byAddress.get(address) ?? 0) + 1;
     this.#sockets.add(socket);
     this.#byAddress.set(address, fromHere);
@@ -176,6 +188,7 @@ class Port implements OnePort {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#whenEmpty();
       this.#byPeer.delete(peer);
+      this.#heard(peer);
       const left = (this.#byAddress.get(address) ?? 1) - 1;
       if (left > 0) this.#byAddress.set(address, left);
       else this.#byAddress.delete(address);
@@ -185,15 +198,29 @@ class Port implements OnePort {
     else if (fromHere > this.#limits.connectionsPerAddress) this.#refuse(socket, 'too-many-from-address');
   }
 
-  #refuse(socket: Socket, reason: 'too-many' | 'too-many-from-address'): void {
+  #refuse(socket: Socket, reason: RefusedConnection): void {
     this.#options.onRefused?.(reason, socket.remoteAddress ?? '');
     socket.destroy();
   }
 
   #sortByAlpn(socket: TLSSocket): void {
     socket.on('error', () => socket.destroy());
-    if (socket.alpnProtocol === 'h2') this.#injector.injectConnection(socket);
+    if (socket.alpnProtocol === 'h2') this.#carryHttp2(socket);
     else this.#options.http.emit('connection', socket);
+  }
+
+  #carryHttp2(socket: Socket): void {
+    if (socket.destroyed) return;
+    const silence = setTimeout(() => this.#refuse(socket, 'silent'), this.#limits.firstCallMs);
+    this.#silent.set(peerOf(socket), silence);
+    this.#injector.injectConnection(socket);
+  }
+
+  #heard(peer: string): void {
+    const silence = this.#silent.get(peer);
+    if (silence === undefined) return;
+    clearTimeout(silence);
+    this.#silent.delete(peer);
   }
 
   #sortByFirstBytes(socket: Socket): void {
@@ -214,7 +241,7 @@ class Port implements OnePort {
       cancel();
       // Once only: bytes put back announce themselves as readable again.
       socket.unshift(seen);
-      if (like) this.#injector.injectConnection(socket);
+      if (like) this.#carryHttp2(socket);
       else {
         this.#options.http.emit('connection', socket);
         // The bytes put back are in the stream; without this nothing would ask for them.
@@ -224,3 +251,6 @@ class Port implements OnePort {
     socket.on('readable', look);
   }
 }
+
+/** As grpc-js names the other end. */
+const peerOf = ({ remoteAddress = '', remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;

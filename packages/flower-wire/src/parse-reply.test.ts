@@ -159,6 +159,18 @@ const head = {
 const weight = (value: bigint): ConfigEntry => ({ key: 'num-examples', value: { kind: 'integer', value } });
 const refusal = (text: string) =>
   expect.objectContaining({ code: 'REPLY_MALFORMED', detail: expect.stringContaining(text) });
+const misplaced = (text: string) =>
+  expect.objectContaining({ code: 'OBJECT_TREE', detail: expect.stringContaining(text) });
+
+/** Counts how often an object is looked at. */
+class CountedObjects extends Map<string, HeldObject> {
+  looks = 0;
+
+  override get(id: string): HeldObject | undefined {
+    this.looks += 1;
+    return super.get(id);
+  }
+}
 
 describe('a reply', () => {
   it('gives tensors, metrics and weight whatever its records are called', () => {
@@ -228,7 +240,7 @@ describe('a reply', () => {
         ['a', wrong],
         ['m', metrics],
       ]),
-    ).toThrow(refusal('is of type MetricRecord, not Array'));
+    ).toThrow(misplaced('is of type MetricRecord, which no ArrayRecord is made of'));
     const lying = { id: arrays.id, children: [] };
     expect(() =>
       b.parse([
@@ -259,6 +271,73 @@ describe('a reply', () => {
     b.objects.set(id, holdObject(bytes));
     const announced: ReplyHead = { ...head, messageId: id, error: null };
     expect(() => parseReply(announced, { id, children: [dict] }, b.objects, expected)).toThrow(refusal('differ'));
+  });
+
+  describe('of objects that share their children, layer upon layer', () => {
+    const WIDTH = 200;
+    const layer = (make: (index: number) => ObjectTreeNode) =>
+      Array.from({ length: WIDTH }, (_none, index) => make(index));
+    const counted = (tree: ObjectTreeNode, objects: ReadonlyMap<string, HeldObject>) => {
+      const looked = new CountedObjects(objects);
+      const edges = [...objects.values()].reduce((sum, { children }) => sum + children.length, 0);
+      const parse = () => parseReply({ ...head, messageId: tree.id, error: null }, tree, looked, expected);
+      return { looked, edges, parse };
+    };
+    const sealed = (b: ReplyBuilder, dict: ObjectTreeNode): ObjectTreeNode => {
+      const { id, bytes } = makeMessageObject(head, dict.id);
+      b.objects.set(id, holdObject(bytes));
+      return { id, children: [dict] };
+    };
+
+    it('is refused for a record made of records, after looking at each object once', () => {
+      const b = new ReplyBuilder();
+      let below = layer((index) => b.array(Buffer.from(`npy ${index}`)));
+      for (let depth = 0; depth < 5; depth += 1) {
+        const children = below;
+        below = layer((index) => b.add('ArrayRecord', children, Buffer.from(`${depth} ${index}`)));
+      }
+      const dict = b.names(
+        'RecordDict',
+        below.map((node, index) => [`r${index}`, node]),
+      );
+      const { looked, edges, parse } = counted(sealed(b, dict), b.objects);
+      expect(parse).toThrow(misplaced('is of type ArrayRecord, which no ArrayRecord is made of'));
+      expect(looked.looks).toBeLessThanOrEqual(b.objects.size + edges);
+    });
+
+    it('is read after looking at each object once per place when the types are in order', () => {
+      const b = new ReplyBuilder();
+      const chunks = layer((index) => b.add('ArrayChunk', [], Buffer.from(`chunk ${index}`)));
+      const all = chunks.map((_chunk, index) => index);
+      const arrays = layer((index) =>
+        b.add('Array', chunks, arrayBody({ dtype: `f${index}`, shape: [1], stype: 'numpy.ndarray', chunks: all })),
+      );
+      const records = layer((index) => b.add('ArrayRecord', arrays, Buffer.from(`${index}`)));
+      const dict = b.names(
+        'RecordDict',
+        records.map((node, index) => [`r${index}`, node]),
+      );
+      const { looked, edges, parse } = counted(sealed(b, dict), b.objects);
+      expect(parse).toThrow(refusal('exactly one MetricRecord'));
+      expect(looked.looks).toBeLessThanOrEqual(2 * (b.objects.size + edges));
+    });
+
+    it('is refused when one array of many chunks stands under many names', () => {
+      const b = new ReplyBuilder();
+      const chunk = b.add('ArrayChunk', [], Buffer.from('npy'));
+      const chunks = Array.from({ length: 20_000 }, () => 0);
+      const array = b.add('Array', [chunk], arrayBody({ dtype: '', shape: [], stype: 'numpy.ndarray', chunks }));
+      const record = b.names(
+        'ArrayRecord',
+        Array.from({ length: 20_000 }, (_none, index): [string, ObjectTreeNode] => [`w${index}`, array]),
+      );
+      expect(() =>
+        b.parse([
+          ['a', record],
+          ['m', b.metrics()],
+        ]),
+      ).toThrow(refusal('more than 200000 chunks together'));
+    });
   });
 
   it('with an error is a failure of the node', () => {

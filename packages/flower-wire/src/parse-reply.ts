@@ -5,7 +5,14 @@ import { AegisError } from '@aegis/errors';
 import type { ObjectTreeNode, ReplyHead } from './fleet-contract.ts';
 import { limits } from './limits.ts';
 import { readMessage, sameMessage } from './message.ts';
-import { type HeldObject, type ObjectType, readArrayBody, readNamesBody } from './objects.ts';
+import {
+  type ArrayBody,
+  checkChild,
+  type HeldObject,
+  type ObjectType,
+  readArrayBody,
+  readNamesBody,
+} from './objects.ts';
 import { type ConfigEntry, decodeConfigRecord, decodeMetricRecord, type Scalar } from './records.ts';
 import type { RecordLayout, TaskKind } from './render-task.ts';
 
@@ -36,7 +43,7 @@ export type ParsedReply =
 
 const refuse = (detail: string): AegisError => new AegisError('REPLY_MALFORMED', detail);
 
-/** Throws REPLY_MALFORMED or OBJECT_MALFORMED when the objects do not form an answer to this task. */
+/** Throws REPLY_MALFORMED, OBJECT_TREE or OBJECT_MALFORMED when the objects do not form an answer to this task. */
 export function parseReply(
   head: ReplyHead,
   tree: ObjectTreeNode,
@@ -129,19 +136,32 @@ const isNumeric = ({ kind }: Scalar): boolean =>
 /** The objects of one reply, read with their types and children checked against the announced tree. */
 class ReplyReader {
   readonly #objects: ReadonlyMap<string, HeldObject>;
+  /** One Array may stand under many names; it is decoded once. */
+  readonly #arrays = new Map<string, ArrayBody>();
+  #slices = 0;
 
   constructor(objects: ReadonlyMap<string, HeldObject>) {
     this.#objects = objects;
   }
 
-  /** Every object of the tree is here and has exactly the children announced for it. */
+  /**
+   * Every object of the tree is here, has exactly the children announced for it, and only such as its type is made of.
+   * Branches may be shared: a node is looked at once, however many ways lead to it.
+   */
   check(tree: ObjectTreeNode): void {
-    const object = this.#get(tree.id);
-    const announced = new Set(tree.children.map(({ id }) => id));
-    if (announced.size !== object.children.length || !object.children.every((id) => announced.has(id))) {
-      throw refuse(`The object ${tree.id} does not have the children that were announced.`);
+    const found = new Set([tree]);
+    for (const node of found) {
+      const object = this.#get(node.id);
+      const announced = new Set(node.children.map(({ id }) => id));
+      if (announced.size !== object.children.length || !object.children.every((id) => announced.has(id))) {
+        throw refuse(`The object ${node.id} does not have the children that were announced.`);
+      }
+      for (const child of node.children) {
+        checkChild(object.type, child.id, this.#get(child.id).type);
+        // A set hands out what is added to it on the way.
+        found.add(child);
+      }
     }
-    for (const child of tree.children) this.check(child);
   }
 
   type(id: string): ObjectType {
@@ -170,12 +190,21 @@ class ReplyReader {
 
   tensors(recordId: string): ReplyTensor[] {
     return this.names(recordId, 'ArrayRecord').map(([name, arrayId]) => {
-      const { body, children } = this.take(arrayId, 'Array');
-      const { stype, chunks } = readArrayBody(body, children);
+      const { children } = this.take(arrayId, 'Array');
+      const { stype, chunks } = this.#array(arrayId);
       if (stype !== 'numpy.ndarray')
         throw refuse(`The array "${name}" is serialised as "${stype}", not as numpy.ndarray.`);
+      this.#slices += chunks.length;
+      if (this.#slices > limits.slices) throw refuse(`The arrays have more than ${limits.slices} chunks together.`);
       return { name, slices: chunks.map((index) => this.#slice(children[index] ?? '')) };
     });
+  }
+
+  #array(id: string): ArrayBody {
+    const { body, children } = this.take(id, 'Array');
+    const array = this.#arrays.get(id) ?? readArrayBody(body, children);
+    this.#arrays.set(id, array);
+    return array;
   }
 
   #record(id: string, type: 'MetricRecord' | 'ConfigRecord'): Buffer {

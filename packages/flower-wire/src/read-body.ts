@@ -1,34 +1,58 @@
 import type { IncomingMessage } from 'node:http';
 import { AegisError } from '@aegis/errors';
 import { tooLarge } from './fleet-service.ts';
+import { limits } from './limits.ts';
+
+/** Accounts for one body while it is in memory. */
+export interface BodyMeter {
+  /** So many bytes more have arrived. What it throws ends the request, and nothing of the body is kept. */
+  add(bytes: number): void;
+}
+
+export interface BodyReading {
+  meter?: BodyMeter | undefined;
+  /** Without a byte for so long the request ends: UNAVAILABLE, so that an honest client on a bad line tries again. */
+  idleMs?: number | undefined;
+}
 
 /**
  * The whole body, refused as soon as it is known to be larger than `limit`: by its announced length before a byte is
- * read, else at the byte too many. Holds no more than what has arrived; one copy when it came in several pieces.
+ * read, else at the byte too many. What it holds follows what has arrived, never what was announced.
  */
-export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
-  const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > limit) return Promise.reject(tooLarge(announced, limit));
+export function readBody(request: IncomingMessage, limit: number, reading: BodyReading = {}): Promise<Buffer> {
+  const { meter, idleMs = limits.bodyIdleMs } = reading;
+  const announced = announcedLength(request);
+  if (announced !== null && announced > limit) return Promise.reject(tooLarge(announced, limit));
   return new Promise((resolve, reject) => {
-    const pieces: Buffer[] = [];
+    const body = announced === null ? new Pieces() : new Filling(announced);
     let length = 0;
     const stop = (): void => {
+      clearTimeout(idle);
       request.off('data', onData);
       request.off('end', onEnd);
       request.off('error', onGone);
       request.off('close', onGone);
     };
+    const refuse = (error: unknown): void => {
+      stop();
+      request.pause();
+      reject(error);
+    };
+    const idle = setTimeout(() => refuse(new AegisError('UNAVAILABLE', 'The request stopped arriving.')), idleMs);
     const onData = (piece: Buffer): void => {
+      idle.refresh();
       length += piece.byteLength;
-      if (length > limit) {
-        stop();
-        request.pause();
-        reject(tooLarge(length, limit));
-      } else pieces.push(piece);
+      try {
+        if (length > limit) throw tooLarge(length, limit);
+        meter?.add(piece.byteLength);
+        body.add(piece);
+      } catch (caught) {
+        refuse(caught);
+      }
     };
     const onEnd = (): void => {
       stop();
-      resolve(pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces, length));
+      resolve(body.whole());
     };
     const onGone = (): void => {
       stop();
@@ -39,4 +63,73 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
     request.on('error', onGone);
     request.on('close', onGone);
   });
+}
+
+/** Bytes of the body by its head; null when it does not say. */
+export function announcedLength({ headers }: IncomingMessage): number | null {
+  const length = headers['content-length'];
+  if (length !== undefined) return Number(length);
+  return headers['transfer-encoding'] === undefined ? 0 : null;
+}
+
+/**
+ * A client reads the answer only after it has sent everything, and a connection closed under its hands looks like a
+ * network fault to retry. So the rest is read and thrown away, but not for ever.
+ */
+export function discardRest(request: IncomingMessage): void {
+  const { socket } = request;
+  const patience = setTimeout(() => socket.destroy(), limits.discardMs);
+  request.once('end', () => clearTimeout(patience));
+  socket.once('close', () => clearTimeout(patience));
+  request.resume();
+}
+
+/** Of a length nobody has announced. */
+class Pieces {
+  readonly #pieces: Buffer[] = [];
+
+  add(piece: Buffer): void {
+    this.#pieces.push(piece);
+  }
+
+  whole(): Buffer {
+    return this.#pieces.length === 1 && this.#pieces[0] !== undefined ? this.#pieces[0] : Buffer.concat(this.#pieces);
+  }
+}
+
+const FIRST_BYTES = 64 * 1024;
+/** How far the memory may run ahead of the bytes. Large: each step copies what is there, and 5 MiB take two steps. */
+const GROWTH = 16;
+
+/** Of an announced length: each piece goes to its place while it is still in the processor's cache. */
+class Filling {
+  readonly #announced: number;
+  #bytes: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  constructor(announced: number) {
+    this.#announced = announced;
+  }
+
+  add(piece: Buffer): void {
+    const length = this.#length + piece.byteLength;
+    // One piece that is everything stays where it is.
+    if (this.#length === 0 && length === this.#announced) this.#bytes = piece;
+    else {
+      if (length > this.#bytes.byteLength) this.#grow(length);
+      piece.copy(this.#bytes, this.#length);
+    }
+    this.#length = length;
+  }
+
+  whole(): Buffer {
+    return this.#length === this.#bytes.byteLength ? this.#bytes : this.#bytes.subarray(0, this.#length);
+  }
+
+  #grow(needed: number): void {
+    const room = Math.max(FIRST_BYTES, needed, this.#bytes.byteLength * GROWTH);
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(room, this.#announced)));
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
+  }
 }

@@ -23,7 +23,7 @@ export interface ScriptedDoors {
   port: OnePort;
   fleet: ScriptedFleet;
   control: ScriptedControl;
-  errors: { error: AegisError; where: { path: string; status: number } }[];
+  errors: { error: AegisError; where: { path: string; status: number; peer: string } }[];
   /** PEM of the authority, with TLS. */
   ca: string | undefined;
   close(): Promise<void>;
@@ -43,7 +43,7 @@ export async function startDoors(options: ScriptedDoorsOptions): Promise<Scripte
   const services = {
     fleet: new FleetService(options.fleet),
     control: new ControlService(control, { now: Date.now }),
-    onError: (error: AegisError, where: { path: string; status: number }) => errors.push({ error, where }),
+    onError: (error: AegisError, where: ScriptedDoors['errors'][number]['where']) => errors.push({ error, where }),
   };
   const door = createHttpDoor(services);
   const http = createServer((request, response) => {

@@ -53,6 +53,8 @@ describe('what a command is told', () => {
       code: 33,
       detail: 'PLAN_MISSING: No plan is known for this app. Type: aegis app import ./app',
     });
+    const elsewhere = flowerStatus(new AegisError('CONTROL_NOT_HERE'), control('register-node'));
+    expect([elsewhere.http, elsewhere.grpc, elsewhere.code]).toEqual([403, 7, 9]);
     const stop = flowerStatus(new AegisError('RUN_FINISHED'), control('stop-run'));
     expect([stop.http, stop.code]).toEqual([412, 18]);
     const login = flowerStatus(new AegisError('ACCOUNTS_NOT_USED'), control('get-login-details'));

@@ -58,6 +58,7 @@ const fleetNumbers: Partial<Record<ErrorCode, number>> = {
 };
 
 const controlNumbers: Partial<Record<ErrorCode, number>> = {
+  CONTROL_NOT_HERE: 9,
   RUN_NOT_FOUND: 16,
   RUN_FINISHED: 18,
   ACCOUNTS_NOT_USED: 19,

@@ -1,7 +1,9 @@
 /** The only source of time in the suite; tests pass a FakeClock. */
 export interface Clock {
-  /** Unix time in milliseconds, with a fraction. */
+  /** Unix time in milliseconds, as the machine's clock has it now: it steps when that is set, and after a suspend. */
   now(): number;
+  /** Milliseconds since some moment in the past. Never steps: for how long something took, and when something is due. */
+  monotonic(): number;
   /** Resolves after `ms`; rejects with the signal's reason when that comes first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Runs `fn` once after `ms`. A pending timer does not keep the process alive. */
@@ -12,7 +14,8 @@ export interface Clock {
 const longest = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
-  now: () => performance.timeOrigin + performance.now(),
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
 
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {

@@ -6,18 +6,31 @@ interface Timer {
   readonly run: () => void;
 }
 
-/** A clock that stands still until told to move. Timers run in the order of their time, and see that time as now. */
+/**
+ * A clock that stands still until told to move. Timers run in the order of their time, and see that time as now. Its two times
+ * begin at different numbers, so that one taken for the other is noticed.
+ */
 export class FakeClock implements Clock {
-  #now: number;
+  #now = 1_000;
+  #wallAhead: number;
   #order = 0;
   readonly #timers = new Set<Timer>();
 
   constructor(start = Date.UTC(2026, 0, 1)) {
-    this.#now = start;
+    this.#wallAhead = start - this.#now;
   }
 
   now(): number {
+    return this.#now + this.#wallAhead;
+  }
+
+  monotonic(): number {
     return this.#now;
+  }
+
+  /** Somebody sets the clock of the machine, or wakes it up: no timer is nearer for that. */
+  stepWall(ms: number): void {
+    this.#wallAhead += ms;
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {

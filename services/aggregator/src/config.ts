@@ -10,7 +10,7 @@ export const aggregatorConfig = z.strictObject({
   'state-dir': z.string().min(1),
   /** A lease not renewed for this long belongs to nobody. */
   'lease-seconds': z.number().min(1).max(3600).default(15),
-  /** Bytes of a first model that a node may send. */
+  /** Bytes of a first model: what a node may send, and what an imported file may unpack to. */
   'initial-model-bytes': z
     .number()
     .int()

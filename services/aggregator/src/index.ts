@@ -13,6 +13,7 @@ import { runsService } from './api/runs.ts';
 import type { AggregatorConfig } from './config.ts';
 import type { Ground } from './flows/ground.ts';
 import { createMeasures } from './flows/measures.ts';
+import { ModelUse } from './flows/model-use.ts';
 import { RunOwner } from './flows/own-runs.ts';
 import { natsPeers } from './peers/nats/index.ts';
 import { openDurableStores } from './store/durable/index.ts';
@@ -41,7 +42,11 @@ export async function startAggregator(config: AggregatorConfig, deps: Aggregator
   const stores = await openDurableStores(bus, config['state-dir'], random);
   const peers = await natsPeers(bus, clock, log, config['parallel-tasks']);
   const limits = { initialModelBytes: config['initial-model-bytes'] };
-  const ground: Ground = { stores, peers, clock, random, telemetry, measures: createMeasures(telemetry), log, limits };
+  const measures = createMeasures(telemetry);
+  const modelUse = new ModelUse();
+  const diskFullTold = new Map<bigint, number>();
+  const watched = { telemetry, measures, log };
+  const ground: Ground = { stores, peers, clock, random, limits, modelUse, diskFullTold, ...watched };
   const owner = new RunOwner(ground, { owner: stores.owner, leaseMs: config['lease-seconds'] * 1000 });
   await owner.start();
 

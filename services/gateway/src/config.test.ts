@@ -4,6 +4,7 @@ import { loadConfig, parseConfig } from '@aegis/service-kit';
 import { temporaryFolder } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
 import { gatewayConfig, processConfig, readOperatorToken, splitHostPort } from './config.ts';
+import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 
 const parse = (text: string) => parseConfig(text, gatewayConfig, 'test');
 const minimal = 'listen: 127.0.0.1:8000\ninsecure: true\nenrolment: open\n';
@@ -19,13 +20,24 @@ describe('configuration', () => {
       insecure: false,
       enrolment: 'registered',
       'hold-seconds': 20,
+      control: 'loopback',
     });
     expect(nats.servers).toHaveLength(1);
     expect(aggregator['server-name']).toBe('aggregator');
   });
 
   it('fills in what is left out', () => {
-    expect(parse(minimal)).toMatchObject({ 'hold-seconds': 20, limits: { 'upload-mib': 256, connections: 20_000 } });
+    expect(parse(minimal)).toMatchObject({
+      'hold-seconds': 20,
+      control: 'loopback',
+      limits: { 'upload-mib': 256, connections: defaultConnections() },
+    });
+  });
+
+  it('derives the limit of connections per address from the one of all, unless it is given', () => {
+    const limitsOf = (limits: string) => parse(`${minimal}limits: { ${limits} }`).limits;
+    expect(limitsOf('connections: 8000')['connections-per-address']).toBe(connectionsPerAddress(8_000));
+    expect(limitsOf('connections-per-address: 7')['connections-per-address']).toBe(7);
   });
 
   it.each([
@@ -34,6 +46,7 @@ describe('configuration', () => {
     ['neither TLS nor insecure', 'listen: 127.0.0.1:8000\nenrolment: open', /either tls or insecure/],
     ['both', `${minimal}tls: { cert: a, key: b }`, /either tls or insecure/],
     ['an unknown enrolment', minimal.replace('open', 'anybody'), /enrolment/],
+    ['an unknown control policy', `${minimal}control: lan`, /control/],
     ['an address without a port', minimal.replace(':8000', ''), /listen: must be host:port/],
     ['a hold past the patience of clients', `${minimal}hold-seconds: 29`, /hold-seconds/],
   ])('refuses %s', (_name, text, complaint) => {

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { AegisError } from '@aegis/errors';
 import { Secret, secretFile, tlsFiles } from '@aegis/service-kit';
 import { z } from 'zod';
+import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 
 const hostPort = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be host:port');
 const positive = z.number().int().positive();
@@ -15,6 +16,8 @@ const gatewayShape = {
   tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
   insecure: z.boolean().default(false),
   enrolment: z.enum(['open', 'registered']),
+  /** Who may use Flower's Control API, which knows no accounts (domain/control-access.ts). */
+  control: z.enum(['loopback', 'open', 'off']).default('loopback'),
   /** Bearer token of the operator's door, in a file only its owner may read. Without it the door is shut. */
   'operator-token-file': z.string().min(1).optional(),
   /** Seconds an empty pull is held. Flower's HTTP client gives up after 30. */
@@ -30,9 +33,15 @@ const gatewayShape = {
       'reply-cache-mib': positive.default(64),
       /** MiB of one gRPC message: what an operator may import at once. Flower's calls have smaller limits of their own. */
       'message-mib': positive.max(2047).default(512),
-      connections: positive.default(20_000),
-      'connections-per-address': positive.default(20_000),
+      /** Default: what the limit of open files allows, less a reserve. */
+      connections: positive.default(defaultConnections),
+      /** Default: a quarter of `connections`, and at least 256. */
+      'connections-per-address': positive.optional(),
     })
+    .transform((limits) => ({
+      ...limits,
+      'connections-per-address': limits['connections-per-address'] ?? connectionsPerAddress(limits.connections),
+    }))
     .prefault({}),
 };
 

@@ -57,9 +57,9 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
 
   const nodes = await DurableNodeStore.open(bus, log, signal);
   const presence = await PresenceEvents.open(bus, config.id ?? random.ulid(clock.now()), log, signal);
-  const counted = countedBy(telemetry, log);
+  const counted = countedBy(telemetry, log, clock);
   const gateway: Gateway = {
-    settings: { enrolment: config.enrolment, holdMs: config['hold-seconds'] * 1000 },
+    settings: { enrolment: config.enrolment, control: config.control, holdMs: config['hold-seconds'] * 1000 },
     clock,
     random,
     log,
@@ -79,7 +79,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   };
 
   nodes.onChange((nodeId, record) => followNode(gateway, nodeId, record));
-  presence.onElsewhere((id, isSnapshot, changes) => gateway.elsewhere.hear(id, isSnapshot, changes, clock.now()));
+  presence.onElsewhere((id, isSnapshot, changes) => gateway.elsewhere.hear(id, isSnapshot, changes, clock.monotonic()));
   await followTasks(gateway, signal);
   await adoptNodes(gateway);
   presence.onAsked(() => presence.snapshot(gateway.roster.snapshot()));

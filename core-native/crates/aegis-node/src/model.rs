@@ -38,15 +38,29 @@ pub struct RawNamedNpy {
 }
 
 #[napi(catch_unwind)]
-pub fn model_from_npz(npz: Buffer, path: String, key: &DataKey) -> Promised<model::ModelInfo, ModelInfo> {
+pub fn model_from_npz(
+    npz: Buffer,
+    path: String,
+    key: &DataKey,
+    max_bytes: Option<f64>,
+) -> Promised<model::ModelInfo, ModelInfo> {
     let key = key.0.clone();
-    off_loop(move || model::from_npz(&npz, &PathBuf::from(path), &key), model_info)
+    off_loop(move || model::from_npz(&npz, &PathBuf::from(path), &key, at_most(max_bytes)?), model_info)
 }
 
 #[napi(catch_unwind)]
-pub fn model_from_safetensors(bytes: Buffer, path: String, key: &DataKey) -> Promised<model::ModelInfo, ModelInfo> {
+pub fn model_from_safetensors(
+    bytes: Buffer,
+    path: String,
+    key: &DataKey,
+    max_bytes: Option<f64>,
+) -> Promised<model::ModelInfo, ModelInfo> {
     let key = key.0.clone();
-    off_loop(move || model::from_safetensors(&bytes, &PathBuf::from(path), &key), model_info)
+    off_loop(move || model::from_safetensors(&bytes, &PathBuf::from(path), &key, at_most(max_bytes)?), model_info)
+}
+
+fn at_most(max_bytes: Option<f64>) -> Result<u64> {
+    max_bytes.map_or(Ok(model::MAX_UNPACKED), |bytes| whole("maxBytes", bytes))
 }
 
 #[napi(catch_unwind)]

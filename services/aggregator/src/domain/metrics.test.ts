@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { weightedMeans } from './metrics.ts';
 import { type ConfigEntry, flag, integer, real, type Scalar, text } from './scalar.ts';
 
-const answer = (weight: number, metrics: Record<string, Scalar>) => ({
+let nodes = 0n;
+const answer = (weight: number, metrics: Record<string, Scalar>, nodeId = ++nodes) => ({
+  nodeId,
   weight,
   metrics: Object.entries(metrics).map(([key, value]): ConfigEntry => ({ key, value })),
 });
@@ -51,9 +53,33 @@ describe('weighted means', () => {
     expect(notes.find((note) => note.includes('"m"'))).toContain(reason);
   });
 
-  it('keep what is not finite, as Flower does', () => {
-    const { metrics } = weightedMeans([answer(1, { loss: real(Number.NaN) }), answer(1, { loss: real(1) })], 'w');
-    expect(metrics).toEqual([{ key: 'loss', value: real(Number.NaN) }]);
+  it.each<[string, Scalar]>([
+    ['NaN', real(Number.NaN)],
+    ['Infinity', real(Number.POSITIVE_INFINITY)],
+    ['-Infinity', reals(1, Number.NEGATIVE_INFINITY)],
+  ])('leave %s of one node out, naming the node and the key, and count the others', (word, odd) => {
+    const others = odd.kind === 'reals' ? [reals(1, 1), reals(5, 5)] : [real(1), real(5)];
+    const { metrics, notes } = weightedMeans(
+      [
+        answer(7, { loss: odd, ok: real(1) }, 99n),
+        answer(1, { loss: others[0] as Scalar, ok: real(1) }),
+        answer(3, { loss: others[1] as Scalar, ok: real(1) }),
+      ],
+      'w',
+    );
+    expect(metrics).toEqual([
+      { key: 'loss', value: odd.kind === 'reals' ? reals(4, 4) : real(4) },
+      { key: 'ok', value: real(1) },
+    ]);
+    expect(notes).toEqual([`metric "loss" of node 99 left out: it is ${word}`]);
+  });
+
+  it('leave a metric out that no node has a finite value of, and tell only so much of it', () => {
+    const odd = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`m${i}`, real(Number.NaN)]));
+    const { metrics, notes } = weightedMeans([answer(1, odd)], 'w');
+    expect(metrics).toEqual([]);
+    expect(notes).toHaveLength(21);
+    expect(notes.at(-1)).toBe('10 more metrics left out');
   });
 
   it('of empty lists are empty', () => {

@@ -1,8 +1,10 @@
 // Flower's weighted means of what nodes report (flwr.serverapp.strategy aggregate_metricrecords). Flower skips the whole
-// aggregate when the keys of replies differ; here only the keys that differ are left out, each with a named reason.
+// aggregate when the keys of replies differ; here only the keys that differ are left out, each with a named reason. A value that
+// is not finite (a loss that diverged on one node) counts for nobody: the mean is that of the others.
 import { type ConfigEntry, real, type Scalar } from './scalar.ts';
 
 export interface WeightedMetrics {
+  readonly nodeId: bigint;
   readonly weight: number;
   readonly metrics: readonly ConfigEntry[];
 }
@@ -12,18 +14,30 @@ export function weightedMeans(
   answers: readonly WeightedMetrics[],
   weightedByKey: string,
 ): { metrics: ConfigEntry[]; notes: string[] } {
-  const total = answers.reduce((sum, answer) => sum + answer.weight, 0);
   const metrics: ConfigEntry[] = [];
   const notes: string[] = [];
   for (const key of keysInOrder(answers)) {
     if (key === weightedByKey) continue;
-    const values = answers.map((answer) => answer.metrics.find((metric) => metric.key === key)?.value);
-    const mean = meanOf(values, answers, total);
+    const reported = ({ metrics }: WeightedMetrics) => metrics.find((metric) => metric.key === key)?.value;
+    const counted: WeightedMetrics[] = [];
+    for (const answer of answers) {
+      const value = reported(answer);
+      const odd = value === undefined ? undefined : numbersOf(value)?.find((number) => !Number.isFinite(number));
+      if (odd === undefined) counted.push(answer);
+      else notes.push(`metric ${JSON.stringify(key)} of node ${answer.nodeId} left out: it is ${odd}`);
+    }
+    if (counted.length === 0) continue;
+    const total = counted.reduce((sum, answer) => sum + answer.weight, 0);
+    const mean = meanOf(counted.map(reported), counted, total);
     if (typeof mean === 'string') notes.push(`metric ${JSON.stringify(key)} left out: ${mean}`);
     else metrics.push({ key, value: mean });
   }
-  return { metrics, notes };
+  const more = notes.length - MAX_NOTES;
+  return { metrics, notes: more > 0 ? [...notes.slice(0, MAX_NOTES), `${more} more metrics left out`] : notes };
 }
+
+/** Any node can send a thousand metrics that are not finite; nobody reads as many lines. */
+const MAX_NOTES = 20;
 
 function meanOf(
   values: readonly (Scalar | undefined)[],

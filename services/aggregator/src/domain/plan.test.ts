@@ -255,6 +255,10 @@ describe('a plan from an imported app', () => {
     );
   });
 
+  it('refuses to weigh by a metric without a name', () => {
+    expect(() => imported({ 'weighted-by-key': text('') })).toThrow(refusal('weighted-by-key is ""'));
+  });
+
   it('asks a node where the capture found no arrays', () => {
     expect(imported({}, { 'initial-model': 'node', records: 'legacy' }).plan.initialModel).toEqual({ from: 'node' });
   });

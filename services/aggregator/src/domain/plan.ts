@@ -48,7 +48,7 @@ export interface Plan {
   readonly layout: RecordLayout;
   readonly train: Sampling;
   readonly evaluate: Sampling & { readonly every: number };
-  /** Answers that close a round; null: every selected node's. */
+  /** Answers that close a round; null: every selected node's, or at the deadline those of `train.minNodes`. */
   readonly minReport: number | null;
   readonly deadlineSeconds: number;
   readonly trainConfig: ConfigSchedule;
@@ -87,7 +87,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   const dialect = readDialect(value, sources.detectedDialect);
   const layout: RecordLayout = {
     dialect,
-    weightedByKey: value.text('weighted-by-key', 'num-examples'),
+    weightedByKey: readWeightKey(value),
     arrayRecordKey: value.text('arrayrecord-key', 'arrays'),
     configRecordKey: value.text('configrecord-key', 'config'),
   };
@@ -137,6 +137,12 @@ export function taskConfig(plan: Plan, kind: TaskKind, round: number): readonly 
 /** Only keys that the app's config has (a SuperNode dies of any other), and never ours. */
 export const overridesForNodes = (appConfig: FlatConfig, overrides: FlatConfig): ConfigEntry[] =>
   [...overrides].filter(([key]) => appConfig.has(key) && !isAegisKey(key)).map(([key, value]) => ({ key, value }));
+
+function readWeightKey(value: PlanValues): string {
+  const key = value.text('weighted-by-key', 'num-examples');
+  if (key === '') throw refused('weighted-by-key', 'is ""; it must name the metric that updates are weighted by.');
+  return key;
+}
 
 function readDialect(value: PlanValues, otherwise: RecordDialect | null): RecordDialect {
   const chosen = value.text('aegis.records', otherwise ?? '');

@@ -4,7 +4,10 @@ import {
   expire,
   hear as hearAll,
   LINGER_MS,
+  meet,
+  miss,
   nobody,
+  OVERDUE_MS,
   online,
   type PresenceNews,
   vouchAgain,
@@ -12,13 +15,15 @@ import {
 
 const says = (gatewayId: string, ...nodes: bigint[]) => ({
   gatewayId,
+  snapshot: false,
   nodes: nodes.map((nodeId) => ({ nodeId, online: true })),
 });
 const gone = (gatewayId: string, ...nodes: bigint[]) => ({
   gatewayId,
+  snapshot: false,
   nodes: nodes.map((nodeId) => ({ nodeId, online: false })),
 });
-const sees = says;
+const sees = (gatewayId: string, ...nodes: bigint[]) => ({ ...says(gatewayId, ...nodes), snapshot: true });
 const hear = (presence: typeof nobody, news: PresenceNews, now: number) => hearAll(presence, [news], now);
 const list = (presence: typeof nobody) => [...online(presence)].sort();
 
@@ -73,5 +78,28 @@ describe('presence', () => {
     const told = hear(hear(assumed, sees('g', 1n), 1), gone('g', 2n), 2);
     expect(list(told)).toEqual([1n, 3n]);
     expect(list(expire(told, LINGER_MS))).toEqual([1n]);
+  });
+});
+
+describe('a node that let a deadline pass', () => {
+  const late = miss(hear(nobody, sees('g', 1n, 2n), 0), [1n], 10);
+  const overdue = (presence: typeof nobody) => [...presence.overdue.keys()];
+
+  it('is online and overdue, whatever a snapshot repeats', () => {
+    expect(list(late)).toEqual([1n, 2n]);
+    expect(overdue(hear(late, sees('g', 1n, 2n), 20))).toEqual([1n]);
+  });
+
+  it('may be selected again when a gateway tells that it showed itself, or when it was heard late', () => {
+    expect(overdue(hear(late, says('g', 2n), 20))).toEqual([1n]);
+    expect(overdue(hear(late, gone('g', 1n), 20))).toEqual([1n]);
+    expect(overdue(hear(late, says('g', 1n), 20))).toEqual([]);
+    expect(overdue(meet(late, 1n))).toEqual([]);
+    expect(meet(late, 2n)).toBe(late);
+  });
+
+  it('is tried again in the end: news can be lost', () => {
+    expect(overdue(expire(late, 9 + OVERDUE_MS))).toEqual([1n]);
+    expect(overdue(expire(late, 10 + OVERDUE_MS))).toEqual([]);
   });
 });

@@ -1,48 +1,70 @@
 // Who is online, as told by any number of gateways. A gateway may restart, and its nodes need a while to come back to it:
-// what was known of a node stands for LINGER_MS unless a gateway says that the node itself has gone.
+// what was known of a node stands for LINGER_MS unless a gateway says that the node itself has gone. All times are monotonic.
 
 export const LINGER_MS = 90_000;
+/** Whoever let a deadline pass and shows no new sign of life is tried again after this: the sign may have been lost. */
+export const OVERDUE_MS = 3_600_000;
 
-/** Whom a gateway vouches for, and who left it. Whether these are all it sees, or only what changed, makes no difference here. */
+/** Whom a gateway vouches for, and who left it: all that it sees (`snapshot`), or what changed, which is a sign of life. */
 export interface PresenceNews {
   readonly gatewayId: string;
+  readonly snapshot: boolean;
   readonly nodes: readonly { readonly nodeId: bigint; readonly online: boolean }[];
 }
 
 /** For each gateway, until when each of its nodes counts as online. */
 export interface Presence {
   readonly gateways: ReadonlyMap<string, ReadonlyMap<bigint, number>>;
+  /** Online, but with no answer to its last task at its deadline: until when it is left out. */
+  readonly overdue: ReadonlyMap<bigint, number>;
 }
 
 /** Not a gateway's id: what we assume ourselves. */
 const ASSUMED = '';
 
-export const nobody: Presence = { gateways: new Map() };
+export const nobody: Presence = { gateways: new Map(), overdue: new Map() };
 
 /** Several pieces of news in one go: a thousand nodes that join cost one copy. */
 export function hear(presence: Presence, news: readonly PresenceNews[], now: number): Presence {
   const gateways = new Map(presence.gateways);
   const assumed = new Map(gateways.get(ASSUMED));
   gateways.set(ASSUMED, assumed);
+  const overdue = new Map(presence.overdue);
   const copies = new Map<string, Map<bigint, number>>();
-  for (const { gatewayId, nodes } of news) {
+  for (const { gatewayId, snapshot, nodes } of news) {
     const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
     copies.set(gatewayId, known);
     gateways.set(gatewayId, known);
     for (const { nodeId, online } of nodes) {
       assumed.delete(nodeId);
+      if (online && !snapshot) overdue.delete(nodeId);
       if (online) known.set(nodeId, now + LINGER_MS);
       else known.delete(nodeId);
     }
   }
-  return { gateways };
+  return { gateways, overdue };
+}
+
+/** These let a deadline pass. */
+export function miss(presence: Presence, nodes: Iterable<bigint>, now: number): Presence {
+  const overdue = new Map(presence.overdue);
+  for (const node of nodes) overdue.set(node, now + OVERDUE_MS);
+  return { ...presence, overdue };
+}
+
+/** The node itself was heard, if too late. */
+export function meet(presence: Presence, node: bigint): Presence {
+  if (!presence.overdue.has(node)) return presence;
+  const overdue = new Map(presence.overdue);
+  overdue.delete(node);
+  return { ...presence, overdue };
 }
 
 /** After a restart of ours: nodes at work on a task count as online until a gateway has had the time to say otherwise. */
 export function assume(presence: Presence, nodes: Iterable<bigint>, now: number): Presence {
   const assumed = new Map(presence.gateways.get(ASSUMED));
   for (const node of nodes) assumed.set(node, now + LINGER_MS);
-  return { gateways: new Map(presence.gateways).set(ASSUMED, assumed) };
+  return { ...presence, gateways: new Map(presence.gateways).set(ASSUMED, assumed) };
 }
 
 /** Drops what nobody has vouched for in time. */
@@ -52,7 +74,7 @@ export function expire(presence: Presence, now: number): Presence {
     const living = new Map([...nodes].filter(([, until]) => until > now));
     if (living.size > 0) gateways.set(gateway, living);
   }
-  return { gateways };
+  return { gateways, overdue: new Map([...presence.overdue].filter(([, until]) => until > now)) };
 }
 
 /** After we ourselves were cut off: silence meanwhile says nothing about the nodes. */
@@ -61,7 +83,7 @@ export function vouchAgain(presence: Presence, now: number): Presence {
   for (const [gateway, nodes] of presence.gateways) {
     gateways.set(gateway, new Map([...nodes.keys()].map((node) => [node, now + LINGER_MS])));
   }
-  return { gateways };
+  return { ...presence, gateways };
 }
 
 export function online(presence: Presence): ReadonlySet<bigint> {

@@ -182,9 +182,9 @@ describe('collecting', () => {
   });
 
   it('drops many at once with one save', () => {
-    const play = collecting([1n, 2n, 3n, 4n]).give(online(1n));
+    const play = collecting([1n, 2n, 3n, 4n]).give(online(1n, 2n));
     expect(play.did()).toEqual(['save', 'withdraw', 'log']);
-    expect(play.effect('log')?.line).toContain('3 nodes dropped');
+    expect(play.effect('log')?.line).toContain('2 nodes dropped');
   });
 
   it('keeps an answer that is being written when its node goes offline', () => {
@@ -252,9 +252,39 @@ describe('closing early', () => {
 
 describe('the deadline', () => {
   it('closes with what is there', () => {
-    const play = collecting().give(accept('t2-1')).at(60);
-    expect(play.did()).toEqual(['save', 'withdraw', 'finish']);
+    const play = collecting().give(accept('t2-1'), accept('t3-1')).at(60);
+    expect(play.did()).toEqual(['miss', 'save', 'withdraw', 'finish']);
     expect(play.state.members.get('t1-1')).toMatchObject({ state: 'dropped', reason: 'no answer within 60 s' });
+  });
+
+  it('is not enough with fewer answers than nodes to train with, unless fewer were selected or it only evaluates', () => {
+    const atDeadline = (...play: Parameters<typeof collecting>) =>
+      collecting(...play)
+        .give(accept('t1-1'))
+        .at(60).state.stage;
+    const sampling = { fraction: 1, minNodes: 2, minAvailable: 2, overSelect: 1 };
+    expect(atDeadline()).toBe('selecting');
+    expect(atDeadline([1n, 2n, 3n], { sampling: { ...sampling, minNodes: 0 } })).toBe('finishing');
+    expect(atDeadline([1n, 2n, 3n], { minReport: 1 })).toBe('finishing');
+    expect(atDeadline([1n, 2n, 3n], { optional: true }, 'evaluate')).toBe('finishing');
+  });
+
+  it('names who let it pass, and does not select them again before they show themselves', () => {
+    const play = collecting([1n, 2n, 3n, 4n]).give(accept('t1-1'), failed('t2-1')).at(60);
+    expect(play.effect('miss')?.nodes).toEqual([3n, 4n]);
+    const all = new Set([1n, 2n, 3n, 4n]);
+    const sampling = { fraction: 1, minNodes: 3, minAvailable: 3, overSelect: 1 };
+    const next = new Play(open({ sampling }));
+    next.give({ type: 'nodes', online: all, overdue: new Set([3n, 4n]) });
+    expect(next.effects).toEqual([
+      {
+        do: 'log',
+        line: 'round 2/6, train: waiting for nodes: 2 online (and 2 that did not answer their last task), 3 needed',
+      },
+    ]);
+    next.give({ type: 'nodes', online: all, overdue: new Set([4n]) });
+    expect(next.effect('draw')?.from).toEqual([1n, 2n, 3n]);
+    expect(next.give({ type: 'nodes', online: all, overdue: all }).effects).toEqual([]);
   });
 
   it('is not over before its time, and is looked at again', () => {
@@ -271,7 +301,7 @@ describe('the deadline', () => {
 
   it('tries a new cohort when nobody answered, then fails with the reason', () => {
     const play = collecting().at(60);
-    expect(play.did()).toEqual(['save', 'withdraw', 'log', 'discard']);
+    expect(play.did()).toEqual(['miss', 'save', 'withdraw', 'log', 'discard']);
     expect(names(play.effect('withdraw')?.tasks)).toEqual(['t1-1', 't2-1', 't3-1']);
     expect(play.state).toMatchObject({ stage: 'selecting', attempt: 2, openedAt: 60_000 });
     expect(play.state.members.size).toBe(0);
@@ -281,7 +311,7 @@ describe('the deadline', () => {
     expect(play.effect('end')).toEqual({
       do: 'end',
       end: 'failed',
-      reason: 'round 2/6, train got no further: 0 of the 1 answers needed came within 60 s, after 2 tries',
+      reason: 'round 2/6, train got no further: 0 of the 2 answers needed came within 60 s, after 2 tries',
     });
   });
 
@@ -305,12 +335,12 @@ describe('the deadline', () => {
 
 describe('a cohort that fails', () => {
   it('is tried again at once when all fail, and names the reasons in the end', () => {
-    const play = collecting([1n, 2n]).give(failed('t1-1')).give(refuse('t2-1'));
+    const play = collecting([1n, 2n, 3n]).give(failed('t1-1')).give(refuse('t2-1'));
     expect(play.state).toMatchObject({ stage: 'selecting', attempt: 2 });
-    play.give(online(1n, 2n)).give(failed('t1-2'), failed('t2-2'));
+    play.give(online(1n, 2n, 3n)).give(failed('t1-2'), failed('t2-2'));
     expect(play.effect('end')).toMatchObject({
       end: 'failed',
-      reason: expect.stringContaining('0 of 2 nodes answered, 1 needed (2 × it raised), after 2 tries'),
+      reason: expect.stringContaining('0 of 3 nodes answered, 2 needed (2 × it raised), after 2 tries'),
     });
   });
 
@@ -409,7 +439,7 @@ describe('resuming after a restart', () => {
   });
 
   it('closes when the deadline passed meanwhile', () => {
-    const play = resume(collecting(), 't1-1').at(100);
+    const play = resume(collecting(), 't1-1', 't2-1').at(100);
     expect(play.did()).toContain('finish');
   });
 
@@ -431,7 +461,8 @@ describe('a thousand answers', () => {
 
 describe('the line of a phase', () => {
   it('names who was left out, and what was measured', () => {
-    const play = collecting([1n, 2n, 3n]).give(refuse('t2-1')).give(accept('t1-1')).at(60);
+    const sampling = { fraction: 1, minNodes: 1, minAvailable: 2, overSelect: 1 };
+    const play = collecting([1n, 2n, 3n], { sampling }).give(refuse('t2-1')).give(accept('t1-1')).at(60);
     expect(phaseLine(play.state, [{ key: 'loss', value: real(0.412345) }], 12.34)).toBe(
       'round 2/6: train 3 nodes, 1 accepted, 1 refused (node 2: NaN in w), 1 dropped (node 3: no answer within 60 s), 12.3 s; loss 0.4123',
     );

@@ -52,7 +52,7 @@ class Machine {
     if (this.draft.stage === 'ended') return;
     switch (input.type) {
       case 'nodes':
-        if (this.draft.stage === 'selecting') this.select(input.online);
+        if (this.draft.stage === 'selecting') this.select(input.online, input.overdue ?? new Set());
         else this.dropOffline(input.online);
         break;
       case 'drawn':
@@ -89,16 +89,19 @@ class Machine {
     }
   }
 
-  private select(online: ReadonlySet<bigint>): void {
-    const sample = sampleSize(online.size, this.draft.rules.sampling);
+  private select(online: ReadonlySet<bigint>, overdue: ReadonlySet<bigint>): void {
+    const able = [...online].filter((node) => !overdue.has(node));
+    const sample = sampleSize(able.length, this.draft.rules.sampling);
     if (sample.kind === 'draw') {
       if (sample.size === 0) this.end('skipped', 'no node was to be selected');
-      else this.effects.push({ do: 'draw', from: [...online].sort(compare), size: sample.size, wanted: sample.wanted });
+      else this.effects.push({ do: 'draw', from: able.sort(compare), size: sample.size, wanted: sample.wanted });
       return;
     }
     if (this.draft.waitingFor !== sample.needed) {
       this.draft.waitingFor = sample.needed;
-      this.log(`waiting for nodes: ${online.size} online, ${sample.needed} needed`);
+      const silent = online.size - able.length;
+      const without = silent === 0 ? '' : ` (and ${silent} that did not answer their last task)`;
+      this.log(`waiting for nodes: ${able.length} online${without}, ${sample.needed} needed`);
     }
     this.wake();
   }
@@ -166,9 +169,15 @@ class Machine {
     const { deadlineSeconds } = this.draft.rules;
     if (this.now < deadline) {
       this.wake();
-    } else if (this.draft.stage === 'selecting') {
+      return;
+    }
+    if (this.draft.stage === 'selecting') {
       this.end('skipped', `fewer than ${this.draft.waitingFor} nodes came online`);
-    } else if (this.counts.accepted + this.counts.recording >= this.needed()) {
+      return;
+    }
+    const silent = [...this.members.values()].filter((member) => member.state === 'waiting');
+    if (silent.length > 0) this.effects.push({ do: 'miss', nodes: silent.map((member) => member.nodeId) });
+    if (this.counts.accepted + this.counts.recording >= this.needed()) {
       // what is being written now may still make it enough
       this.close(`no answer within ${deadlineSeconds} s`);
     } else {
@@ -261,9 +270,11 @@ class Machine {
     this.effects.push({ do: 'end', end, reason });
   }
 
-  /** Fewer answers than this cannot be put together. */
+  /** Fewer answers than this are not put together. An evaluation takes what it gets. */
   private needed(): number {
-    return this.draft.rules.minReport ?? 1;
+    const { kind, rules } = this.draft;
+    if (rules.minReport !== null || kind === 'evaluate') return rules.minReport ?? 1;
+    return Math.max(Math.min(rules.sampling.minNodes, this.members.size), 1);
   }
 
   /** This many close the round before everybody has answered. Who asks more nodes than wanted does not wait for all of them. */

@@ -21,7 +21,10 @@ export type NodeOutcome = Pick<Member, 'nodeId' | 'state' | 'code' | 'reason'>;
 
 export interface RoundRules {
   readonly sampling: Sampling;
-  /** Set by the plan: this many answers close the round, fewer are not enough. Null: all selected close it, one is enough. */
+  /**
+   * Set by the plan: this many answers close the round, fewer are not enough. Null: all selected close it, and at its end
+   * the minimum of nodes to train with must have answered.
+   */
   readonly minReport: number | null;
   readonly deadlineSeconds: number;
   /** Cohorts tried before the phase is given up. */
@@ -52,7 +55,8 @@ export interface RoundState {
 }
 
 export type RoundInput =
-  | { readonly type: 'nodes'; readonly online: ReadonlySet<bigint> }
+  /** `overdue` are online, but not to be selected. */
+  | { readonly type: 'nodes'; readonly online: ReadonlySet<bigint>; readonly overdue?: ReadonlySet<bigint> }
   | {
       readonly type: 'drawn';
       readonly tasks: readonly { readonly nodeId: bigint; readonly taskId: string }[];
@@ -83,6 +87,8 @@ export type RoundEffect =
   | { readonly do: 'wake'; readonly at: number }
   /** Put the accepted answers together; answer with `finished` or `finish-failed`. */
   | { readonly do: 'finish' }
+  /** These let the deadline pass: not to be selected before they show themselves. */
+  | { readonly do: 'miss'; readonly nodes: readonly bigint[] }
   /** Forget what the abandoned cohort answered. */
   | { readonly do: 'discard' }
   | { readonly do: 'log'; readonly line: string }

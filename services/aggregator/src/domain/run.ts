@@ -152,7 +152,7 @@ export function versionsOf(run: RunRecord): ModelVersion[] {
   const common = { name: '', runId: run.runId, bytes: run.modelBytes };
   let parentId = run.startModelId ?? '';
   const versions: ModelVersion[] = [];
-  if (run.plan.initialModel.from === 'node' && run.startModelId !== null) {
+  if (run.plan.initialModel.from === 'node' && run.startModelId !== null && !leavesStartModel(run)) {
     const createdAt = run.at.running ?? 0;
     versions.push({ ...common, modelId: run.startModelId, round: 0, cohort: 1, createdAt, parentId: '', metrics: [] });
   }
@@ -163,6 +163,15 @@ export function versionsOf(run: RunRecord): ModelVersion[] {
   }
   return versions;
 }
+
+/** It brought its own first model, or a node gave it, and it ended before any round made something of that. */
+export const leavesStartModel = (run: RunRecord): boolean =>
+  run.state === 'finished' && run.history.length === 0 && ['file', 'node'].includes(run.plan.initialModel.from);
+
+/** Of what it needs, or has to show. */
+export const referencesModel = (run: RunRecord, modelId: string): boolean =>
+  !leavesStartModel(run) &&
+  (run.startModelId === modelId || run.modelId === modelId || run.history.some((round) => round.modelId === modelId));
 
 const currentRound = (run: RunRecord): number => Math.max(run.phase?.round ?? run.round, 1);
 

@@ -44,6 +44,8 @@ export class PhaseDriver {
   private timer: { cancel(): void } | null = null;
   private readonly unsubscribe: () => void;
   private readonly selecting: Span | null;
+  /** Unix time when the monotonic clock stood at 0, as it was when this phase was opened. */
+  private readonly epoch: number;
   private finishing: Promise<void> = Promise.resolve();
   private result: { metrics: ConfigEntry[]; model: ModelInfo | null } = { metrics: [], model: null };
 
@@ -56,6 +58,7 @@ export class PhaseDriver {
     this.ground = ground;
     this.setting = setting;
     this.state = state;
+    this.epoch = ground.clock.now() - ground.clock.monotonic();
     this.answers = answers(this.openRound());
     const { promise, resolve, reject } = Promise.withResolvers<PhaseReport>();
     promise.catch(() => {});
@@ -111,7 +114,7 @@ export class PhaseDriver {
       state: () => this.state,
       post: (input) => this.post(input),
       mark: (input) => {
-        this.state = stepAll(this.state, [input], this.ground.clock.now()).state;
+        this.state = stepAll(this.state, [input], this.time()).state;
       },
       parent: () => this.parent(),
       untilAvailable: (work) => this.untilAvailable(work),
@@ -119,7 +122,8 @@ export class PhaseDriver {
   }
 
   private nodes(): RoundInput {
-    return { type: 'nodes', online: this.ground.peers.presence.online() };
+    const { presence } = this.ground.peers;
+    return { type: 'nodes', online: presence.online(), overdue: presence.overdue() };
   }
 
   private postQuietly(input: RoundInput): void {
@@ -155,7 +159,7 @@ export class PhaseDriver {
   private async take(inputs: readonly RoundInput[]): Promise<void> {
     const effects: RoundEffect[] = [];
     for (let pending = inputs; pending.length > 0; ) {
-      const next = stepAll(this.state, pending, this.ground.clock.now());
+      const next = stepAll(this.state, pending, this.time());
       this.state = next.state;
       effects.push(...next.effects.filter((effect) => effect.do !== 'draw'));
       const draw = next.effects.find((effect) => effect.do === 'draw');
@@ -188,6 +192,9 @@ export class PhaseDriver {
         break;
       case 'wake':
         this.wakeAt(effect.at);
+        break;
+      case 'miss':
+        this.ground.peers.presence.miss(effect.nodes);
         break;
       case 'discard':
         await this.discard();
@@ -242,7 +249,7 @@ export class PhaseDriver {
   private wakeAt(at: number): void {
     const { clock } = this.ground;
     this.timer?.cancel();
-    this.timer = clock.schedule(Math.max(at - clock.now(), 0), () => this.postQuietly({ type: 'tick' }));
+    this.timer = clock.schedule(Math.max(at - this.time(), 0), () => this.postQuietly({ type: 'tick' }));
   }
 
   private async discard(): Promise<void> {
@@ -257,7 +264,7 @@ export class PhaseDriver {
   private async finish(): Promise<void> {
     const { telemetry, measures, clock, log, peers } = this.ground;
     const { kind, round, runId } = this.state;
-    const begun = clock.now();
+    const begun = clock.monotonic();
     try {
       const name = kind === 'evaluate' ? 'evaluate' : 'finish';
       await telemetry.inSpan(name, { parent: this.parent(), attributes: this.attributes() }, async () => {
@@ -266,7 +273,7 @@ export class PhaseDriver {
         const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.writeModel());
         this.result = { metrics: kind === 'initial-model' ? [] : metrics, model };
       });
-      if (kind === 'train') measures.finishSeconds.record((clock.now() - begun) / 1000);
+      if (kind === 'train') measures.finishSeconds.record((clock.monotonic() - begun) / 1000);
       this.postQuietly({ type: 'finished' });
     } catch (error) {
       if (this.setting.signal.aborted) return;
@@ -278,12 +285,12 @@ export class PhaseDriver {
   private reportOf(end: PhaseReport['outcome'], reason: string): PhaseReport {
     const { measures, clock, peers } = this.ground;
     const { kind, round, openedAt, dispatchedAt, members, runId } = this.state;
-    const now = clock.now();
-    const seconds = (now - (dispatchedAt ?? openedAt)) / 1000;
+    const seconds = (this.time() - (dispatchedAt ?? openedAt)) / 1000;
     const completed = end === 'completed';
     if (completed) {
       measures.roundSeconds.record(seconds, { kind });
-      if (this.answers.lastAt > 0) measures.deadSeconds.record((now - this.answers.lastAt) / 1000, { kind });
+      const { lastAt } = this.answers;
+      if (lastAt !== null) measures.deadSeconds.record((clock.monotonic() - lastAt) / 1000, { kind });
       peers.feed.log(runId, phaseLine(this.state, this.result.metrics, seconds));
     } else if (end === 'skipped') {
       peers.feed.log(runId, `round ${round}, ${kind}: left out: ${reason}`);
@@ -320,6 +327,11 @@ export class PhaseDriver {
     this.postQuietly({ type: 'resumed', recorded });
   }
 
+  /** Unix milliseconds that never step: a deadline is neither reached nor put off by setting the machine's clock. */
+  private time(): number {
+    return this.epoch + this.ground.clock.monotonic();
+  }
+
   private parent(): string | undefined {
     return this.state.traceparent || this.setting.traceparent || undefined;
   }
@@ -330,13 +342,13 @@ export class PhaseDriver {
   }
 
   private untilAvailable<T>(work: () => Promise<T>): Promise<T> {
-    return untilAvailable(work, this.ground, this.setting.signal);
+    return untilAvailable(work, this.ground, this.state.runId, this.setting.signal);
   }
 }
 
 /** A process that is being replaced may still hold the room for a moment. */
 async function openAnswers(ground: Ground, { plan, model, signal }: PhaseSetting, room: IntakeRoom) {
-  const intake = await untilAvailable(() => ground.stores.intakes.open(room, model), ground, signal);
+  const intake = await untilAvailable(() => ground.stores.intakes.open(room, model), ground, room.runId, signal);
   return (round: OpenRound) => new PhaseAnswers(ground, plan, model, round, intake);
 }
 

@@ -4,6 +4,7 @@ import { eventually, FakeClock } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
 import { integer, real } from '../domain/scalar.ts';
 import type { Task } from '../peers/contract.ts';
+import { memoryStores } from '../store/memory/index.ts';
 import { writeNpy, writeNpz } from '../store/memory/npy.ts';
 import { fab, legacyApp } from '../testing/bundles.ts';
 import { type Arrays, answer, f4, type Reply, readModelArrays } from '../testing/simulated-node.ts';
@@ -216,16 +217,85 @@ describe('a run', () => {
     world.peers.setOnline(nodes);
     const runId = await start(world, { lines: 'aegis.selection.deadline = 30', rounds: 1 });
     const tasks = await dispatched(world, 3);
-    await reply(world, tasks[0] as Task);
+    for (const task of tasks.slice(1)) await reply(world, task);
     await clock.advance(29_000);
-    expect(tasksOf(world)).toHaveLength(2);
+    // neither is the deadline nearer for it, nor further away
+    clock.stepWall(86_400_000);
+    await clock.advance(0);
+    expect(tasksOf(world)).toHaveLength(1);
+    clock.stepWall(-2 * 86_400_000);
     await clock.advance(1_000);
-    await dispatched(world, 3, 'evaluate');
-    expect(world.peers.logOf(runId).at(-1)).toContain('2 dropped');
+    await eventually(() => expect(world.peers.logOf(runId).join()).toContain('1 dropped'));
+    // the evaluation waits for the third node, which did not answer its last task
     await clock.advance(30_000);
     const run = await world.finished(runId);
     expect(run.run?.status?.subStatus).toBe('completed');
     expect(world.peers.logOf(runId).find((line) => line.includes('left out'))).toContain('evaluate');
+  });
+
+  it('does not wait again for a node that let a deadline pass, until it shows itself', async () => {
+    const clock = new FakeClock();
+    const world = new World({ clock });
+    world.peers.setOnline([1n, 2n, 3n, 4n]);
+    const silent = new Set([4n]);
+    const asked: string[] = [];
+    world.answerWith((task, model) => {
+      asked.push(`${task.round}:${task.nodeId}`);
+      return silent.has(task.nodeId) ? null : learn(task, model);
+    });
+    const runId = await start(world, {
+      lines: 'fraction-evaluate = 0.0\naegis.selection.deadline = 30\nmin-train-nodes = 3',
+      rounds: 3,
+    });
+    await eventually(() => expect(asked).toHaveLength(4));
+    await eventually(() => expect(tasksOf(world)).toHaveLength(1));
+    await clock.advance(30_000);
+    await world.finished(runId);
+    expect(asked.toSorted()).toEqual(['1:1', '1:2', '1:3', '1:4', '2:1', '2:2', '2:3', '3:1', '3:2', '3:3']);
+    silent.clear();
+    world.peers.arrive(4n);
+    asked.length = 0;
+    await world.finished(await start(world, { lines: 'fraction-evaluate = 0.0', rounds: 1 }));
+    expect(asked).toContain('1:4');
+  });
+
+  it('removes the first model it brought when it ends before a round, unless somebody else needs it', async () => {
+    const world = new World();
+    const stored = async (modelId: string) => (await world.stores.models.get(modelId)) !== null;
+    const [first, second] = [await start(world), await start(world)];
+    const modelId = (await world.stores.runs.get(first))?.value.startModelId ?? '';
+    await world.runs.stopRun({ runId: first });
+    expect(await stored(modelId)).toBe(true);
+    await world.runs.stopRun({ runId: second });
+    expect(await stored(modelId)).toBe(false);
+    await world.runs.importModel({ name: 'kept', format: 'npz', content: initial });
+    await world.runs.stopRun({ runId: await start(world) });
+    expect(await stored(modelId)).toBe(true);
+  });
+
+  it('removes what it stored of a start that is refused', async () => {
+    const { modelId } = await memoryStores().models.import('npz', initial, 1_000_000);
+    const world = new World();
+    Object.assign(world.stores.apps, { put: () => Promise.reject(new Error('refused')) });
+    await expect(world.start(bundle())).rejects.toThrow();
+    await eventually(async () => expect(await world.stores.models.get(modelId)).toBeNull());
+  });
+
+  it('leaves a metric out that is not finite on one node, and names the node and the key', async () => {
+    const world = new World();
+    world.peers.setOnline(nodes);
+    world.answerWith((task, model) => {
+      const given = learn(task, model);
+      const loss = task.nodeId === 2n ? Number.POSITIVE_INFINITY : 4;
+      return task.kind === 'train' ? given : { ...given, metrics: [{ key: 'loss', value: real(loss) }] };
+    });
+    const runId = await start(world, { rounds: 1 });
+    const run = await world.finished(runId);
+    expect(run.history[0]).toMatchObject({
+      evaluated: 3,
+      evaluateMetrics: [{ key: 'loss', value: { value: { $case: 'real', value: 4 } } }],
+    });
+    expect(world.peers.logOf(runId)).toContain('round 1, evaluate: metric "loss" of node 2 left out: it is Infinity');
   });
 
   it('tries a failed round once more, then fails with the reasons', async () => {
@@ -241,7 +311,7 @@ describe('a run', () => {
     expect(run.run?.status).toMatchObject({
       subStatus: 'failed',
       details: expect.stringContaining(
-        "0 of 3 nodes answered, 1 needed (3 × <class 'ValueError'>:<'no data'>), after 2 tries",
+        "0 of 3 nodes answered, 2 needed (2 × <class 'ValueError'>:<'no data'>), after 2 tries",
       ),
     });
     expect(world.peers.tasks.size).toBe(0);
@@ -252,11 +322,15 @@ describe('a run', () => {
     world.peers.setOnline(nodes);
     const runId = await start(world);
     const [task] = await dispatched(world, 3);
+    const model = await readModelArrays(world.channel, task?.modelId ?? '');
     await world.runs.stopRun({ runId });
     const [run] = (await world.runs.listRuns({ runId, limit: 0, skip: 0 })).runs;
     expect(run?.run?.status).toEqual({ status: 'finished', subStatus: 'stopped', details: 'Stopped in round 1 of 2.' });
     expect(world.peers.tasks.size).toBe(0);
-    await expect(reply(world, task as Task)).rejects.toMatchObject({ code: 'TASK_CLOSED' });
+    const late = { ...(task as Task), modelId: '' };
+    await expect(answer(world.channel, late, learn(task as Task, model))).rejects.toMatchObject({
+      code: 'TASK_CLOSED',
+    });
     await expect(world.runs.stopRun({ runId })).rejects.toMatchObject({ code: 'RUN_FINISHED' });
     await expect(world.channel.client(IntakeService).getRun({ runId })).rejects.toMatchObject({
       code: 'RUN_NOT_ACTIVE',
@@ -486,6 +560,39 @@ describe('starting a run', () => {
     expect((await readModelArrays(world.channel, run.modelId)).w?.values[0]).toBeCloseTo((2 * 14) / 6, 5);
     const third = await world.start(config(`model:${imported.modelId}`));
     await world.finished(third.runId);
+  });
+
+  it.each(['', 'best model', 'a/b', 'x'.repeat(65), 'ä', 'f'.repeat(64)])(
+    'imports no model under the name %j, and says what to do',
+    async (name) => {
+      const world = new World();
+      const importing = world.runs.importModel({ name, format: 'npz', content: initial });
+      await expect(importing).rejects.toMatchObject({
+        code: 'MODEL_MALFORMED',
+        detail: expect.stringContaining('--name'),
+      });
+    },
+  );
+
+  it('imports no model without arrays', async () => {
+    const world = new World();
+    const importing = world.runs.importModel({ name: 'empty', format: 'npz', content: writeNpz([]) });
+    await expect(importing).rejects.toMatchObject({
+      code: 'MODEL_MALFORMED',
+      detail: expect.stringContaining('no arrays'),
+    });
+    expect((await world.runs.listModels({})).models).toEqual([]);
+  });
+
+  it('takes a first model of the allowed size at most, brought by an app or by an operator', async () => {
+    const world = new World();
+    const content = writeNpz([{ name: 'w', npy: writeNpy(f4([2 ** 18], new Array(2 ** 18).fill(0))) }]);
+    const importing = world.runs.importModel({ name: 'large', format: 'npz', content });
+    await expect(importing).rejects.toMatchObject({ code: 'MODEL_MALFORMED' });
+    const config = 'num-server-rounds = 1\naegis.initial-model = "file:init.npz"';
+    const starting = world.start(fab({ config, extra: [{ name: 'init.npz', content }] }));
+    await expect(starting).rejects.toMatchObject({ code: 'MODEL_MALFORMED' });
+    expect((await world.runs.listRuns({ limit: 0, skip: 0 })).runs).toEqual([]);
   });
 
   it('gives nodes only the overrides that the app knows', async () => {

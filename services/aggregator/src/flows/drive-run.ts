@@ -2,7 +2,17 @@ import { AegisError } from '@aegis/errors';
 import { failSpan } from '@aegis/service-kit';
 import type { Span } from '@opentelemetry/api';
 import { openRound, type RoundRules, type RoundState } from '../domain/round.ts';
-import { begin, claim, endPhase, fail, type PhaseId, type PhaseReport, type RunRecord, stop } from '../domain/run.ts';
+import {
+  begin,
+  claim,
+  endPhase,
+  fail,
+  leavesStartModel,
+  type PhaseId,
+  type PhaseReport,
+  type RunRecord,
+  stop,
+} from '../domain/run.ts';
 import type { Kept } from '../store/contract.ts';
 import { PhaseDriver } from './drive-phase.ts';
 import { FencedDocument, OwnershipLost } from './fenced-document.ts';
@@ -160,9 +170,14 @@ export class RunDriver {
     return this.ground.peers.mailbox.withdraw([...round.members.values()]);
   }
 
-  /** A finished run leaves its models and its record. */
+  /** A finished run leaves its models and its record; a first model that nothing came of goes too. */
   private async sweepRun(): Promise<void> {
     await Promise.allSettled(this.sweeping);
+    const run = this.record();
+    const { modelUse, stores } = this.ground;
+    const { startModelId } = run;
+    if (startModelId !== null && leavesStartModel(run))
+      this.sweep(() => modelUse.removeUnused(stores, startModelId, run.runId));
     this.sweep(async () => {
       await this.ground.stores.intakes.removeRun(this.runId);
       await this.ground.stores.rounds.delete(this.runId);
@@ -177,7 +192,7 @@ export class RunDriver {
   }
 
   private patiently<T>(work: () => Promise<T>): Promise<T> {
-    return untilAvailable(work, this.ground, this.given.signal);
+    return untilAvailable(work, this.ground, this.runId, this.given.signal);
   }
 
   private async save(run: RunRecord): Promise<void> {

@@ -2,6 +2,7 @@ import type { Clock, Logger, Random, Telemetry } from '@aegis/service-kit';
 import type { Peers } from '../peers/contract.ts';
 import type { Stores } from '../store/contract.ts';
 import type { Measures } from './measures.ts';
+import type { ModelUse } from './model-use.ts';
 
 /** What every flow stands on. */
 export interface Ground {
@@ -13,9 +14,12 @@ export interface Ground {
   readonly measures: Measures;
   readonly log: Logger;
   readonly limits: Limits;
+  readonly modelUse: ModelUse;
+  /** Runs whose people were told that the disk is full, and when. */
+  readonly diskFullTold: Map<bigint, number>;
 }
 
 export interface Limits {
-  /** Bytes of the first model that a node may send. */
+  /** Bytes of a first model: what a node may send, and what a file may unpack to. */
   readonly initialModelBytes: number;
 }

@@ -1,5 +1,6 @@
 // Restarts, leases and overtaken owners, on in-memory stores that outlive their aggregators.
 import { AegisError } from '@aegis/errors';
+import { silentLogger } from '@aegis/service-kit';
 import { eventually, FakeClock } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
 import type { Task } from '../peers/contract.ts';
@@ -277,11 +278,21 @@ describe('an outage', () => {
       record: (accepted) => (full ? Promise.reject(new AegisError('DISK_FULL')) : intake.record(accepted)),
       append: (part, content) => intake.append(part, content),
     }));
-    const world = new World({ stores });
+    const warnings: Record<string, unknown>[] = [];
+    const warn = (fields: object | string) => void warnings.push(fields as Record<string, unknown>);
+    const log = { ...silentLogger, warn };
+    const world = new World({ stores, log });
     world.peers.setOnline(nodes);
     const { runId } = await world.start(bundle('fraction-evaluate = 0.0'));
     const tasks = await dispatched(world, 1);
-    await expect(world.answerTask(tasks[0] as Task, learn)).rejects.toMatchObject({ code: 'DISK_FULL' });
+    for (let tries = 0; tries < 3; tries += 1)
+      await expect(world.answerTask(tasks[0] as Task, learn)).rejects.toMatchObject({ code: 'DISK_FULL' });
+    // told once, in the run's log and in ours, with what to do
+    const told = world.peers.logOf(runId).filter((line) => line.startsWith('DISK_FULL: '));
+    expect(told).toEqual([expect.stringContaining('free space')]);
+    expect(warnings.filter(({ code }) => code === 'DISK_FULL')).toEqual([
+      expect.objectContaining({ runId, todo: expect.stringContaining('free space') }),
+    ]);
     full = false;
     await learnAll(world, tasks);
     await learnAll(world, await dispatched(world, 2));

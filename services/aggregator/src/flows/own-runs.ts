@@ -132,7 +132,7 @@ export class RunOwner {
 
   private mayTake(lease: Lease): boolean {
     if (lease.owner === NOBODY || lease.owner === this.ownership.owner) return true;
-    const now = this.ground.clock.now();
+    const now = this.ground.clock.monotonic();
     const watched = this.watched.get(lease.runId);
     if (watched?.revision === lease.revision) return now - watched.since >= this.ownership.leaseMs;
     this.watched.set(lease.runId, { revision: lease.revision, since: now });

@@ -12,7 +12,10 @@ export interface ImportedPlan {
 }
 
 /** Stores what `aegis app import` captured; from now on the untouched app runs. Importing again replaces. */
-export async function putPlan({ stores, clock }: Ground, imported: ImportedPlan): Promise<{ modelId: string }> {
+export async function putPlan(
+  { stores, clock, limits, modelUse }: Ground,
+  imported: ImportedPlan,
+): Promise<{ modelId: string }> {
   const plan = readCapturedPlan(imported.json);
   for (const [field, value] of Object.entries({ app_digest: imported.appDigest, app_hash: imported.appHash })) {
     if (!/^[0-9a-f]{64}$/.test(value) && !(field === 'app_hash' && value === '')) {
@@ -22,12 +25,14 @@ export async function putPlan({ stores, clock }: Ground, imported: ImportedPlan)
   if (plan.initialModel === 'captured' && imported.npz.length === 0) {
     throw new AegisError('PLAN_INVALID', 'initial-model is "captured", but no arrays came with the plan.');
   }
-  const model = imported.npz.length === 0 ? null : await stores.models.import('npz', imported.npz);
   const now = clock.now();
-  if (model !== null) {
+  const storeModel = async () => {
+    const model = await stores.models.import('npz', imported.npz, limits.initialModelBytes);
     const origin = { name: '', runId: null, round: 0, cohort: 0, parentId: '', metrics: [] };
     await stores.imports.put({ ...origin, modelId: model.modelId, bytes: model.bytes, createdAt: now });
-  }
+    return model;
+  };
+  const model = imported.npz.length === 0 ? null : await modelUse.store(storeModel);
   await stores.plans.put({
     appHash: imported.appHash,
     appDigest: imported.appDigest,

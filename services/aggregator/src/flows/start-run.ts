@@ -9,6 +9,9 @@ import type { RunOwner } from './own-runs.ts';
 import { roundModel } from './read-models.ts';
 import { type UnpackedBundle, unpackBundle } from './unpack-bundle.ts';
 
+/** Whoever may start a run brings this: a few kilobytes of it must not fill the disk. */
+const BUNDLED_MODEL_BYTES = 100 * 1024 * 1024;
+
 export interface StartRun {
   readonly fab: Buffer;
   readonly overrides: readonly ConfigEntry[];
@@ -21,12 +24,36 @@ export async function startRun(
   owner: RunOwner,
   request: StartRun,
 ): Promise<{ runId: bigint; seriesId: bigint; note: string }> {
-  const { stores, random, clock, peers, log } = ground;
   const bundle = await unpackBundle(request.fab);
   const overrides: FlatConfig = new Map(request.overrides.map((entry) => [entry.key, entry.value]));
   const { plan, notes } = await findPlan(ground, bundle, overrides);
+  /** Stored for this run alone; what of it nothing refers to in the end is removed. */
+  const brought = new Set<string>();
+  try {
+    return await ground.modelUse.store(() => begin(ground, owner, request, bundle, plan, notes, brought));
+  } finally {
+    for (const modelId of brought) {
+      ground.modelUse
+        .removeUnused(ground.stores, modelId, null)
+        .catch((error: unknown) => ground.log.warn({ err: error, modelId }, 'a model was not removed'));
+    }
+  }
+}
+
+async function begin(
+  ground: Ground,
+  owner: RunOwner,
+  request: StartRun,
+  bundle: UnpackedBundle,
+  plan: Plan,
+  notes: readonly string[],
+  brought: Set<string>,
+): Promise<{ runId: bigint; seriesId: bigint; note: string }> {
+  const { stores, random, clock, peers, log } = ground;
   const model = await firstModel(ground, plan.initialModel, bundle);
+  if (model !== null && plan.initialModel.from === 'file') brought.add(model.modelId);
   const start = model === null ? null : await namedForDialect(ground, plan, model);
+  if (start !== null && brought.size > 0) brought.add(start.modelId);
 
   await stores.apps.put(
     {
@@ -55,6 +82,7 @@ export async function startRun(
   await owner.reserve(run.runId);
   try {
     await stores.runs.save(run, null);
+    brought.delete(run.modelId ?? '');
     log.info({ runId: run.runId, appId: run.app.appId, appHash: run.app.hash, rounds: plan.rounds }, 'run accepted');
     peers.feed.log(
       run.runId,
@@ -114,8 +142,10 @@ async function firstModel(ground: Ground, choice: InitialModel, bundle: Unpacked
       );
     case 'file': {
       const content = bundle.files.get(choice.path);
-      if (content !== undefined)
-        return stores.models.import(choice.path.endsWith('.npz') ? 'npz' : 'safetensors', content);
+      if (content !== undefined) {
+        const limit = Math.min(BUNDLED_MODEL_BYTES, ground.limits.initialModelBytes);
+        return stores.models.import(choice.path.endsWith('.npz') ? 'npz' : 'safetensors', content, limit);
+      }
       throw new AegisError(
         'PLAN_INVALID',
         `aegis.initial-model is "file:${choice.path}", which is not in the bundle; add it to fab-include.`,

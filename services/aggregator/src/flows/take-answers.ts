@@ -9,6 +9,7 @@ import type { ConfigEntry } from '../domain/scalar.ts';
 import { accepted, judgeAnswer, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
 import type { RoundIntake } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
+import { tellDiskFull } from './tell-disk-full.ts';
 
 const PART_BYTES_BESIDE_MODEL = 64 * 1024 * 1024;
 
@@ -31,8 +32,8 @@ export interface OpenRound {
  */
 export class PhaseAnswers {
   bytesReceived = 0;
-  /** Unix milliseconds of the last verdict or failure; 0 = none yet. */
-  lastAt = 0;
+  /** When the last verdict or failure came, by the monotonic clock; null = none yet. */
+  lastAt: number | null = null;
   private readonly ground: Ground;
   private readonly plan: Plan;
   private readonly model: ModelInfo | null;
@@ -124,7 +125,7 @@ export class PhaseAnswers {
     if (member.state === 'failed') return;
     if (this.verdicts.has(task.taskId)) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
     this.refuseClosed(member);
-    this.lastAt = this.ground.clock.now();
+    this.lastAt = this.ground.clock.monotonic();
     this.ground.measures.updates.add(1, { kind: this.round.state().kind, verdict: 'failed' });
     await this.round.post({
       type: 'failed',
@@ -167,7 +168,7 @@ export class PhaseAnswers {
     const parent = telemetry.traceparent() ?? this.round.parent();
     return telemetry.inSpan('intake', { parent, attributes }, async (span) => {
       const verdict = await this.judgeAndWrite(member, answer, digest);
-      this.lastAt = clock.now();
+      this.lastAt = clock.monotonic();
       const word = verdict.accepted ? 'accepted' : verdict.code;
       span.setAttribute('aegis.verdict', word);
       measures.updates.add(1, { kind, verdict: word });
@@ -213,10 +214,10 @@ export class PhaseAnswers {
     if (this.round.state().kind !== 'train') return;
     const attributes = { 'aegis.node_id': String(answer.nodeId) };
     this.folding = this.folding.then(async () => {
-      const begun = clock.now();
+      const begun = clock.monotonic();
       const fold = () => this.round.untilAvailable(() => this.intake.fold(answer));
       await telemetry.inSpan('fold', { parent: this.round.parent(), attributes }, fold);
-      measures.foldSeconds.record((clock.now() - begun) / 1000);
+      measures.foldSeconds.record((clock.monotonic() - begun) / 1000);
     });
     // whoever finishes the round waits for `folding` and meets the error there
     this.folding.catch(() => {});
@@ -243,13 +244,17 @@ export class PhaseAnswers {
 
   private refuseClosed(member: Member): void {
     if (isOpen(member) && (this.round.state().stage === 'collecting' || member.state === 'recording')) return;
+    this.ground.peers.presence.meet(member.nodeId);
     throw new AegisError('TASK_CLOSED', member.reason === '' ? '' : `It was dropped: ${member.reason}.`);
   }
 
   private during<T>(work: Promise<T>): Promise<T> {
     this.underWay.add(work);
     const over = () => void this.underWay.delete(work);
-    work.then(over, over);
+    work.then(over, (error: unknown) => {
+      over();
+      tellDiskFull(this.ground, this.round.state().runId, error);
+    });
     return work;
   }
 }

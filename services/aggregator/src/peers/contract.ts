@@ -30,6 +30,11 @@ export interface Mailbox {
 /** Who is online, as the gateways tell it. */
 export interface PresenceView {
   online(): ReadonlySet<bigint>;
+  /** Those that let a deadline pass and have not shown themselves since: not to be selected. */
+  overdue(): ReadonlySet<bigint>;
+  miss(nodes: Iterable<bigint>): void;
+  /** A call about its task is a sign of life, whatever becomes of it. */
+  meet(node: bigint): void;
   /** Counts these as online until a gateway has had time to say otherwise. */
   assume(nodes: Iterable<bigint>): void;
   /** Called after every change; returns the way to stop it. */

@@ -146,13 +146,13 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   it('import, describe, read and export a model', async () => {
     const { models } = stores();
-    const info = await models.import('npz', npz(initial));
+    const info = await models.import('npz', npz(initial), 1_000_000);
     expect(info.tensors.map(({ name, dtype, shape }) => [name, dtype, shape])).toEqual([
       ['w', '<f4', [2]],
       ['n', '<i8', []],
     ]);
     expect(await models.get(info.modelId)).toEqual(info);
-    expect(await models.import('npz', npz(initial))).toEqual(info);
+    expect(await models.import('npz', npz(initial), 1_000_000)).toEqual(info);
     for (const { name, offset, length } of info.tensors) {
       expect(readNpy(await models.read(info.modelId, offset, length))).toEqual(initial[name as 'w' | 'n']);
     }
@@ -164,7 +164,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   });
 
   it('give arrays new names', async () => {
-    const info = await stores().models.import('npz', npz(initial));
+    const info = await stores().models.import('npz', npz(initial), 1_000_000);
     const renamed = await stores().models.rename(info.modelId, ['0', '1']);
     expect(renamed.tensors.map((tensor) => tensor.name)).toEqual(['0', '1']);
     expect(renamed.modelId).not.toBe(info.modelId);
@@ -173,9 +173,18 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('know no model by a wrong or a wicked name', async () => {
     expect(await stores().models.get('f'.repeat(64))).toBeNull();
     expect(await stores().models.get('../../keys/aggregator.key')).toBeNull();
-    await expect(stores().models.import('npz', Buffer.from('hello'))).rejects.toMatchObject({
+    await expect(stores().models.import('npz', Buffer.from('hello'), 1_000_000)).rejects.toMatchObject({
       code: 'MODEL_MALFORMED',
     });
+  });
+
+  it('refuse a model that unpacks to more than allowed, and keep nothing of it', async () => {
+    const { models } = stores();
+    await expect(models.import('npz', npz(initial), 200)).rejects.toMatchObject({ code: 'MODEL_MALFORMED' });
+    const { modelId } = await models.import('npz', npz(initial), 1_000_000);
+    await models.remove(modelId);
+    await models.remove(modelId);
+    expect(await models.get(modelId)).toBeNull();
   });
 
   // --- intake -------------------------------------------------------------------------------------------------------------
@@ -209,7 +218,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
       norm: 0,
     };
   };
-  const model = (): Promise<ModelInfo> => stores().models.import('npz', npz(initial));
+  const model = (): Promise<ModelInfo> => stores().models.import('npz', npz(initial), 1_000_000);
   const arraysOf = async ({ modelId, tensors }: ModelInfo) =>
     Object.fromEntries(
       await Promise.all(

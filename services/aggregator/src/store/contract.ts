@@ -109,12 +109,14 @@ export interface ImportStore {
 
 /** Sealed models by content. Putting the same one twice keeps one. */
 export interface ModelStore {
-  /** MODEL_MALFORMED when the file is not what it should be. */
-  import(format: ModelFormat, bytes: Uint8Array): Promise<ModelInfo>;
+  /** MODEL_MALFORMED when the file is not what it should be, or would unpack to more than `maxBytes`. */
+  import(format: ModelFormat, bytes: Uint8Array, maxBytes: number): Promise<ModelInfo>;
   /** The same arrays under new names, in order. */
   rename(modelId: string, names: readonly string[]): Promise<ModelInfo>;
   get(modelId: string): Promise<ModelInfo | null>;
   read(modelId: string, offset: number, length: number): Promise<Buffer>;
+  /** Nobody needs it any more. One that is gone already is fine. */
+  remove(modelId: string): Promise<void>;
   /** The file in pieces; whatever it took on disk is gone when the iteration ends, however it ends. */
   export(modelId: string, format: ModelFormat): AsyncIterable<Buffer>;
 }

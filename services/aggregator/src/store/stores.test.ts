@@ -33,7 +33,7 @@ describe('the durable stores', () => {
     try {
       const app = { hash: 'a'.repeat(64), digest: 'd', appId: 'a/b', version: '1', config: [], detectedDialect: null };
       await stores.apps.put(app, Buffer.from(marker));
-      await stores.models.import('npz', model);
+      await stores.models.import('npz', model, 1_000_000);
       const intake = await stores.intakes.open({ runId: 1n, round: 1, kind: 'evaluate', attempt: 1 }, null);
       const answer = {
         taskId: 'T',
@@ -89,7 +89,7 @@ describe('the durable stores', () => {
   it('leave no temporary file behind an export that nobody finished', async () => {
     const { subject: stores, end, folder } = await durable();
     try {
-      const { modelId } = await stores.models.import('npz', model);
+      const { modelId } = await stores.models.import('npz', model, 1_000_000);
       for await (const piece of stores.models.export(modelId, 'safetensors')) {
         expect(piece.length).toBeGreaterThan(0);
         break;
@@ -103,10 +103,10 @@ describe('the durable stores', () => {
   it('import what they exported as safetensors as the same model', async () => {
     const { subject: stores, end } = await durable();
     try {
-      const { modelId } = await stores.models.import('npz', model);
+      const { modelId } = await stores.models.import('npz', model, 1_000_000);
       const pieces: Buffer[] = [];
       for await (const piece of stores.models.export(modelId, 'safetensors')) pieces.push(piece);
-      expect((await stores.models.import('safetensors', Buffer.concat(pieces))).modelId).toBe(modelId);
+      expect((await stores.models.import('safetensors', Buffer.concat(pieces), 1_000_000)).modelId).toBe(modelId);
     } finally {
       await end();
     }

@@ -19,6 +19,7 @@ import { writeEntries } from '../api/scalars.ts';
 import type { ConfigEntry } from '../domain/scalar.ts';
 import type { Ground } from '../flows/ground.ts';
 import { createMeasures } from '../flows/measures.ts';
+import { ModelUse } from '../flows/model-use.ts';
 import { RunOwner } from '../flows/own-runs.ts';
 import type { Task } from '../peers/contract.ts';
 import { MemoryPeers } from '../peers/memory/index.ts';
@@ -55,7 +56,9 @@ export class World {
     this.peers = peers;
     this.stores = stores;
     const limits = { initialModelBytes: 2 ** 20 };
-    this.ground = { stores, peers, clock, random, telemetry, measures: createMeasures(telemetry), log, limits };
+    const watched = { telemetry, measures: createMeasures(telemetry), log };
+    const memory = { modelUse: new ModelUse(), diskFullTold: new Map<bigint, number>() };
+    this.ground = { stores, peers, clock, random, limits, ...memory, ...watched };
     this.owner = new RunOwner(this.ground, { owner: options.owner ?? 'one', leaseMs: 15_000 });
     this.channel = inProcessChannel([intakeService(this.ground, this.owner), runsService(this.ground, this.owner)], {
       log,

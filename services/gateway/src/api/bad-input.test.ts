@@ -367,6 +367,31 @@ describe.each<FlowerDialect>(['A', 'B'])('dialect %s refuses', (dialect) => {
       expect(await node.push({ ...reply, tree })).toBe(false);
     });
 
+    it('of records made of records, layer upon layer', async () => {
+      const { node, offer, taskId } = await offered();
+      const objects = new Map<string, Buffer>();
+      const add = (type: 'ArrayRecord' | 'RecordDict', children: string[], body: string): string => {
+        const { id, bytes } = makeObject(type, children, Buffer.from(body));
+        objects.set(id, bytes);
+        return id;
+      };
+      let below: string[] = [];
+      for (let depth = 0; depth < 5; depth += 1) {
+        const children = below;
+        below = Array.from({ length: 30 }, (_none, index) => add('ArrayRecord', children, `${depth} ${index}`));
+      }
+      const dict = add('RecordDict', below, '{}');
+      const { head } = honest(node, offer);
+      const { id, bytes } = makeMessageObject(head, dict);
+      const reply = {
+        head: { ...head, messageId: id },
+        tree: { id, children: [...objects.keys()].map(leaf) },
+        objects: objects.set(id, bytes),
+      };
+      expect(await node.push(reply)).toBe(false);
+      expect(aggregator.failed.at(-1)).toMatchObject({ taskId, reason: expect.stringContaining('OBJECT_TREE') });
+    });
+
     it.each([
       ['UPDATE_NOT_FINITE', 'stored=false', null],
       ['TASK_CLOSED', 'a run that is over', OVER],

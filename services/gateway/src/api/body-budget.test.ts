@@ -1,30 +1,54 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { createTelemetry } from '@aegis/service-kit';
 import { eventually, withNats } from '@aegis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayFixture } from '../testing/gateway-fixture.ts';
+import type { Signed } from '../testing/node-key.ts';
 import { npyOf } from '../testing/npy.ts';
 import { ScriptedAggregator } from '../testing/scripted-aggregator.ts';
 import type { FlowerDialect } from '../testing/simulated-node.ts';
 import { BodyBudget, LARGE_BODY } from './body-budget.ts';
 
 describe('body budget', () => {
-  it('is given back, once', () => {
+  const full = expect.objectContaining({ code: 'UNAVAILABLE' });
+
+  it('counts what has arrived, and gives it back once', () => {
     const budget = new BodyBudget(10 * LARGE_BODY);
-    const release = budget.take(6 * LARGE_BODY);
-    expect(() => budget.take(5 * LARGE_BODY)).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
-    release();
-    release();
+    const body = budget.open(9 * LARGE_BODY);
     expect(budget.bytes()).toBe(0);
-    expect(() => budget.take(5 * LARGE_BODY)).not.toThrow();
+    body.add(4 * LARGE_BODY);
+    body.add(2 * LARGE_BODY);
+    expect(budget.bytes()).toBe(6 * LARGE_BODY);
+    expect(() => budget.open(5 * LARGE_BODY)).toThrow(full);
+    body.release();
+    body.release();
+    expect(budget.bytes()).toBe(0);
+    expect(() => budget.open(5 * LARGE_BODY)).not.toThrow();
+  });
+
+  it('refuses a body when it grows past the room, and frees what it had', () => {
+    const budget = new BodyBudget(10 * LARGE_BODY);
+    const [first, second] = [budget.open(), budget.open()];
+    first.add(6 * LARGE_BODY);
+    second.add(3 * LARGE_BODY);
+    expect(() => second.add(2 * LARGE_BODY)).toThrow(full);
+    expect(budget.bytes()).toBe(6 * LARGE_BODY);
+  });
+
+  it('is not filled by those who only announce', () => {
+    const budget = new BodyBudget(10 * LARGE_BODY);
+    for (let liar = 0; liar < 100; liar += 1) budget.open(10 * LARGE_BODY);
+    expect(() => budget.open(10 * LARGE_BODY).add(10 * LARGE_BODY)).not.toThrow();
   });
 
   it('asks nothing of small bodies, and takes one that is larger than itself alone', () => {
     const budget = new BodyBudget(LARGE_BODY);
-    for (let body = 0; body < 100; body += 1) budget.take(LARGE_BODY - 1);
-    const release = budget.take(50 * LARGE_BODY);
-    expect(() => budget.take(LARGE_BODY)).toThrow();
-    release();
+    for (let body = 0; body < 100; body += 1) budget.open().add(LARGE_BODY - 1);
+    const body = budget.open(50 * LARGE_BODY);
+    body.add(50 * LARGE_BODY);
+    expect(() => budget.open(LARGE_BODY)).toThrow(full);
+    body.release();
     expect(budget.bytes()).toBe(0);
   });
 });
@@ -56,15 +80,44 @@ describe('a gateway with no room left', () => {
     const { wanted, session } = await node.messages.announce(node.nodeId, reply.head, reply.tree, 1);
     const chunk = wanted.find((id) => (reply.objects.get(id)?.length ?? 0) > 1_000_000) ?? '';
 
-    // Somebody announces 5 MiB and then takes its time.
-    const slow = connect(gateway.target.port, gateway.target.host);
-    slow.write(
-      'POST /v1/fleet/push-object HTTP/1.1\r\nhost: x\r\ncontent-type: application/protobuf\r\ncontent-length: 5242880\r\n\r\n',
-    );
-    await eventually(async () => (await heldBytes()) === 5_242_880);
+    // Somebody sends 5 MiB but for the last byte.
+    const slow = pushing(node.sign(), 5_242_880);
+    slow.write(Buffer.alloc(5_242_879));
+    await eventually(async () => (await heldBytes()) === 5_242_879);
     await expect(node.pushPart(reply, chunk, session)).rejects.toMatchObject({ status: dialect === 'A' ? 503 : 14 });
     expect(await node.heartbeat()).toBe(true);
     slow.destroy();
     expect(await eventually(() => node.pushPart(reply, chunk, session))).toBe(true);
+  });
+
+  /** The head of a push over HTTP/1.1. */
+  const pushing = (signed: Partial<Signed> | undefined, length: number): Socket => {
+    const socket = connect(gateway.target.port, gateway.target.host);
+    const credential = signed && [
+      `flwr-public-key: ${signed.publicKeyPem?.toString('base64')}`,
+      `flwr-timestamp: ${signed.timestamp}`,
+      `flwr-signature: ${signed.signature?.toString('base64')}`,
+    ];
+    const head = ['POST /v1/fleet/push-object HTTP/1.1', 'host: x', 'content-type: application/protobuf'];
+    socket.write([...head, ...(credential ?? []), `content-length: ${length}`, '', ''].join('\r\n'));
+    return socket;
+  };
+
+  it.each<FlowerDialect>(['A', 'B'])('takes no notice of silent announcements, dialect %s', async (dialect) => {
+    const strangers = Array.from({ length: 4 }, () => pushing(undefined, 67_108_864));
+    for (const stranger of strangers) {
+      const [answer] = await once(stranger, 'data');
+      expect(String(answer)).toContain('HTTP/1.1 401');
+    }
+    const node = fixture.node(gateway.target, dialect);
+    await node.start();
+    // These show a node's headers; they still bring nothing.
+    const liars = Array.from({ length: 4 }, () => pushing(node.sign(), 67_108_864));
+    await Promise.all(liars.map((liar) => once(liar, 'connect')));
+    await fixture.task(node.nodeId);
+    const w = npyOf(Float32Array.from({ length: 500_000 }, (_, index) => index + fixture.next()));
+    const metrics = [{ key: 'num-examples', value: { kind: 'integer', value: 1n } } as const];
+    expect(await node.push(node.reply(await node.work(), { arrays: new Map([['w', w]]), metrics }))).toBe(true);
+    for (const socket of [...strangers, ...liars]) socket.destroy();
   });
 });

@@ -1,19 +1,27 @@
 import type { AegisError } from '@aegis/errors';
-import type { Logger, Telemetry } from '@aegis/service-kit';
+import type { Clock, Logger, Telemetry } from '@aegis/service-kit';
 import type { Gateway, Observed } from '../flows/gateway.ts';
+import { RefusalLines } from './refusal-lines.ts';
 
 export type Door = 'http' | 'grpc' | 'operator' | 'port';
+
+export interface RefusedAt {
+  readonly path: string;
+  readonly status: number | undefined;
+  /** Remote address of the caller, where the door knows it. */
+  readonly peer?: string | undefined;
+}
 
 /** What operators see of the gateway, by number. */
 export interface Counted extends Observed {
   /** A call was refused at a door, or failed behind it. */
-  refused(door: Door, error: AegisError, where: { path: string; status: number | undefined }): void;
+  refused(door: Door, error: AegisError, where: RefusedAt): void;
   bytesIn(count: number): void;
   /** Figures that are asked for, once there is a gateway to ask. */
   watch(gateway: Gateway, port: { connections(): number }, held: { bytes(): number }): void;
 }
 
-export const countedBy = ({ meter }: Telemetry, log: Logger): Counted => {
+export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 'monotonic'>): Counted => {
   const refusals = meter.createCounter('aegis_gateway_refusals', { description: 'Calls refused, by code and door' });
   const offered = meter.createCounter('aegis_gateway_tasks_offered', { description: 'Tasks handed to nodes' });
   const parts = meter.createCounter('aegis_gateway_parts', { description: 'Parts made durable' });
@@ -22,13 +30,17 @@ export const countedBy = ({ meter }: Telemetry, log: Logger): Counted => {
   const bodies = meter.createCounter('aegis_gateway_body_bytes', {
     description: 'Bytes of large request bodies taken',
   });
+  const lines = new RefusalLines(clock);
   return {
-    refused: (door, error, { path, status }) => {
+    refused: (door, error, { path, status, peer = '' }) => {
       refusals.add(1, { code: error.code, door });
-      const fields = { code: error.code, door, path, status, detail: error.detail };
-      // Our own faults with their cause; what others do wrong as one quiet line.
-      if (error.entry.kind === 'internal') log.error({ ...fields, err: error }, 'call failed');
-      else if (error.entry.kind === 'unavailable') log.warn({ ...fields, cause: causeOf(error) }, 'call put off');
+      const fields = { code: error.code, door, path, status, peer, detail: error.detail };
+      const { kind } = error.entry;
+      // Our own faults with their cause; who may not come in by address; what else others do wrong as one quiet line.
+      if (kind === 'unauthenticated' || kind === 'forbidden') {
+        for (const { suppressed, ...last } of lines.of(fields)) log.warn({ ...last, suppressed }, 'caller refused');
+      } else if (kind === 'internal') log.error({ ...fields, err: error }, 'call failed');
+      else if (kind === 'unavailable') log.warn({ ...fields, cause: causeOf(error) }, 'call put off');
       else log.debug(fields, 'call refused');
     },
     bytesIn: (count) => bodies.add(count),

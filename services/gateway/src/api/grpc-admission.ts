@@ -1,65 +1,162 @@
 import { AegisError } from '@aegis/errors';
-import { grpcDetails } from '@aegis/flower-wire';
+import {
+  type BodyLease,
+  type ControlService,
+  type FleetService,
+  flowerStatus,
+  grpcDetails,
+  limits,
+} from '@aegis/flower-wire';
 import { type Secret, toGrpcStatus } from '@aegis/service-kit';
-import { ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js';
-import type { BodyBudget } from './body-budget.ts';
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js';
+import type { AdmitBody } from './body-admission.ts';
 import type { Counted } from './counted.ts';
+import { receivedBy } from './grpc-receiving.ts';
 import { checkToken } from './operator-door.ts';
 
-/** What a push is taken to need until its message is here: the chunk of a stock client and its frame. */
-const EXPECTED_PUSH = 5.5 * 2 ** 20;
+export interface GrpcAdmissionParts {
+  readonly fleet: FleetService;
+  readonly control: ControlService;
+  readonly admitBody: AdmitBody;
+  readonly token: Secret | undefined;
+  /** Largest message of an operator. */
+  readonly operatorBytes: number;
+  readonly counted: Counted;
+  /** Told of the peer of every call. */
+  readonly heard: (peer: string) => void;
+}
 
-const pushPath = /^\/flwr\.proto\.Fleet\/PushObject$/;
+/** What the head of a call decides, by the path it goes to. */
+interface Entrance {
+  /** Bytes of the largest message. */
+  readonly limit: number;
+  /** Compressed, a small message could become a large one. */
+  readonly takesCompressed: boolean;
+  /** Throws when this caller may not send. `peer` is its address. */
+  admit(metadata: Metadata, peer: string): BodyLease;
+  refuse(error: AegisError, metadata: Metadata, peer: string): Pick<StatusObject, 'code' | 'details'>;
+}
 
-/** Keeps pushes over gRPC within the budget: refused when its headers arrive, before the message is read. */
-export const pushAdmission =
-  (budget: BodyBudget, counted: Counted): ServerInterceptor =>
-  (method, call) => {
-    if (!pushPath.test(method.path)) return new ServerInterceptingCall(call);
-    let release = (): void => {};
+/**
+ * Every gRPC call passes here. Strangers are turned away by the head of their call, before their message is read; a
+ * message is measured while it arrives, against the limit of its method and the room for bodies. grpc-js itself knows
+ * one limit for all methods, the operator's.
+ */
+export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
+  const entrances = new Map<string, Entrance>();
+  const entranceOf = (path: string): Entrance => {
+    // Only paths with a handler come here, so there are few.
+    const entrance = entrances.get(path) ?? makeEntrance(parts, path);
+    entrances.set(path, entrance);
+    return entrance;
+  };
+  return (method, call) => {
+    const peer = call.getPeer();
+    parts.heard(peer);
+    const address = peer.replace(/:\d{1,5}$/, '');
+    const entrance = entranceOf(method.path);
+    const receiving = receivedBy(call);
+    let lease: BodyLease | undefined;
+    const end = (): void => {
+      receiving.unwatch();
+      lease?.release();
+    };
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, proceed) => {
+            const turnAway = (caught: unknown): void => {
+              end();
+              call.sendStatus(entrance.refuse(AegisError.from(caught), metadata, address));
+            };
             try {
-              release = budget.take(EXPECTED_PUSH);
-              proceed(metadata);
+              lease = entrance.admit(metadata, address);
+              receiving.watch({ ...entrance, meter: lease, onRefused: turnAway });
             } catch (caught) {
-              const error = AegisError.from(caught);
-              counted.refused('grpc', error, { path: method.path, status: 503 });
-              const version = metadata.get('flwr-package-version')[0];
-              const where = { api: 'fleet', method: 'push-object', flwrVersion: String(version ?? '') } as const;
-              call.sendStatus({ code: status.UNAVAILABLE, details: grpcDetails(error, where) });
+              return turnAway(caught);
             }
+            proceed(metadata);
           },
-          onCancel: () => release(),
+          // Also after every answer, whoever gave it.
+          onCancel: () => {
+            end();
+            receiving.stop();
+          },
         }),
       sendStatus: (outcome, next) => {
-        release();
+        end();
         next(outcome);
       },
     });
   };
+};
 
-/** Turns a caller without the token away when its headers arrive: nobody else may send us large models to hold. */
-export const operatorAdmission =
-  (token: Secret | undefined, counted: Counted): ServerInterceptor =>
-  (method, call) => {
-    if (!method.path.startsWith('/aegis.operator.')) return new ServerInterceptingCall(call);
-    return new ServerInterceptingCall(call, {
-      start: (next) =>
-        next({
-          onReceiveMetadata: (metadata, proceed) => {
-            try {
-              checkToken(metadata, token);
-              proceed(metadata);
-            } catch (caught) {
-              const error = AegisError.from(caught);
-              const outcome = toGrpcStatus(error);
-              counted.refused('operator', error, { path: method.path, status: outcome.code });
-              call.sendStatus(outcome);
-            }
-          },
-        }),
-    });
-  };
+const makeEntrance = (parts: GrpcAdmissionParts, path: string): Entrance => {
+  const [, service = '', rpc = ''] = path.split('/');
+  const method = rpc.replaceAll(/[A-Z]/g, (letter, at) => `${at === 0 ? '' : '-'}${letter.toLowerCase()}`);
+  if (service === 'flwr.proto.Fleet') return flower(parts, 'fleet', method, limitOf(parts.fleet, method));
+  // The tunnel: its message holds one of Fleet.
+  if (service === 'flwr.proto.GrpcAdapter') return flower(parts, 'fleet', 'adapter', limits.object + 2 * limits.head);
+  if (service.startsWith('flwr.proto.')) return flower(parts, 'control', method, limitOf(parts.control, method));
+  if (service.startsWith('aegis.operator.')) return operator(parts, path);
+  return { ...operator(parts, path), limit: limits.head, takesCompressed: false, admit: () => free };
+};
+
+const flower = (
+  { admitBody, counted }: GrpcAdmissionParts,
+  api: 'fleet' | 'control',
+  method: string,
+  limit: number,
+): Entrance => ({
+  limit,
+  takesCompressed: false,
+  admit: (metadata, peer) => admitBody({ api }, headOf(metadata, peer), null),
+  refuse: (error, metadata, peer) => {
+    const where = { api, method, flwrVersion: textOf(metadata, 'flwr-package-version') };
+    const { grpc, http } = flowerStatus(error, where);
+    counted.refused('grpc', error, { path: `${api}/${method}`, status: http, peer });
+    return { code: grpc, details: grpcDetails(error, where) };
+  },
+});
+
+const operator = ({ token, operatorBytes, counted }: GrpcAdmissionParts, path: string): Entrance => ({
+  limit: operatorBytes,
+  takesCompressed: true,
+  // Not counted as a body: whoever holds the token decides what fits.
+  admit: (metadata) => {
+    checkToken(metadata, token);
+    return free;
+  },
+  refuse: (error, _metadata, peer) => {
+    const outcome = toGrpcStatus(error);
+    counted.refused('operator', error, { path, status: outcome.code, peer });
+    return outcome;
+  },
+});
+
+const free: BodyLease = { add: () => {}, release: () => {} };
+
+/** A method we only refuse needs no room for its request. */
+const limitOf = (service: { limitOf(method: string): number }, method: string): number => {
+  try {
+    return service.limitOf(method);
+  } catch {
+    return limits.head;
+  }
+};
+
+const headOf = (metadata: Metadata, peer: string): Parameters<AdmitBody>[1] => ({
+  dialect: 'grpc',
+  peer,
+  connection: metadata,
+  text: (name) => textOf(metadata, name),
+  binary: (name) => {
+    const value = metadata.get(`${name}-bin`)[0];
+    return Buffer.isBuffer(value) ? value : null;
+  },
+});
+
+const textOf = (metadata: Metadata, name: string): string => {
+  const value = metadata.get(name)[0];
+  return typeof value === 'string' ? value : '';
+};

@@ -33,6 +33,21 @@ describe('beside Flower', () => {
     await fixture.close();
   });
 
+  it('an answer is readable for a client that is still sending', async () => {
+    const fixture = await GatewayFixture.open(nats(), new ScriptedAggregator());
+    const { target } = await fixture.gateway();
+    const body = Buffer.alloc(16 * 2 ** 20);
+    const stranger = rawHttp(target, undefined, { path: '/nothing/here', body });
+    await expect(stranger).rejects.toMatchObject({ status: 404, body: expect.stringContaining('METHOD_UNKNOWN') });
+    const headers = { 'content-type': 'application/protobuf' };
+    const unsigned = rawHttp(target, undefined, { path: '/v1/fleet/push-object', body, headers });
+    await expect(unsigned).rejects.toMatchObject({
+      status: 401,
+      body: expect.stringContaining('NODE_UNAUTHENTICATED'),
+    });
+    await fixture.close();
+  });
+
   it('health says no while the bus is away', async () => {
     const own = await startTestNats();
     const fixture = await GatewayFixture.open(own, new ScriptedAggregator());

@@ -1,18 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AegisError } from '@aegis/errors';
-import { flowerStatus, type HttpDoor, httpErrorBody } from '@aegis/flower-wire';
+import { discardRest, flowerStatus, type HttpDoor, httpErrorBody } from '@aegis/flower-wire';
 import type { Telemetry } from '@aegis/service-kit';
-import type { BodyBudget } from './body-budget.ts';
 import type { Counted } from './counted.ts';
 
-const RETRY_AFTER_SECONDS = 1;
 const HEADERS_TIMEOUT_MS = 15_000;
 /** A part of 64 MiB over 1 Mbit/s takes nine minutes. */
 const REQUEST_TIMEOUT_MS = 900_000;
 
 export interface HttpParts {
   readonly flower: HttpDoor;
-  readonly budget: BodyBudget;
   readonly counted: Counted;
   readonly telemetry: Telemetry;
 }
@@ -26,18 +23,8 @@ export const httpServer = (parts: HttpParts): Server => {
   return server;
 };
 
-const serve = (
-  { flower, budget, counted, telemetry }: HttpParts,
-  request: IncomingMessage,
-  response: ServerResponse,
-) => {
+const serve = ({ flower, counted, telemetry }: HttpParts, request: IncomingMessage, response: ServerResponse) => {
   const path = pathOf(request);
-  try {
-    const release = budget.take(announcedLength(request));
-    response.once('close', release);
-  } catch (caught) {
-    return refuse(counted, request, response, path, AegisError.from(caught));
-  }
   if (flower.handle(request, response)) return;
   if (path === '/metrics' && request.method === 'GET' && isLoopback(request)) return sendMetrics(telemetry, response);
   refuse(counted, request, response, path, new AegisError('METHOD_UNKNOWN', path.slice(0, 100)));
@@ -66,24 +53,14 @@ const refuse = (
 ): void => {
   const [, api = '', method = ''] = /^\/v1\/(fleet|control)\/([^/]*)$/.exec(path) ?? [];
   const status = flowerStatus(error, { api: api === 'control' ? 'control' : 'fleet', method, flwrVersion: '' });
-  counted.refused('http', error, { path: path.slice(0, 100), status: status.http });
+  counted.refused('http', error, { path: path.slice(0, 100), status: status.http, peer: request.socket.remoteAddress });
   response.on('error', () => {});
-  const headers = { 'content-type': 'application/json', connection: 'close' };
-  const hint = error.entry.kind === 'unavailable' ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {};
-  response.writeHead(status.http, { ...headers, ...hint }).end(httpErrorBody(status));
-  // What is left of the body is not read.
-  if (!request.complete) response.once('finish', () => request.socket.destroySoon());
+  // The client must be able to send the rest, or it never reads the answer.
+  if (!request.complete) discardRest(request);
+  response.writeHead(status.http, { 'content-type': 'application/json' }).end(httpErrorBody(status));
 };
 
 const pathOf = (request: IncomingMessage): string => (request.url ?? '').split('?', 1)[0] ?? '';
-
-/** A body without a length could be of any size. */
-const announcedLength = (request: IncomingMessage): number => {
-  const length = request.headers['content-length'];
-  if (length !== undefined) return Number(length);
-  return request.headers['transfer-encoding'] === undefined ? 0 : UNKNOWN_LENGTH;
-};
-const UNKNOWN_LENGTH = 8 * 2 ** 20;
 
 const isLoopback = (request: IncomingMessage): boolean => {
   const address = request.socket.remoteAddress ?? '';

@@ -14,16 +14,20 @@ import { healthService, type Secret, type Telemetry } from '@aegis/service-kit';
 import { Server } from '@grpc/grpc-js';
 import { type GatewayConfig, splitHostPort } from '../config.ts';
 import type { Gateway } from '../flows/gateway.ts';
+import { bodyAdmission } from './body-admission.ts';
 import { BodyBudget } from './body-budget.ts';
 import type { Counted } from './counted.ts';
 import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
-import { operatorAdmission, pushAdmission } from './grpc-admission.ts';
+import { grpcAdmission } from './grpc-admission.ts';
 import { httpServer, metricsServer } from './http.ts';
 import { operatorService } from './operator.ts';
 import { addServiceDoor } from './operator-door.ts';
+import { refusedConnections } from './refused-connections.ts';
 
 const MIB = 2 ** 20;
+/** A node has up to five calls at a time on its connection; whoever multiplexes more nodes opens more connections. */
+const CALLS_PER_CONNECTION = 256;
 
 export interface GatewayPort {
   readonly address: { host: string; port: number };
@@ -54,19 +58,26 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const control = new ControlService(new FlowerControl(gateway), { now: () => gateway.clock.now() });
   const budget = new BodyBudget(limits['upload-mib'] * MIB);
 
+  const admitBody = bodyAdmission(budget, () => gateway.clock.now());
+
   const flower = createHttpDoor({
     fleet,
     control,
     healthy,
+    admitBody,
     onError: (error, where) => counted.refused('http', error, where),
   });
-  const http = httpServer({ flower, budget, counted, telemetry });
+  const http = httpServer({ flower, counted, telemetry });
+  let port: OnePort | undefined;
+  const operatorBytes = limits['message-mib'] * MIB;
+  const heard = (peer: string): void => void port?.connectionOf(peer);
   const grpc = new Server({
     ...grpcServerOptions,
-    'grpc.max_receive_message_length': limits['message-mib'] * MIB,
-    interceptors: [pushAdmission(budget, counted), operatorAdmission(token, counted)],
+    // Of the largest there is; grpcAdmission holds every method to its own.
+    'grpc.max_receive_message_length': operatorBytes,
+    'grpc.max_concurrent_streams': CALLS_PER_CONNECTION,
+    interceptors: [grpcAdmission({ fleet, control, admitBody, token, operatorBytes, counted, heard })],
   });
-  let port: OnePort | undefined;
   addFlowerServices(grpc, {
     fleet,
     control,
@@ -83,11 +94,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     http,
     grpc,
     limits: { connections: limits.connections, connectionsPerAddress: limits['connections-per-address'] },
-    onRefused: (reason, address, error) => {
-      const refusal = new AegisError('UNAVAILABLE', reason, error);
-      if (reason === 'handshake') gateway.log.debug({ address, err: error }, 'TLS handshake failed');
-      else counted.refused('port', refusal, { path: address, status: undefined });
-    },
+    onRefused: refusedConnections(telemetry, gateway.log, () => gateway.clock.now()),
   });
   const metrics = config.metrics ? await listenMetrics(config.metrics.address, telemetry) : undefined;
   counted.watch(gateway, port, budget);

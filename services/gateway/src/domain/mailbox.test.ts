@@ -68,6 +68,29 @@ describe('mailbox', () => {
     mailbox.reopen(1n, 'unknown');
   });
 
+  it('knows who is at a task: offered and unanswered, or from before this gateway began', () => {
+    const mailbox = new Mailbox();
+    for (const id of ['01', '02']) mailbox.put(task(id));
+    expect(mailbox.isAtTask(1n)).toBe(false);
+    mailbox.offered(1n, '01');
+    expect(mailbox.isAtTask(1n)).toBe(true);
+    mailbox.settle(1n, '01');
+    expect(mailbox.isAtTask(1n)).toBe(false);
+    mailbox.assumeTaken(1n);
+    expect(mailbox.isAtTask(1n)).toBe(true);
+    expect(mailbox.isAtTask(2n)).toBe(false);
+  });
+
+  it('says once that a task was withdrawn without its answer', () => {
+    const mailbox = new Mailbox();
+    for (const id of ['01', '02']) mailbox.put(task(id));
+    mailbox.settle(1n, '01');
+    mailbox.withdraw(1n, '01');
+    expect(mailbox.wasGivenUp(1n)).toBe(false);
+    mailbox.withdraw(1n, '02');
+    expect([mailbox.wasGivenUp(1n), mailbox.wasGivenUp(1n)]).toEqual([true, false]);
+  });
+
   it('forgets a withdrawn task, also one it never heard of', () => {
     const mailbox = new Mailbox();
     mailbox.put(task('01'));

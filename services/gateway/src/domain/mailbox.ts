@@ -6,6 +6,8 @@ export const MAX_OFFERS = 3;
 interface Entry {
   readonly task: Task;
   offers: number;
+  /** The node has it, or may have it: it was offered, or is from before this gateway began. */
+  taken: boolean;
   /** Answered or failed here; its withdrawal by the aggregator is on the way. */
   settled: boolean;
 }
@@ -20,6 +22,7 @@ export interface NextTask {
 /** The open tasks of every node, as far as this gateway has heard. Tasks come and go with the aggregator's word only. */
 export class Mailbox {
   readonly #byNode = new Map<bigint, Map<string, Entry>>();
+  readonly #letDown = new Set<bigint>();
   #size = 0;
 
   get size(): number {
@@ -31,7 +34,7 @@ export class Mailbox {
     const tasks = this.#byNode.get(task.nodeId) ?? new Map<string, Entry>();
     this.#byNode.set(task.nodeId, tasks);
     if (tasks.has(task.taskId)) return false;
-    tasks.set(task.taskId, { task, offers: 0, settled: false });
+    tasks.set(task.taskId, { task, offers: 0, taken: false, settled: false });
     this.#size += 1;
     return true;
   }
@@ -43,6 +46,7 @@ export class Mailbox {
     tasks.delete(taskId);
     if (tasks.size === 0) this.#byNode.delete(nodeId);
     this.#size -= 1;
+    if (!entry.settled) this.#letDown.add(nodeId);
     return entry.task;
   }
 
@@ -89,7 +93,25 @@ export class Mailbox {
   /** Counts an offer: call it when the answer is about to be written to a caller that is there. */
   offered(nodeId: bigint, taskId: string): void {
     const entry = this.#byNode.get(nodeId)?.get(taskId);
-    if (entry) entry.offers += 1;
+    if (!entry) return;
+    entry.offers += 1;
+    entry.taken = true;
+  }
+
+  /** The node works on something: it need not call before that is done. */
+  isAtTask(nodeId: bigint): boolean {
+    for (const entry of this.#byNode.get(nodeId)?.values() ?? []) if (entry.taken && !entry.settled) return true;
+    return false;
+  }
+
+  /** What was offered before this gateway began is not known: the node may be at work on any of it. */
+  assumeTaken(nodeId: bigint): void {
+    for (const entry of this.#byNode.get(nodeId)?.values() ?? []) entry.taken = true;
+  }
+
+  /** True once after a task of the node was withdrawn without its answer: the round gave it up. */
+  wasGivenUp(nodeId: bigint): boolean {
+    return this.#letDown.delete(nodeId);
   }
 
   // Task ids are ULIDs: their order is the order of creation.

@@ -55,7 +55,13 @@ describe('life of a node', () => {
 
 describe('heartbeats', () => {
   it('stays online for two intervals after the last sign of life', () => {
-    expect(onlineUntil(now, 30)).toBe(now + 60_000);
+    expect(onlineUntil(now, 10, false)).toBe(now + 20_000);
+    expect(onlineUntil(now, 30, true)).toBe(now + 60_000);
+    expect(onlineUntil(now, 1800, true)).toBe(now + 3_600_000);
+  });
+
+  it('may not be silent for longer than a minute while it waits for work, whatever interval it announced', () => {
+    expect(onlineUntil(now, 1800, false)).toBe(now + 60_000);
   });
 
   it.each([10, 30, 1800])('takes an interval of %d s', (seconds) => {

@@ -98,6 +98,9 @@ export const checkHeartbeatSeconds = (seconds: number): void => {
   throw new AegisError('HEARTBEAT_INTERVAL', `Got ${seconds} seconds.`);
 };
 
-/** Two intervals may pass without a sign of life. */
-export const onlineUntil = (lastSeenAt: number, heartbeatSeconds: number): number =>
-  lastSeenAt + 2 * heartbeatSeconds * 1000;
+/** A node without work pulls again within 25 seconds: one that is silent longer than this is not there, whatever it announced. */
+export const IDLE_SECONDS = 60;
+
+/** Two intervals may pass without a sign of life; a node that waits for work has no reason to be silent for long. */
+export const onlineUntil = (lastSeenAt: number, heartbeatSeconds: number, atTask: boolean): number =>
+  lastSeenAt + Math.min(2 * heartbeatSeconds, atTask ? Number.POSITIVE_INFINITY : IDLE_SECONDS) * 1000;

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Elsewhere, Roster, SNAPSHOT_SECONDS } from './presence.ts';
 
+const idle = () => false;
+
 describe('roster', () => {
   it('tells a node that came from one that is still there', () => {
     const roster = new Roster();
@@ -16,15 +18,24 @@ describe('roster', () => {
     roster.see(1n, 10, 0);
     roster.see(2n, 30, 0);
     roster.see(3n, 10, 5_000);
-    expect(roster.nextExpiry()).toBe(20_000);
-    expect(roster.expire(19_999)).toEqual([]);
-    expect(roster.expire(20_000)).toEqual([{ nodeId: 1n, lastSeenAt: 0 }]);
+    expect(roster.expire(19_999, idle)).toEqual([]);
+    expect(roster.expire(20_000, idle)).toEqual([{ nodeId: 1n, lastSeenAt: 0 }]);
     expect(roster.snapshot()).toEqual([
       { nodeId: 2n, online: true },
       { nodeId: 3n, online: true },
     ]);
-    expect(roster.expire(60_000).map(({ nodeId }) => nodeId)).toEqual([2n, 3n]);
-    expect(roster.nextExpiry()).toBeUndefined();
+    expect(roster.expire(60_000, idle).map(({ nodeId }) => nodeId)).toEqual([2n, 3n]);
+  });
+});
+
+describe('a node with a long interval', () => {
+  it('is there as long as it may be while it works, and for a minute while it should be asking for work', () => {
+    const roster = new Roster();
+    roster.see(1n, 1800, 0);
+    roster.see(2n, 1800, 0);
+    expect(roster.expire(60_000, (nodeId) => nodeId === 1n).map(({ nodeId }) => nodeId)).toEqual([2n]);
+    expect(roster.expire(3_599_999, (nodeId) => nodeId === 1n)).toEqual([]);
+    expect(roster.expire(3_600_000, (nodeId) => nodeId === 1n)).toHaveLength(1);
   });
 });
 
@@ -33,9 +44,8 @@ describe('a node whose last connection closed', () => {
     const roster = new Roster();
     roster.see(1n, 30, 0);
     roster.cutOff(1n, 5_000);
-    expect(roster.nextExpiry()).toBe(35_000);
-    expect(roster.expire(34_999)).toEqual([]);
-    expect(roster.expire(35_000)).toEqual([{ nodeId: 1n, lastSeenAt: 0 }]);
+    expect(roster.expire(34_999, idle)).toEqual([]);
+    expect(roster.expire(35_000, idle)).toEqual([{ nodeId: 1n, lastSeenAt: 0 }]);
   });
 
   it('has the usual time again once it called', () => {
@@ -43,14 +53,15 @@ describe('a node whose last connection closed', () => {
     roster.see(1n, 30, 0);
     roster.cutOff(1n, 5_000);
     roster.see(1n, 30, 20_000);
-    expect(roster.expire(79_999)).toEqual([]);
+    expect(roster.expire(79_999, idle)).toEqual([]);
   });
 
   it('never gets more time than a silent one', () => {
     const roster = new Roster();
     roster.see(1n, 30, 0);
     roster.cutOff(1n, 50_000);
-    expect(roster.nextExpiry()).toBe(60_000);
+    expect(roster.expire(59_999, idle)).toEqual([]);
+    expect(roster.expire(60_000, idle)).toHaveLength(1);
   });
 
   it('is nothing to a roster that does not know the node', () => {

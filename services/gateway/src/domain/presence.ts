@@ -15,12 +15,15 @@ interface Seen {
   readonly cutOffAt?: number;
 }
 
-const expiryOf = ({ at, heartbeatSeconds, cutOffAt }: Seen): number =>
-  Math.min(onlineUntil(at, heartbeatSeconds), cutOffAt === undefined ? Infinity : cutOffAt + heartbeatSeconds * 1000);
+const expiryOf = ({ at, heartbeatSeconds, cutOffAt }: Seen, atTask: boolean): number =>
+  Math.min(
+    onlineUntil(at, heartbeatSeconds, atTask),
+    cutOffAt === undefined ? Infinity : cutOffAt + heartbeatSeconds * 1000,
+  );
 
 /**
  * Who is online at this gateway, by signs of life. Every authenticated call of an activated node is one: a node whose
- * heartbeat thread died but which goes on pulling is there.
+ * heartbeat thread died but which goes on pulling is there. Times are of the monotonic clock.
  */
 export class Roster {
   readonly #seen = new Map<bigint, Seen>();
@@ -59,25 +62,15 @@ export class Roster {
     return this.#seen.get(nodeId)?.heartbeatSeconds;
   }
 
-  /** Takes out everyone whose time is over, with the moment each was last seen. */
-  expire(now: number): { nodeId: bigint; lastSeenAt: number }[] {
+  /** Takes out everyone whose time is over, with the moment each was last seen. Who is at a task has longer. */
+  expire(now: number, isAtTask: (nodeId: bigint) => boolean): { nodeId: bigint; lastSeenAt: number }[] {
     const gone: { nodeId: bigint; lastSeenAt: number }[] = [];
     for (const [nodeId, seen] of this.#seen) {
-      if (expiryOf(seen) > now) continue;
+      if (expiryOf(seen, isAtTask(nodeId)) > now) continue;
       this.#seen.delete(nodeId);
       gone.push({ nodeId, lastSeenAt: seen.at });
     }
     return gone;
-  }
-
-  /** When the next node would expire if nobody called again; undefined when nobody is online. */
-  nextExpiry(): number | undefined {
-    let next: number | undefined;
-    for (const seen of this.#seen.values()) {
-      const until = expiryOf(seen);
-      if (next === undefined || until < next) next = until;
-    }
-    return next;
   }
 
   snapshot(): PresenceChange[] {
@@ -85,7 +78,7 @@ export class Roster {
   }
 }
 
-/** Who is online at the other gateways, by their word. A gateway that fell silent counts no longer. */
+/** Who is online at the other gateways, by their word. A gateway that fell silent counts no longer. Monotonic times. */
 export class Elsewhere {
   readonly #gateways = new Map<string, { nodes: Set<bigint>; heardAt: number }>();
 

@@ -42,6 +42,24 @@ const claimedId = (hex: string): bigint => {
   return bytes.subarray(start).reduceRight((id, byte) => (id << 7n) | BigInt(byte & 0x7f), 0n);
 };
 
+describe('who does not hold the key', () => {
+  it('is told the same whether the key is known or not, and whichever node it is said to be', async () => {
+    const { gateway, clock } = await memoryGateway();
+    const good = vectors.cases.find(({ reference }) => reference === 'accepted') ?? expect.fail('no good case');
+    await clock.advance(Date.parse(`${vectors.signed_at.slice(0, 19)}Z`) + good.age_seconds * 1000 - clock.now());
+    const credential = { ...credentialOf(good), signature: Buffer.from('forged') };
+    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa };
+    const refusals = async () =>
+      Promise.all([7n, 8n, null].map((id) => authenticateNode(parts, credential, id).catch((error: unknown) => error)));
+    const unknown = await refusals();
+    const spki = parsePublicKey(credential.publicKeyPem.toString());
+    const key = { publicKey: toPem(spki), fingerprint: fingerprintOf(spki), name: '', selfRegistered: true };
+    await gateway.nodes.register(registerNode({ ...key, nodeId: 7n }, 0));
+    for (const refusal of [...unknown, ...(await refusals())])
+      expect(refusal).toMatchObject({ code: 'NODE_SIGNATURE' });
+  });
+});
+
 describe("Flower's own verdicts on node authentication", () => {
   it.each(vectors.cases)('$name: $reference', async (vector) => {
     const { gateway, clock } = await memoryGateway();

@@ -34,7 +34,7 @@ export const proveKey = async (gateway: Parts, credential: Credential): Promise<
 
 /**
  * Every other call: a known key, an honest signature, and nobody's node id but its own (`claimedId` null = the call
- * names none). The cheap questions come first.
+ * names none). Who is not proven to hold the key learns nothing about it: not whether it is known, nor which node's it is.
  */
 export const authenticateNode = async (
   gateway: Parts,
@@ -43,9 +43,8 @@ export const authenticateNode = async (
 ): Promise<NodeRecord> => {
   checkTimestamp(credential.timestamp, gateway.clock.now());
   const { fingerprint } = identifyKey(credential.publicKeyPem);
-  const node = actingNode(await gateway.nodes.byKey(fingerprint), claimedId);
   await verify(gateway, credential);
-  return node;
+  return actingNode(await gateway.nodes.byKey(fingerprint), claimedId);
 };
 
 export const fingerprintOf = (spki: Buffer): string => createHash('sha256').update(spki).digest('hex');

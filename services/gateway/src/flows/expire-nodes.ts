@@ -2,9 +2,12 @@ import { expireNode } from '../domain/node.ts';
 import type { Gateway } from './gateway.ts';
 import { lookGone } from './heartbeat.ts';
 
-/** Nodes that were silent for two heartbeat intervals are offline; they may come back any time. */
+/** Nodes that were silent for too long are offline; they may come back any time. */
 export const expireNodes = (gateway: Gateway): void => {
-  for (const { nodeId, lastSeenAt } of gateway.roster.expire(gateway.clock.now())) {
+  const { clock, roster, mailbox } = gateway;
+  const expired = roster.expire(clock.monotonic(), (nodeId) => mailbox.isAtTask(nodeId));
+  for (const { nodeId, lastSeenAt: lastSeen } of expired) {
+    const lastSeenAt = clock.now() - (clock.monotonic() - lastSeen);
     gateway.presence.changed([{ nodeId, online: false }]);
     lookGone(gateway, nodeId);
     gateway.log.info({ node: nodeId }, 'node silent, counted as offline');
@@ -20,7 +23,9 @@ export const expireNodes = (gateway: Gateway): void => {
  */
 export const adoptNodes = async (gateway: Gateway): Promise<void> => {
   for (const node of await gateway.nodes.list()) {
-    if (node.activity === 'active') gateway.roster.see(node.nodeId, node.heartbeatSeconds, gateway.clock.now());
+    if (node.activity !== 'active') continue;
+    gateway.roster.see(node.nodeId, node.heartbeatSeconds, gateway.clock.monotonic());
+    gateway.mailbox.assumeTaken(node.nodeId);
   }
   gateway.presence.snapshot(gateway.roster.snapshot());
 };

@@ -1,5 +1,5 @@
 import type { Clock, Logger, Random } from '@aegis/service-kit';
-import type { EnrolmentPolicy } from '../domain/enrolment.ts';
+import type { ControlRules } from '../domain/control-access.ts';
 import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
 import type { AggregatorPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
@@ -29,8 +29,7 @@ export interface Gateway {
   readonly openUploads: OpenUploads;
 }
 
-export interface GatewaySettings {
-  readonly enrolment: EnrolmentPolicy;
+export interface GatewaySettings extends ControlRules {
   /** How long an empty pull is held. */
   readonly holdMs: number;
 }

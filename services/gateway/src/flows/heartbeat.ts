@@ -24,7 +24,7 @@ export const nodeAtWork = async (gateway: Gateway, node: NodeRecord): Promise<No
 export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds = node.heartbeatSeconds): void => {
   if (!isAtWork(node)) return;
   const now = gateway.clock.now();
-  if (gateway.roster.see(node.nodeId, heartbeatSeconds, now)) {
+  if (gateway.roster.see(node.nodeId, heartbeatSeconds, gateway.clock.monotonic())) {
     gateway.presence.changed([{ nodeId: node.nodeId, online: true }]);
   }
   if (node.activity !== 'expired') return;
@@ -37,7 +37,7 @@ export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds =
 
 /** Its last connection closed: it has one interval to be heard again. */
 export const lookCutOff = (gateway: Gateway, nodeId: bigint): void =>
-  gateway.roster.cutOff(nodeId, gateway.clock.now());
+  gateway.roster.cutOff(nodeId, gateway.clock.monotonic());
 
 /** The node is not here any more, for whatever reason: nothing waits for it, everybody hears of it. */
 export const lookGone = (gateway: Gateway, nodeId: bigint): void => {

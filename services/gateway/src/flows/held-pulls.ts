@@ -6,7 +6,7 @@ export type Wake = 'task' | 'ended' | 'timeout' | 'gone';
 export interface Hold {
   /** Nothing may be offered any more: superseded, ended, or the caller has gone. */
   readonly isOver: boolean;
-  /** Waits for news, at most until `deadline` (Unix ms). A wake-up between two waits is not lost. */
+  /** Waits for news, at most until `deadline` (of the monotonic clock). A wake-up between two waits is not lost. */
   wait(deadline: number): Promise<Wake>;
   close(): void;
 }
@@ -78,7 +78,7 @@ export class HeldPulls {
       state.news = false;
       return 'task';
     }
-    const left = deadline - this.#clock.now();
+    const left = deadline - this.#clock.monotonic();
     if (left <= 0) return 'timeout';
     const { promise, resolve } = Promise.withResolvers<Wake>();
     const onGone = () => resolve('gone');

@@ -11,17 +11,19 @@ export interface NodeView {
 
 export const listNodes = async (gateway: Gateway): Promise<NodeView[]> => {
   const now = gateway.clock.now();
+  const steady = gateway.clock.monotonic();
   const records = await gateway.nodes.list();
   return records
     .sort((a, b) => a.registeredAt - b.registeredAt)
     .map((record) => {
       const seenHere = gateway.roster.lastSeen(record.nodeId);
-      const online = seenHere !== undefined || gateway.elsewhere.isOnline(record.nodeId, now);
-      const lastSeenAt = seenHere ?? (online ? now : record.lastSeenAt);
+      const online = seenHere !== undefined || gateway.elsewhere.isOnline(record.nodeId, steady);
+      const lastSeenAt = seenHere !== undefined ? now - (steady - seenHere) : online ? now : record.lastSeenAt;
+      const atTask = gateway.mailbox.isAtTask(record.nodeId);
       return {
         record,
         state: nodeState(record, online),
-        onlineUntil: online ? onlineUntil(lastSeenAt, record.heartbeatSeconds) : 0,
+        onlineUntil: online ? onlineUntil(lastSeenAt, record.heartbeatSeconds, atTask) : 0,
         lastSeenAt,
       };
     });

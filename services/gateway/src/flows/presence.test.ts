@@ -54,6 +54,33 @@ describe('presence', () => {
     expect(told).toEqual([offline]);
   });
 
+  it('does not believe a silent node that announced half an hour, unless it is at work', async () => {
+    const { gateway, node, clock, told, task } = await memoryGateway();
+    await heartbeat(gateway, node, 1800);
+    gateway.mailbox.put(task('01'));
+    gateway.mailbox.offered(node.nodeId, '01');
+    await clock.advance(600_000);
+    expireNodes(gateway);
+    expect(told).toEqual([online]);
+    gateway.mailbox.withdraw(node.nodeId, '01');
+    expireNodes(gateway);
+    expect(told).toEqual([online, offline]);
+  });
+
+  it('does not depend on what the clock of the machine is set to', async () => {
+    const { gateway, node, clock, told } = await memoryGateway();
+    await heartbeat(gateway, node, 30);
+    clock.stepWall(7_200_000);
+    expireNodes(gateway);
+    expect(told).toEqual([online]);
+    clock.stepWall(-14_400_000);
+    await clock.advance(60_000);
+    expireNodes(gateway);
+    expect(told).toEqual([online, offline]);
+    await settled();
+    expect((await gateway.nodes.latest(node.nodeId))?.lastSeenAt).toBe(clock.now() - 60_000);
+  });
+
   it('refuses the heartbeat of a node that left, so that it ends', async () => {
     const { gateway, node } = await memoryGateway();
     await deactivateNode(gateway, node);
@@ -72,7 +99,7 @@ describe('presence', () => {
 
   it('shows a node as online that another gateway sees', async () => {
     const { gateway, clock } = await memoryGateway();
-    gateway.elsewhere.hear('other', true, [online], clock.now());
+    gateway.elsewhere.hear('other', true, [online], clock.monotonic());
     expect(await stateOf(gateway)).toEqual(['online']);
   });
 });

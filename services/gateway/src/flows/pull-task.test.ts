@@ -34,6 +34,26 @@ describe('a pull', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('ends after the hold also when the clock of the machine is set back', async () => {
+    const { gateway, node, clock } = await memoryGateway();
+    const pull = pullTask(gateway, node, never, prepare);
+    await settled();
+    clock.stepWall(-3_600_000);
+    await clock.advance(gateway.settings.holdMs);
+    expect(await pull).toBeNull();
+  });
+
+  it('of a node that a round gave up says that it is there again', async () => {
+    const { gateway, node, task, told } = await memoryGateway();
+    gateway.held.drain();
+    await pullTask(gateway, node, never, prepare);
+    gateway.mailbox.put(task('01'));
+    gateway.mailbox.withdraw(node.nodeId, '01');
+    told.length = 0;
+    for (let pulls = 0; pulls < 2; pulls += 1) await pullTask(gateway, node, never, prepare);
+    expect(told).toEqual([{ nodeId: node.nodeId, online: true }]);
+  });
+
   it('assigns nothing to a caller that has gone', async () => {
     const { gateway, node, task, give } = await memoryGateway();
     const caller = new AbortController();
@@ -79,7 +99,7 @@ describe('a pull', () => {
     if (how === 'remove') await removeNode(gateway, node.nodeId);
     if (how === 'drain') gateway.held.drain();
     if (how === 'expire') {
-      gateway.roster.see(node.nodeId, 30, clock.now() - 60_000);
+      gateway.roster.see(node.nodeId, 30, clock.monotonic() - 60_000);
       expireNodes(gateway);
     }
     expect(await pull).toBeNull();

@@ -20,7 +20,9 @@ export const pullTask = async <T>(
   const atWork = await nodeAtWork(gateway, node);
   if (!atWork) return null;
   lookAlive(gateway, atWork);
-  const deadline = gateway.clock.now() + gateway.settings.holdMs;
+  // the round gave it up and nobody selects it again before this: it is there, and free
+  if (gateway.mailbox.wasGivenUp(node.nodeId)) gateway.presence.changed([{ nodeId: node.nodeId, online: true }]);
+  const deadline = gateway.clock.monotonic() + gateway.settings.holdMs;
   const hold = gateway.held.open(node.nodeId, caller);
   try {
     while (!hold.isOver) {

@@ -3,7 +3,11 @@ import type { OpenUpload, Verdict } from '../domain/upload.ts';
 import { FAILURE, failTask } from './fail-task.ts';
 import type { Gateway } from './gateway.ts';
 
-/** Hands in the complete answer. Whoever repeats it gets the same verdict. */
+/**
+ * Hands in the complete answer. Whoever repeats it gets the same verdict as long as its task is in the mailbox; once the
+ * task has left it, a repeated announcement is told what the aggregator says of such a task, or TASK_NOT_FOUND: the first
+ * answer counts, and a client stops there either way.
+ */
 export const submitUpdate = async (gateway: Gateway, upload: OpenUpload, update: Update): Promise<Verdict> => {
   const verdict = await gateway.aggregator.submit(upload.record.task, update);
   await settle(gateway, upload, verdict);

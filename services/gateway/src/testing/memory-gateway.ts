@@ -18,7 +18,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}) => {
   const snapshots: PresenceChange[][] = [];
   const unused = () => Promise.reject(new AegisError('INTERNAL', 'This test has no aggregator.'));
   const gateway: Gateway = {
-    settings: { enrolment: 'open', holdMs: 20_000 },
+    settings: { enrolment: 'open', control: 'loopback', holdMs: 20_000 },
     clock,
     random: seededRandom(1),
     log: silentLogger,

@@ -14,10 +14,10 @@ use crate::tensor::npy::{self, NpyHeader, PREFIX_BYTES};
 use crate::tensor::{DType, FortranWalk};
 use crate::update::{Parts, TensorReader, TensorSource};
 
-/// Most bytes an archive may unpack to.
+/// Most bytes a file may unpack to, whatever the caller allows.
 pub const MAX_UNPACKED: u64 = 16 << 30;
 /// Above this, an archive that unpacks to more than [`MAX_RATIO`] times its size is a bomb. Below it, a model of zeros may.
-const RATIO_MATTERS: u64 = 1 << 30;
+const RATIO_MATTERS: u64 = 1 << 20;
 const MAX_RATIO: u64 = 200;
 const MAX_ENTRIES: usize = 100_000;
 /// A Fortran-ordered tensor is transposed in memory; this is the largest.
@@ -30,10 +30,11 @@ pub struct NamedNpy<'a> {
     pub dtype: Option<DType>,
 }
 
-/// Reads an npz archive (stored or deflated), in the order of its entries, names without `.npy`.
-pub fn from_npz(npz: &[u8], path: &Path, key: &DataKey) -> Result<ModelInfo> {
+/// Reads an npz archive (stored or deflated), in the order of its entries, names without `.npy`. Nothing is written of one that
+/// unpacks to more than `max_bytes`.
+pub fn from_npz(npz: &[u8], path: &Path, key: &DataKey, max_bytes: u64) -> Result<ModelInfo> {
     let mut archive = ZipArchive::new(Cursor::new(npz)).map_err(zip_error)?;
-    check_archive(&mut archive, npz.len() as u64)?;
+    check_archive(&mut archive, npz.len() as u64, max_bytes.min(MAX_UNPACKED))?;
     let mut writer = ModelWriter::create(path, key)?;
     for position in 0..archive.len() {
         let mut entry = archive.by_index(position).map_err(zip_error)?;
@@ -50,8 +51,13 @@ pub fn from_npz(npz: &[u8], path: &Path, key: &DataKey) -> Result<ModelInfo> {
     writer.finish()
 }
 
-/// Reads a safetensors file, in the order of its header.
-pub fn from_safetensors(bytes: &[u8], path: &Path, key: &DataKey) -> Result<ModelInfo> {
+/// Reads a safetensors file of at most `max_bytes`, in the order of its header.
+pub fn from_safetensors(bytes: &[u8], path: &Path, key: &DataKey, max_bytes: u64) -> Result<ModelInfo> {
+    if bytes.len() as u64 > max_bytes {
+        return Err(Error::new(Code::TensorTooLarge, "the file is larger than allowed")
+            .with("length", bytes.len())
+            .with("limit", max_bytes));
+    }
     let Layout { tensors, data } = safetensors::parse(bytes)?;
     let mut writer = ModelWriter::create(path, key)?;
     for tensor in tensors {
@@ -143,7 +149,7 @@ fn copy_npy(from: &mut impl Read, size: u64, name: &str, writer: &mut ModelWrite
     Ok(())
 }
 
-fn check_archive(archive: &mut ZipArchive<Cursor<&[u8]>>, packed: u64) -> Result<()> {
+fn check_archive(archive: &mut ZipArchive<Cursor<&[u8]>>, packed: u64, limit: u64) -> Result<()> {
     if archive.has_duplicate_names() {
         return Err(Error::new(Code::TensorDuplicate, "the archive has a tensor twice"));
     }
@@ -158,11 +164,20 @@ fn check_archive(archive: &mut ZipArchive<Cursor<&[u8]>>, packed: u64) -> Result
         }
         unpacked = unpacked.saturating_add(entry.size());
     }
-    if unpacked > MAX_UNPACKED || (unpacked > RATIO_MATTERS && unpacked / MAX_RATIO > packed) {
+    if unpacked > limit {
         return Err(Error::new(Code::TensorTooLarge, "the archive unpacks to too much")
             .with("unpacked", unpacked)
             .with("packed", packed)
-            .with("limit", MAX_UNPACKED));
+            .with("limit", limit));
+    }
+    if unpacked > RATIO_MATTERS && unpacked / MAX_RATIO > packed {
+        return Err(Error::new(Code::TensorTooLarge, "the archive unpacks to too much for its size")
+            .with("unpacked", unpacked)
+            .with("packed", packed)
+            .with(
+                "reason",
+                "it is compressed too well to be told from a bomb: save it with numpy.savez, uncompressed",
+            ));
     }
     Ok(())
 }

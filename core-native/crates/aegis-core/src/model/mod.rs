@@ -20,7 +20,7 @@ mod safetensors;
 mod writer;
 
 pub use export::{export_npz, export_safetensors};
-pub use import::{NamedNpy, from_npz, from_parts, from_safetensors, from_tensors};
+pub use import::{MAX_UNPACKED, NamedNpy, from_npz, from_parts, from_safetensors, from_tensors};
 pub use reader::ModelReader;
 pub use writer::ModelWriter;
 

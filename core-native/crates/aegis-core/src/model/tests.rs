@@ -107,14 +107,19 @@ fn the_same_model_has_the_same_identity_from_every_origin() {
     assert_eq!(expected.tensors.iter().map(|tensor| tensor.name.as_str()).collect::<Vec<_>>(), names);
 
     for archive in ["savez_hex", "savez_compressed_hex"] {
-        assert_eq!(from_npz(&bytes(&model[archive]), &bench.path(), &bench.key).unwrap(), expected, "{archive}");
+        assert_eq!(
+            from_npz(&bytes(&model[archive]), &bench.path(), &bench.key, MAX_UNPACKED).unwrap(),
+            expected,
+            "{archive}"
+        );
     }
     let mut parts = MemoryParts::default();
     let sources: Vec<_> = pairs.iter().map(|(name, file)| parts.put(name, file.to_vec(), name)).collect();
     assert_eq!(from_parts(&parts, &sources, &bench.path(), &bench.key).unwrap(), expected);
 
     // safetensors sorts when it writes, so its model is another one: the same tensors in that order.
-    let safetensors = from_safetensors(&bytes(&model["safetensors_hex"]), &bench.path(), &bench.key).unwrap();
+    let safetensors =
+        from_safetensors(&bytes(&model["safetensors_hex"]), &bench.path(), &bench.key, MAX_UNPACKED).unwrap();
     let by_name = |name: &str| pairs.iter().copied().find(|(known, _)| *known == name).unwrap();
     let sorted: Vec<_> = safetensors.tensors.iter().map(|tensor| by_name(&tensor.name)).collect();
     assert_eq!(bench.tensors(&sorted).unwrap(), safetensors);
@@ -125,11 +130,11 @@ fn the_same_model_has_the_same_identity_from_every_origin() {
 fn exports_read_back_as_the_same_model() {
     let bench = Bench::new();
     let out = bench.directory.path().join("export");
-    let expected = from_npz(&bytes(&vectors()["model"]["savez_hex"]), &bench.path(), &bench.key).unwrap();
+    let expected = from_npz(&bytes(&vectors()["model"]["savez_hex"]), &bench.path(), &bench.key, MAX_UNPACKED).unwrap();
     export_npz(&bench.open(), &out).unwrap();
-    assert_eq!(from_npz(&fs::read(&out).unwrap(), &bench.path(), &bench.key).unwrap(), expected);
+    assert_eq!(from_npz(&fs::read(&out).unwrap(), &bench.path(), &bench.key, MAX_UNPACKED).unwrap(), expected);
     export_safetensors(&bench.open(), &out).unwrap();
-    assert_eq!(from_safetensors(&fs::read(&out).unwrap(), &bench.path(), &bench.key).unwrap(), expected);
+    assert_eq!(from_safetensors(&fs::read(&out).unwrap(), &bench.path(), &bench.key, MAX_UNPACKED).unwrap(), expected);
 }
 
 #[test]
@@ -137,7 +142,7 @@ fn bfloat16_models_pass_through_safetensors() {
     let bench = Bench::new();
     let model = &vectors()["model"];
     let original = bytes(&model["safetensors_bf16_hex"]);
-    let info = from_safetensors(&original, &bench.path(), &bench.key).unwrap();
+    let info = from_safetensors(&original, &bench.path(), &bench.key, MAX_UNPACKED).unwrap();
     assert_eq!(info.tensors[0].dtype, DType::BF16);
     let reader = bench.open();
     assert_eq!(reader.read(0, info.bytes).unwrap(), bytes(&model["bf16_npy_hex"]));
@@ -146,7 +151,11 @@ fn bfloat16_models_pass_through_safetensors() {
     assert_eq!(fs::read(&out).unwrap(), original);
     export_npz(&reader, &out).unwrap();
     let npz = fs::read(&out).unwrap();
-    assert_eq!(code(from_npz(&npz, &bench.path(), &bench.key)), Code::NpyUnsupportedDtype, "npy cannot say bfloat16");
+    assert_eq!(
+        code(from_npz(&npz, &bench.path(), &bench.key, MAX_UNPACKED)),
+        Code::NpyUnsupportedDtype,
+        "npy cannot say bfloat16"
+    );
 }
 
 #[test]
@@ -207,9 +216,17 @@ fn reads_stay_inside_the_body() {
 }
 
 fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    zip(entries, CompressionMethod::Deflated)
+}
+
+fn stored(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    zip(entries, CompressionMethod::Stored)
+}
+
+fn zip(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let options = SimpleFileOptions::default().compression_method(method);
         archive.start_file(*name, options).unwrap();
         archive.write_all(bytes).unwrap();
     }
@@ -219,7 +236,7 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
 #[test]
 fn archives_that_are_no_models_are_refused() {
     let bench = Bench::new();
-    let npz = |bytes: &[u8]| code(from_npz(bytes, &bench.path(), &bench.key));
+    let npz = |bytes: &[u8]| code(from_npz(bytes, &bench.path(), &bench.key, MAX_UNPACKED));
     let good = npy_file(DType::F32, &[2], &[1.0, 2.0]);
     assert_eq!(npz(b""), Code::NpzMalformed);
     assert_eq!(npz(b"PK\x05\x06 and so on"), Code::NpzMalformed);
@@ -245,11 +262,31 @@ fn archives_that_are_no_models_are_refused() {
 }
 
 #[test]
+fn files_that_unpack_to_more_than_allowed_are_refused_before_anything_is_written() {
+    let bench = Bench::new();
+    let zeros = npy_file(DType::F32, &[1 << 20], &vec![0.0; 1 << 20]);
+    let (bomb, plain) = (archive(&[("w.npy", &zeros)]), stored(&[("w.npy", &zeros)]));
+    let size = zeros.len() as u64;
+    assert!((bomb.len() as u64) < size / 200, "a few kilobytes that stand for megabytes");
+    let imported = |npz: &[u8], limit| from_npz(npz, &bench.path(), &bench.key, limit);
+    assert_eq!(code(imported(&bomb, MAX_UNPACKED)), Code::TensorTooLarge);
+    assert_eq!(code(imported(&plain, size - 1)), Code::TensorTooLarge);
+    let safetensors = [&2u64.to_le_bytes()[..], b"{}"].concat();
+    assert_eq!(code(from_safetensors(&safetensors, &bench.path(), &bench.key, 9)), Code::TensorTooLarge);
+    assert!(!bench.path().exists());
+    from_safetensors(&safetensors, &bench.path(), &bench.key, 10).unwrap();
+    imported(&plain, size).unwrap();
+    // What nobody would build a bomb of is not measured by its ratio.
+    let small = npy_file(DType::F32, &[1 << 17], &vec![0.0; 1 << 17]);
+    imported(&archive(&[("w.npy", &small)]), MAX_UNPACKED).unwrap();
+}
+
+#[test]
 fn safetensors_headers_must_be_exact() {
     let bench = Bench::new();
     let file = |header: &str, data: usize| {
         let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; data]].concat();
-        from_safetensors(&bytes, &bench.path(), &bench.key)
+        from_safetensors(&bytes, &bench.path(), &bench.key, MAX_UNPACKED)
     };
     let entry = |name: &str, begin: u64, end: u64| {
         format!(r#""{name}":{{"dtype":"F32","shape":[{}],"data_offsets":[{begin},{end}]}}"#, (end - begin) / 4)
@@ -282,7 +319,7 @@ fn safetensors_headers_must_be_exact() {
         code(file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0)),
         Code::TensorTooLarge
     );
-    assert_eq!(code(from_safetensors(&[255; 40], &bench.path(), &bench.key)), Code::SafetensorsMalformed);
+    assert_eq!(code(from_safetensors(&[255; 40], &bench.path(), &bench.key, MAX_UNPACKED)), Code::SafetensorsMalformed);
 }
 
 fn mutate(mut bytes: Vec<u8>, edits: &[(prop::sample::Index, u8)], cut: Option<prop::sample::Index>) -> Vec<u8> {
@@ -307,17 +344,17 @@ proptest! {
         let bench = Bench::new();
         let model = &vectors()["model"];
         for archive in ["savez_hex", "savez_compressed_hex"] {
-            let _ = from_npz(&mutate(bytes(&model[archive]), &edits, cut), &bench.path(), &bench.key);
+            let _ = from_npz(&mutate(bytes(&model[archive]), &edits, cut), &bench.path(), &bench.key, MAX_UNPACKED);
         }
-        let _ = from_safetensors(&mutate(bytes(&model["safetensors_hex"]), &edits, cut), &bench.path(), &bench.key);
+        let _ = from_safetensors(&mutate(bytes(&model["safetensors_hex"]), &edits, cut), &bench.path(), &bench.key, MAX_UNPACKED);
         let _ = bench.tensors(&[("w", &mutate(bytes(&model["npy_hex"][0]), &edits, cut))]);
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let bench = Bench::new();
-        let _ = from_npz(&bytes, &bench.path(), &bench.key);
-        let _ = from_safetensors(&bytes, &bench.path(), &bench.key);
+        let _ = from_npz(&bytes, &bench.path(), &bench.key, MAX_UNPACKED);
+        let _ = from_safetensors(&bytes, &bench.path(), &bench.key, MAX_UNPACKED);
         let _ = bench.tensors(&[("w", &bytes)]);
     }
 }

@@ -9,6 +9,7 @@ export class MemoryPeers implements Peers {
   /** Called for every task that is put. */
   onTask: (task: Task) => void = () => {};
   private nodes: ReadonlySet<bigint> = new Set();
+  private readonly late = new Set<bigint>();
   private readonly listeners = new Set<() => void>();
   private readonly lines = new Map<bigint, LogLine[]>();
   private readonly watchers = new Set<(runId: bigint) => void>();
@@ -28,6 +29,11 @@ export class MemoryPeers implements Peers {
     };
     this.presence = {
       online: () => this.nodes,
+      overdue: () => new Set(this.late),
+      miss: (nodes) => {
+        for (const node of nodes) this.late.add(node);
+      },
+      meet: (node) => this.arrive(node),
       assume: () => {},
       onChange: (listener) => {
         this.listeners.add(listener);
@@ -52,6 +58,12 @@ export class MemoryPeers implements Peers {
 
   setOnline(nodes: Iterable<bigint>): void {
     this.nodes = new Set(nodes);
+    for (const listener of this.listeners) listener();
+  }
+
+  /** A gateway says that the node shows itself again. */
+  arrive(node: bigint): void {
+    if (!this.late.delete(node)) return;
     for (const listener of this.listeners) listener();
   }
 

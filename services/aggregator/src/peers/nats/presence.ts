@@ -4,6 +4,8 @@ import {
   assume,
   expire,
   hear,
+  meet,
+  miss,
   nobody,
   online,
   type Presence,
@@ -24,20 +26,22 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   const listeners = new Set<() => void>();
   let presence: Presence = nobody;
   let nodes: ReadonlySet<bigint> = new Set();
+  let overdue: ReadonlySet<bigint> = new Set();
   let timer: { cancel(): void } | undefined;
 
   const become = (next: Presence): void => {
     presence = next;
     const now = online(next);
-    if (now.size === nodes.size && [...now].every((node) => nodes.has(node))) return;
+    if (sameNodes(now, nodes) && sameNodes(next.overdue, overdue)) return;
     nodes = now;
+    overdue = new Set(next.overdue.keys());
     for (const listener of listeners) listener();
   };
   const ask = (): void => bus.publish('presence-ask', {});
   const again = (): void => {
     timer = clock.schedule(ASK_EVERY_MS, () => {
       // cut off, we hear nobody: that says nothing about the nodes
-      if (bus.ready()) become(expire(presence, clock.now()));
+      if (bus.ready()) become(expire(presence, clock.monotonic()));
       ask();
       again();
     });
@@ -48,7 +52,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
     for await (const { message } of news) {
       // what came in one turn of the event loop is heard together
       if (pending.push(message) > 1) continue;
-      setImmediate(() => become(hear(presence, pending.splice(0), clock.now())));
+      setImmediate(() => become(hear(presence, pending.splice(0), clock.monotonic())));
     }
   };
   listen().catch((error: unknown) => {
@@ -56,7 +60,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   });
   const stopStatus = bus.onStatus((ready) => {
     if (!ready) return;
-    become(vouchAgain(presence, clock.now()));
+    become(vouchAgain(presence, clock.monotonic()));
     ask();
   });
   ask();
@@ -64,7 +68,10 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
 
   return {
     online: () => nodes,
-    assume: (assumed) => become(assume(presence, assumed, clock.now())),
+    overdue: () => overdue,
+    miss: (missed) => become(miss(presence, missed, clock.monotonic())),
+    meet: (node) => become(meet(presence, node)),
+    assume: (assumed) => become(assume(presence, assumed, clock.monotonic())),
     onChange: (listener) => {
       listeners.add(listener);
       return () => void listeners.delete(listener);
@@ -76,3 +83,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
     },
   };
 }
+
+type Nodes = Pick<ReadonlySet<bigint>, 'size' | 'has'>;
+const sameNodes = (now: Nodes & { keys(): Iterable<bigint> }, before: Nodes): boolean =>
+  now.size === before.size && [...now.keys()].every((node) => before.has(node));

@@ -38,10 +38,14 @@ const refusals: Partial<Record<CoreErrorCode, ErrorCode>> = {
   WEIGHT_INVALID: 'UPDATE_WEIGHT',
 };
 
+const fullDisk = new Set(['ENOSPC', 'EDQUOT']);
+
 export async function inCore<T>(work: () => Promise<T> | T): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    // ours, from the file system itself
+    if (fullDisk.has((error as NodeJS.ErrnoException).code ?? '')) throw new AegisError('DISK_FULL', '', error);
     if (!(error instanceof CoreError)) throw error;
     throw new AegisError(
       fromCore[error.code] ?? 'INTERNAL',

@@ -39,9 +39,11 @@ export class IntakeDirectory implements IntakeStore {
 
   async open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake> {
     const run = join(this.folder, String(room.runId));
-    await mkdir(run, { recursive: true, mode: 0o700 });
-    const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
-    const log = await inCore(() => IntakeLog.open(this.path(room), key));
+    const log = await inCore(async () => {
+      await mkdir(run, { recursive: true, mode: 0o700 });
+      const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
+      return IntakeLog.open(this.path(room), key);
+    });
     return new LoggedIntake(log, this.models, model);
   }
 

@@ -33,10 +33,17 @@ export class ModelDirectory implements ModelStore {
     return new ModelDirectory(folder, key, random);
   }
 
-  import(format: ModelFormat, bytes: Uint8Array): Promise<ModelInfo> {
-    return this.keep((path, key) =>
-      format === 'npz' ? ModelFile.fromNpz(bytes, path, key) : ModelFile.fromSafetensors(bytes, path, key),
-    );
+  import(format: ModelFormat, bytes: Uint8Array, maxBytes: number): Promise<ModelInfo> {
+    const read = format === 'npz' ? ModelFile.fromNpz : ModelFile.fromSafetensors;
+    return this.keep((path, key) => read(bytes, path, key, { maxBytes }));
+  }
+
+  async remove(modelId: string): Promise<void> {
+    await rm(this.path(modelId), { force: true });
+    const opened = this.opened.get(modelId);
+    this.opened.delete(modelId);
+    // its bytes are given back with the last open file
+    (await opened?.catch(() => undefined))?.close();
   }
 
   async rename(modelId: string, names: readonly string[]): Promise<ModelInfo> {
@@ -80,10 +87,12 @@ export class ModelDirectory implements ModelStore {
   async keep(write: (path: string, key: DataKey) => Promise<CoreModelInfo>): Promise<ModelInfo> {
     const path = this.temporary();
     try {
-      const info = infoOf(await inCore(() => write(path, this.key)));
-      await rename(path, this.path(info.modelId));
-      await syncFolder(this.folder);
-      return info;
+      return await inCore(async () => {
+        const info = infoOf(await write(path, this.key));
+        await rename(path, this.path(info.modelId));
+        await syncFolder(this.folder);
+        return info;
+      });
     } catch (error) {
       await rm(path, { force: true });
       throw error;

@@ -8,9 +8,16 @@ import { readNpy, readNpz, writeNpz } from './npy.ts';
 export class MemoryModels implements ModelStore {
   private readonly models = new Map<string, { info: ModelInfo; body: Buffer }>();
 
-  async import(format: ModelFormat, bytes: Uint8Array): Promise<ModelInfo> {
+  async import(format: ModelFormat, bytes: Uint8Array, maxBytes: number): Promise<ModelInfo> {
     if (format !== 'npz') throw new AegisError('MODEL_MALFORMED', 'The in-memory store reads .npz only.');
-    return this.keep(await readNpz(bytes));
+    const arrays = await readNpz(bytes);
+    const unpacked = arrays.reduce((sum, { npy }) => sum + npy.length, 0);
+    if (unpacked > maxBytes) throw new AegisError('MODEL_MALFORMED', `unpacked ${unpacked}, limit ${maxBytes}.`);
+    return this.keep(arrays);
+  }
+
+  async remove(modelId: string): Promise<void> {
+    this.models.delete(modelId);
   }
 
   async rename(modelId: string, names: readonly string[]): Promise<ModelInfo> {

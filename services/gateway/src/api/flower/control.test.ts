@@ -113,6 +113,29 @@ describe.each(clis)('the flwr command over %s', (_name, send, { refused }) => {
   });
 });
 
+describe.each(clis)('a gateway without Control, over %s', (_name, _send, { refused }) => {
+  it('refuses in words that the command prints', async () => {
+    const off = await fixture.gateway({ config: { control: 'off' } });
+    const client = new Client(`${off.target.host}:${off.target.port}`, credentials.createInsecure());
+    try {
+      const attempt =
+        refused === 412
+          ? rawHttp(off.target, undefined, {
+              path: '/v1/control/start-run',
+              body: startRun('a bundle'),
+              headers: { 'content-type': 'application/protobuf', 'flwr-package-version': '1.41.0' },
+            })
+          : rawGrpc(client, '/flwr.proto.Control/StartRun', startRun('a bundle'), new Metadata());
+      await expect(attempt).rejects.toMatchObject({
+        status: refused === 412 ? 403 : 7,
+        body: expect.stringContaining('CONTROL_NOT_HERE: This caller may not use the Control API. It is switched off'),
+      });
+    } finally {
+      client.close();
+    }
+  });
+});
+
 describe('logs', () => {
   it('stream over HTTP until the run ends', async () => {
     const { runId } = aggregator.addRun(9n);

@@ -9,6 +9,7 @@ import type {
   StartedRun,
   StartRunCommand,
 } from '@aegis/flower-wire';
+import { type ControlPolicy, type ControlUse, mayControl } from '../../domain/control-access.ts';
 import type { RunSummary } from '../../domain/run.ts';
 import { approveNode } from '../../flows/approve-node.ts';
 import type { Gateway } from '../../flows/gateway.ts';
@@ -19,7 +20,7 @@ import { FEDERATION, startRun } from '../../flows/start-run.ts';
 import { stopRun } from '../../flows/stop-run.ts';
 import { watchLog } from '../../flows/watch-run.ts';
 
-/** What the `flwr` command asks, on our flows. */
+/** What the `flwr` command asks, on our flows, of those who may. */
 export class FlowerControl implements ControlHandler {
   readonly #gateway: Gateway;
 
@@ -27,7 +28,8 @@ export class FlowerControl implements ControlHandler {
     this.#gateway = gateway;
   }
 
-  async startRun(_c: ControlCaller, { fab, overrides, federation, appSpec }: StartRunCommand): Promise<StartedRun> {
+  async startRun(c: ControlCaller, { fab, overrides, federation, appSpec }: StartRunCommand): Promise<StartedRun> {
+    this.#admit(c, 'runs');
     if (fab.length === 0) {
       throw new AegisError(
         'APP_NOT_FOUND',
@@ -38,47 +40,77 @@ export class FlowerControl implements ControlHandler {
   }
 
   async listRuns(
-    _c: ControlCaller,
+    c: ControlCaller,
     { runId, limit, skip }: { runId: bigint | null; limit: number; skip: number },
   ): Promise<RunListing[]> {
+    this.#admit(c, 'runs');
     return (await listRuns(this.#gateway, { runId: runId ?? undefined, limit, skip })).map(toListing);
   }
 
-  streamLogs(_c: ControlCaller, runId: bigint, after: number, signal: AbortSignal): AsyncIterable<LogLines> {
+  streamLogs(c: ControlCaller, runId: bigint, after: number, signal: AbortSignal): AsyncIterable<LogLines> {
+    this.#admit(c, 'runs');
     return watchLog(this.#gateway, runId, after, signal);
   }
 
-  async stopRun(_c: ControlCaller, runId: bigint): Promise<boolean> {
+  async stopRun(c: ControlCaller, runId: bigint): Promise<boolean> {
+    this.#admit(c, 'runs');
     await stopRun(this.#gateway, runId);
     return true;
   }
 
-  async listNodes(_c: ControlCaller): Promise<NodeListing[]> {
+  async listNodes(c: ControlCaller): Promise<NodeListing[]> {
+    this.#admit(c, 'nodes');
     return (await listNodes(this.#gateway)).filter(({ state }) => state !== 'removed').map(toNodeListing);
   }
 
   async registerNode(
-    _c: ControlCaller,
+    c: ControlCaller,
     publicKeyPem: Buffer,
     { name }: { name: string; location: string },
   ): Promise<bigint> {
-    return (await approveNode(this.#gateway, publicKeyPem.toString('latin1'), name)).nodeId;
+    this.#admit(c, 'nodes');
+    const { nodeId } = await approveNode(this.#gateway, publicKeyPem.toString('latin1'), name);
+    this.#gateway.log.info({ node: nodeId, peer: c.peer }, 'node approved through the Control API');
+    return nodeId;
   }
 
-  async unregisterNode(_c: ControlCaller, nodeId: bigint): Promise<void> {
+  async unregisterNode(c: ControlCaller, nodeId: bigint): Promise<void> {
+    this.#admit(c, 'nodes');
     await removeNode(this.#gateway, nodeId);
+    this.#gateway.log.info({ node: nodeId, peer: c.peer }, 'node removed through the Control API');
   }
 
   async listFederations(c: ControlCaller): Promise<FederationListing[]> {
     return [await this.showFederation(c, FEDERATION)];
   }
 
+  /** Without its nodes for a caller who may not see them. */
   async showFederation(c: ControlCaller, name: string): Promise<FederationListing> {
+    this.#admit(c, 'runs');
     if (name !== FEDERATION) throw new AegisError('FEDERATION_NOT_FOUND', `There is only ${FEDERATION}.`);
-    const [nodes, runs] = await Promise.all([this.listNodes(c), this.listRuns(c, { runId: null, limit: 0, skip: 0 })]);
+    const [nodes, runs] = await Promise.all([
+      this.#may(c, 'nodes') ? this.listNodes(c) : [],
+      this.listRuns(c, { runId: null, limit: 0, skip: 0 }),
+    ]);
     return { name: FEDERATION, description: 'All nodes of this server.', nodes, runs };
   }
+
+  #may({ peer }: ControlCaller, use: ControlUse): boolean {
+    return mayControl(this.#gateway.settings, peer, use);
+  }
+
+  #admit(c: ControlCaller, use: ControlUse): void {
+    if (!this.#may(c, use)) throw new AegisError('CONTROL_NOT_HERE', refusals[this.#gateway.settings.control]);
+  }
 }
+
+const refusals: Readonly<Record<ControlPolicy, string>> = {
+  loopback:
+    'It is served to this machine only: run the command on the server, or let the operator set control: open ' +
+    '(aegis up --control open).',
+  open: 'Where nodes need approval, they are managed from this machine only: run the command on the server, or use aegis nodes.',
+  off: 'It is switched off (control: off): use aegis runs and aegis nodes.',
+};
 
 const toListing = ({ run, ...summary }: RunSummary): RunListing => ({
   ...run,

@@ -1,5 +1,5 @@
 import { AegisError } from '@aegis/errors';
-import { type HeldObject, holdObject, type ObjectTreeNode } from '@aegis/flower-wire';
+import { checkChild, type HeldObject, holdObject, type ObjectTreeNode } from '@aegis/flower-wire';
 import type { UploadRecord } from '../../domain/upload.ts';
 import { BoundedCache } from './bounded-cache.ts';
 
@@ -61,7 +61,11 @@ export class ReplyObjects {
       const object = this.#held.get(keyOf(upload, id)) ?? (await readBack(id, read));
       objects.set(id, object);
       const children: ObjectTreeNode[] = [];
-      for (const child of object.children) children.push(await visit(child, depth + 1));
+      for (const child of object.children) {
+        children.push(await visit(child, depth + 1));
+        const type = objects.get(child)?.type;
+        if (type !== undefined) checkChild(object.type, child, type);
+      }
       const tree = { id, children };
       trees.set(id, tree);
       return tree;

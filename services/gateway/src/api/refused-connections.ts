@@ -1,0 +1,28 @@
+import type { OnePortOptions } from '@aegis/flower-wire';
+import type { Telemetry } from '@aegis/service-kit';
+
+const LOG_EVERY_MS = 10_000;
+
+/** Counts every connection the port closes; the log gets one line in ten seconds, for whoever floods us must not fill it. */
+export const refusedConnections = (
+  { meter }: Telemetry,
+  log: { debug(fields: object, text: string): void; warn(fields: object, text: string): void },
+  now: () => number,
+): NonNullable<OnePortOptions['onRefused']> => {
+  const refused = meter.createCounter('aegis_gateway_connections_refused', {
+    description: 'Connections closed by the port, by reason',
+  });
+  let quietUntil = Number.NEGATIVE_INFINITY;
+  let untold = 0;
+  return (reason, address, error) => {
+    refused.add(1, { reason });
+    if (reason === 'handshake') return log.debug({ address, err: error }, 'TLS handshake failed');
+    if (now() < quietUntil) {
+      untold += 1;
+      return;
+    }
+    quietUntil = now() + LOG_EVERY_MS;
+    log.warn({ address, reason, untold }, 'connection refused');
+    untold = 0;
+  };
+};
