@@ -1,4 +1,5 @@
-import { type BodyLease, type CallHead, checkTimestamp, readCredential, type StatusOf } from '@aegis/flower-wire';
+import { type BodyLease, type CallHead, readCredential, type StatusOf } from '@aegis/flower-wire';
+import { checkTimestamp } from '../domain/credential.ts';
 import { type BodyBudget, LARGE_BODY } from './body-budget.ts';
 
 export type AdmitBody = (
