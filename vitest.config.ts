@@ -8,6 +8,7 @@ export default defineConfig({
       'cli/**/*.test.ts',
       'core-native/npm/**/*.test.ts',
       'tests/suite/**/*.test.ts',
+      'bench/**/*.test.ts',
     ],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -61,6 +61,10 @@ beforeAll(async () => {
     stopRun: async () => {
       throw new AegisError('RUN_FINISHED');
     },
+    takeOverRun: async ({ runId }) => {
+      if (runId === 7n) throw new AegisError('RUN_OWNED', 'Run 7.');
+      return {};
+    },
     putPlan: async () => ({ modelId: '' }),
     listModels: async () => ({ models: [model] }),
     importModel: async ({ name, format, content }) => {
@@ -136,6 +140,8 @@ describe('aegis, for people', () => {
     expect(removed).toEqual({ code: 5, out: '', err: 'aegis: There is no such node. 7.\n  See `aegis nodes ls`.\n' });
     expect((await aegis('runs', 'show', '5', ...there())).code).toBe(5);
     expect((await aegis('runs', 'stop', '7', ...there())).code).toBe(1);
+    expect((await aegis('runs', 'takeover', '7', ...there())).code).toBe(1);
+    expect((await aegis('runs', 'takeover', '8', ...there())).code).toBe(0);
   });
 
   it('says that nobody answers, and which command finds out why', async () => {

@@ -14,6 +14,7 @@ import { addNodesRemove } from './commands/nodes-remove.ts';
 import { addRunsLs } from './commands/runs-ls.ts';
 import { addRunsShow } from './commands/runs-show.ts';
 import { addRunsStop } from './commands/runs-stop.ts';
+import { addRunsTakeover } from './commands/runs-takeover.ts';
 import { addRunsWatch } from './commands/runs-watch.ts';
 import { addUp } from './commands/up.ts';
 import type { Context } from './context.ts';
@@ -86,7 +87,7 @@ function createProgram(context: Context): Command {
   addDown(program, known);
   addDemo(program, known);
   const runs = program.command('runs').description('runs and their rounds');
-  for (const add of [addRunsLs, addRunsShow, addRunsWatch, addRunsStop]) add(runs, known);
+  for (const add of [addRunsLs, addRunsShow, addRunsWatch, addRunsStop, addRunsTakeover]) add(runs, known);
   const nodes = program.command('nodes').description('who may take part, and who does');
   for (const add of [addNodesLs, addNodesApprove, addNodesRemove]) add(nodes, known);
   const models = program.command('models').description('model versions');

@@ -52,7 +52,7 @@ export interface Binding {
   KeyFile: { open(path: string, create: boolean): RawKeyFile };
   sealFile(path: string, bytes: Uint8Array, key: RawDataKey, context: string): Promise<void>;
   openFile(path: string, key: RawDataKey, context: string): Promise<Buffer>;
-  IntakeLog: { open(directory: string, key: RawDataKey, segmentBytes?: number): Promise<RawIntakeLog> };
+  IntakeLog: { open(directory: string, key: RawDataKey, epoch: number, segmentBytes?: number): Promise<RawIntakeLog> };
   readNpyHeader(bytes: Uint8Array): { dtype: string; shape: number[]; fortranOrder: boolean; dataOffset: number };
   Fold: { create(specs: { name: string; dtype: string; shape: number[] }[]): RawFold };
   modelFromNpz(npz: Uint8Array, path: string, key: RawDataKey, maxBytes?: number): Promise<RawModelInfo>;

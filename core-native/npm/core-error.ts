@@ -30,7 +30,8 @@ export type CoreErrorCode =
   | 'IO'
   | 'SIGNATURE_KEY'
   | 'ARGUMENT'
-  | 'PANIC';
+  | 'PANIC'
+  | 'LOG_FENCED';
 
 /** A failure of the core. Branch on `code`; `detail` names the facts, e.g. `{ tensor: "w", expected: "(3,)", got: "(4,)" }`. */
 export class CoreError extends Error {

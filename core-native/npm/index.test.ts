@@ -78,7 +78,7 @@ describe('errors', () => {
 
   it('brings every code of the core across, with its details, from both sides of the loop', async () => {
     const codes = binding.testAllCodes();
-    expect(codes.length).toBe(30);
+    expect(codes.length).toBe(31);
     for (const expected of codes) {
       for (const fail of [
         () => calling(() => binding.testFailOnLoop(expected)),
@@ -223,7 +223,7 @@ describe('the intake log', () => {
     const log = await IntakeLog.open(path('log'), key);
     await log.append('part', 'a', [Buffer.from('alpha')]);
     await log.close();
-    const segment = join(path('log'), 'segment-00000000.log');
+    const segment = join(path('log'), 'epoch-0', 'segment-00000000.log');
     const whole = readFileSync(segment);
     writeFileSync(segment, Buffer.concat([whole, Buffer.from('half a record')]));
     const torn = await IntakeLog.open(path('log'), key);
@@ -234,7 +234,7 @@ describe('the intake log', () => {
     writeFileSync(segment, whole);
     const error = await failure(() => IntakeLog.open(path('log'), key));
     expect(error.code).toBe('LOG_CORRUPT');
-    expect(error.detail).toMatchObject({ file: 'segment-00000000.log', offset: '96' });
+    expect(error.detail).toMatchObject({ file: 'segment-00000000.log', offset: '100' });
   });
 
   it('leaves the event loop free while it works', async () => {

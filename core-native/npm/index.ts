@@ -102,7 +102,7 @@ export interface LogEntry {
 
 let rawLog: (log: IntakeLog) => RawIntakeLog;
 
-/** Updates at rest between arrival and fold. One per (run, round, phase): a directory of segment files, one writer. */
+/** Updates at rest between arrival and fold. One per (run, round, phase): a directory of segment files, one writer at a time. */
 export class IntakeLog {
   readonly #raw: RawIntakeLog;
   /** Bytes cut off the end when the log was opened; none of them was ever acknowledged. */
@@ -119,10 +119,18 @@ export class IntakeLog {
 
   /**
    * Opens or begins a log. Replays it and cuts off a torn tail, never an acknowledged record. LOG_CORRUPT (with file and
-   * offset) if flushed bytes are damaged, LOG_LOCKED if it is open elsewhere, SEAL_BROKEN if the key is another.
+   * offset) if flushed bytes are damaged, SEAL_BROKEN if the key is another.
+   *
+   * `epoch` (0) counts its owners, one after another, of whom none can know that the one before has stopped: opening an epoch fixes what
+   * counts of the earlier ones, whose appends are LOG_FENCED from then on. LOG_LOCKED if the same epoch is open elsewhere, LOG_FENCED
+   * if a later one has begun.
    */
-  static async open(directory: string, key: DataKey, options?: { segmentBytes?: number }): Promise<IntakeLog> {
-    const raw = await awaiting(() => binding.IntakeLog.open(directory, rawKey(key), options?.segmentBytes));
+  static async open(
+    directory: string,
+    key: DataKey,
+    { epoch = 0, segmentBytes }: { epoch?: number; segmentBytes?: number } = {},
+  ): Promise<IntakeLog> {
+    const raw = await awaiting(() => binding.IntakeLog.open(directory, rawKey(key), epoch, segmentBytes));
     return new IntakeLog(raw);
   }
 

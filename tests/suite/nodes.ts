@@ -1,7 +1,8 @@
 import type { ConfigEntry } from '@aegis/flower-wire';
+import type { Received } from '../../services/gateway/src/testing/flower-reply.ts';
 import type { Offer } from '../../services/gateway/src/testing/messages.ts';
 import { floatsOf, npyOf } from '../../services/gateway/src/testing/npy.ts';
-import { type FlowerDialect, type Received, SimulatedNode } from '../../services/gateway/src/testing/simulated-node.ts';
+import { type FlowerDialect, SimulatedNode } from '../../services/gateway/src/testing/simulated-node.ts';
 import type { Target } from '../../services/gateway/src/testing/wire-client.ts';
 
 export interface Content {
@@ -9,7 +10,7 @@ export interface Content {
   metrics: ConfigEntry[];
 }
 /** What a node's app does with a message; null = it never answers. */
-export type App = (offer: Offer, received: Received, node: SimulatedNode) => Content | null;
+export type App = (offer: Offer, received: Received, node: SimulatedNode) => Content | null | Promise<Content | null>;
 
 export const examples = (count: number): ConfigEntry => ({
   key: 'num-examples',
@@ -68,7 +69,7 @@ export class WorkingNode {
         const offer = await retried(() => this.node.pull(signal), signal);
         if (!offer) continue;
         const received = await retried(() => this.node.fetch(offer), signal);
-        const content = this.#app(offer, received, this.node);
+        const content = await this.#app(offer, received, this.node);
         if (!content) continue;
         const reply = this.node.reply(offer, content);
         const { wanted, session } = await retried(

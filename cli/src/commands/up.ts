@@ -4,7 +4,7 @@ import { raised, uncaughtError } from '../interruption.ts';
 import { collect, parsePort } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 import { flwrConfig, supernodeLines } from '../suite/flower-snippets.ts';
-import type { ControlPolicy, Enrolment, Suite } from '../suite/start-suite.ts';
+import type { ControlPolicy, Enrolment, SignatureRule, Suite } from '../suite/start-suite.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface Options {
@@ -14,6 +14,8 @@ interface Options {
   san?: string[];
   enrolment: Enrolment;
   control: ControlPolicy;
+  signatures: SignatureRule;
+  join?: boolean;
   insecure?: boolean;
 }
 
@@ -40,14 +42,35 @@ export const addUp: AddCommand = (program, context) =>
         .choices(['loopback', 'open', 'off'])
         .default('loopback'),
     )
+    .addOption(
+      new Option(
+        '--signatures <rule>',
+        "when is a node's signature verified? per-connection is for nodes that no proxy stands before",
+      )
+        .choices(['per-call', 'per-connection'])
+        .default('per-call'),
+    )
+    .option('--join', "let in Flower's start_client, for runs with aegis.join = true; it shows no identity")
     .option('--insecure', 'plain text instead of TLS, for development only')
     .action(async (options: Options) => {
       const { terminal, env, signal } = context();
-      const { host, port, enrolment, control, san = [], insecure = false } = options;
+      const { host, port, enrolment, control, signatures, san = [], join = false, insecure = false } = options;
       const state = stateDirectory(stateRoot(options.state, env));
       // Loaded only here: other commands need not wait for all services.
       const { startSuite } = await import('../suite/start-suite.ts');
-      const suite = await startSuite({ state, host, port, san, enrolment, control, insecure, env, signal });
+      const suite = await startSuite({
+        state,
+        host,
+        port,
+        san,
+        enrolment,
+        control,
+        signatures,
+        join,
+        insecure,
+        env,
+        signal,
+      });
       terminal.result({ ready: true, ...suite.facts });
       show(terminal, suite);
       const bug = await Promise.race([raised(signal), uncaughtError()]);

@@ -1,5 +1,6 @@
 import { aggregatorConfig, startAggregator } from '@aegis/aggregator';
 import { connectBus } from '@aegis/bus';
+import { AegisError } from '@aegis/errors';
 import { gatewayConfig, startGateway } from '@aegis/gateway';
 import {
   createLogger,
@@ -19,6 +20,7 @@ import { ensureOperatorToken } from './operator-token.ts';
 
 export type Enrolment = 'open' | 'registered';
 export type ControlPolicy = 'loopback' | 'open' | 'off';
+export type SignatureRule = 'per-call' | 'per-connection';
 
 export interface SuiteOptions {
   readonly state: StateDirectory;
@@ -29,6 +31,10 @@ export interface SuiteOptions {
   readonly enrolment: Enrolment;
   /** Who may use Flower's Control API. */
   readonly control: ControlPolicy;
+  /** When a node's signature is verified. */
+  readonly signatures: SignatureRule;
+  /** Lets in Flower's start_client. */
+  readonly join: boolean;
   readonly insecure: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** Raised while the suite starts: whatever is up already is closed again. */
@@ -65,7 +71,11 @@ const version = '0.1.0';
  * aggregator without a wire. A start that fails leaves nothing behind.
  */
 export async function startSuite(options: SuiteOptions): Promise<Suite> {
-  const { state, host, port, san, enrolment, control, insecure, env, signal } = options;
+  const { state, host, port, san, enrolment, control, signatures, join, insecure, env, signal } = options;
+  if (insecure && signatures === 'per-connection')
+    throw new AegisError('CONFIG_INVALID', '--signatures per-connection needs TLS: leave out --insecure.');
+  if (join && enrolment !== 'open')
+    throw new AegisError('CONFIG_INVALID', '--join needs --enrolment open: start_client shows no key to register.');
   const undo: (() => Promise<void>)[] = [];
   let log: Logger | undefined;
   const close = async () => {
@@ -110,6 +120,8 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         insecure,
         enrolment,
         control,
+        signatures,
+        join,
         'operator-token-file': state.operatorToken,
       }),
       { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel },

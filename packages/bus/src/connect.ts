@@ -54,6 +54,8 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
       ignoreAuthErrorAbort: true,
       pingInterval: 10_000,
       maxPingOut: 2,
+      // A stack for each request, made before anybody knows whether it fails. Our own errors say what was asked.
+      noAsyncTraces: true,
       ...(credentials !== undefined && { user: credentials.user, pass: credentials.password.reveal() }),
       ...(tls !== undefined && { tls: { ca: String(tls.ca), cert: String(tls.cert), key: String(tls.key) } }),
     },

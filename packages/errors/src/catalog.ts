@@ -111,10 +111,31 @@ export const catalog = {
     "The node's key is not known here, or was removed.",
     'Register the key: flwr supernode register, or aegis nodes approve.',
   ),
+  NODE_CONNECTION: entry(
+    'unauthenticated',
+    "The connection is not the node's own.",
+    'Connect every node by itself; where nodes share connections (a proxy), set `signatures: per-call` at the gateway.',
+  ),
   NODE_IDENTITY: entry(
     'unauthenticated',
     'The node id does not belong to this key.',
     'A node can only act for itself.',
+  ),
+  NODE_HELLO: entry(
+    'invalid',
+    'The stream did not begin with a valid Hello.',
+    'Answer the Challenge with a Hello within 10 seconds and wait for Welcome; the message says what was wrong.',
+  ),
+  NODE_PROTOCOL: entry(
+    'conflict',
+    'This version of aegis.node.v1 is not spoken here.',
+    'Use a client and a server of releases that fit together.',
+  ),
+  NODE_REPLACED: entry('conflict', 'Another stream of this node was opened.', 'Give every client a key of its own.'),
+  NODE_WINDOW: entry(
+    'too-large',
+    'More part bytes are on their way than the window allows.',
+    'Send further parts only when PartStored came for earlier ones; Welcome names the window.',
   ),
   OPERATOR_UNAUTHENTICATED: entry(
     'unauthenticated',
@@ -156,9 +177,20 @@ export const catalog = {
   PLAN_INVALID: entry('invalid', 'The plan of this run is not acceptable.', 'Correct the key that the message names.'),
   RUN_NOT_FOUND: entry('not-found', 'There is no such run.', 'See `aegis runs ls` or `flwr ls`.'),
   RUN_FINISHED: entry('conflict', 'The run is finished already.', 'Nothing is left to stop.'),
+  RUN_OWNED: entry(
+    'conflict',
+    'The run has an owner that is at work.',
+    'Nothing; take it over only when its owner, and the volume of its owner, are lost.',
+  ),
   RUN_NOT_ACTIVE: entry('over', 'The run is over.', 'Nothing: the node goes on with its next task.'),
   MODEL_NOT_FOUND: entry('not-found', 'There is no such model.', 'See `aegis models ls`.'),
   MODEL_MALFORMED: entry('invalid', 'The model file cannot be read.', 'Use .npz or .safetensors with numeric arrays.'),
+
+  INTAKE_CORRUPT: entry(
+    'internal',
+    'Acknowledged answers on the disk are damaged.',
+    'Check the disk. Start the run anew from its newest model; `aegis models ls` has it.',
+  ),
 
   // tasks, parts, updates
   TASK_NOT_FOUND: entry(

@@ -20,6 +20,8 @@ export interface NodeCredential {
   flwrVersion: string;
   /** Identity of the connection: the same object for all calls of one TCP/TLS connection, usable as a WeakMap key. */
   connection: object;
+  /** A proxy on the way left its mark: the connection is not the node's own. */
+  isForwarded(): boolean;
 }
 
 /** A tree of content-addressed objects. Equal subtrees may be the same JavaScript object. */

@@ -38,7 +38,7 @@ import { toWireRun } from './wire-run.ts';
 
 /** What a door knows of a call besides its body. */
 export interface CallHead extends CredentialSource {
-  /** Aborted when the caller is gone. */
+  /** Aborted when the caller is gone. Made when it is asked for: calls that wait for nothing leave it alone. */
   readonly signal: AbortSignal;
   /** Remote address of the connection, "" when it is not known. */
   readonly peer: string;
@@ -48,7 +48,7 @@ type Answer = Uint8Array[];
 interface FleetMethod {
   /** Largest request body in bytes. */
   limit: number;
-  run(handler: FleetHandler, c: NodeCredential, body: Buffer, signal: AbortSignal): Promise<Answer>;
+  run(handler: FleetHandler, c: NodeCredential, body: Buffer, head: CallHead): Promise<Answer>;
 }
 
 export class FleetService {
@@ -67,7 +67,7 @@ export class FleetService {
   async call(method: string, body: Buffer, head: CallHead): Promise<Answer> {
     const { limit, run } = methodOf(method);
     if (body.byteLength > limit) throw tooLarge(body.byteLength, limit);
-    return run(this.#handler, readCredential(head), body, head.signal);
+    return run(this.#handler, readCredential(head), body, head);
   }
 }
 
@@ -139,9 +139,9 @@ const methods: Readonly<Record<string, FleetMethod>> = {
   },
   'pull-messages': {
     limit: limits.head,
-    async run(handler, c, body, signal) {
+    async run(handler, c, body, head) {
       const { node } = decodeWith(PullMessagesRequest, body, 'PullMessagesRequest');
-      const offer = await handler.pullTask(c, idOf(node), signal);
+      const offer = await handler.pullTask(c, idOf(node), head.signal);
       if (offer === null) return nothing;
       // The content must be there and empty: a node that finds neither content nor error stops working.
       const message = { metadata: toWireMetadata(offer.head), content: { items: [] }, error: undefined };

@@ -16,6 +16,7 @@ import type {
 } from '@grpc/grpc-js';
 import type { ControlService } from './control-service.ts';
 import { decodeWith } from './decode.ts';
+import { Departure } from './departure.ts';
 import type { CallHead, FleetService } from './fleet-service.ts';
 import { limits } from './limits.ts';
 import { flowerStatus, grpcDetails, type StatusOf } from './status.ts';
@@ -36,6 +37,8 @@ export const grpcServerOptions: ServerOptions = {
   // A held pull carries nothing for a long time; only pings show that the other side is gone.
   'grpc.keepalive_time_ms': 60_000,
   'grpc.keepalive_timeout_ms': 20_000,
+  // Statistics that nobody here asks for, kept for each call.
+  'grpc.enable_channelz': 0,
 };
 
 const fleetMethods: Readonly<Record<string, string>> = {
@@ -181,14 +184,14 @@ class Caller {
         const answer = await run(call, head);
         if (answer.kind === 'message') return void call.write(Buffer.from(answer.bytes));
         for await (const message of answer.messages) {
-          if (head.signal.aborted) return;
+          if (head.departure.hasLeft) return;
           if (!call.write(Buffer.from(message))) await drained(call, head.signal);
         }
       };
       this.#around(api, method, serve).then(
         () => call.end(),
         (caught: unknown) => {
-          if (head.signal.aborted) call.end();
+          if (head.departure.hasLeft) call.end();
           else call.emit('error', this.#refusal(caught, { api, method, flwrVersion: versionOf(head) }, head));
         },
       );
@@ -202,37 +205,63 @@ class Caller {
   #headOf(
     call: ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>,
     tunnelledVersion: string,
-  ): CallHead {
-    const gone = new AbortController();
-    const { metadata } = call;
-    call.on('cancelled', () => gone.abort(callerGone));
-    return {
-      dialect: 'grpc',
-      connection: this.#options.connectionOf?.(call.getPeer()) ?? call,
-      signal: gone.signal,
-      peer: addressOf(call.getPeer()),
-      text: (name) => textOf(metadata, name) || (name === 'flwr-package-version' ? tunnelledVersion : ''),
-      binary: (name) => {
-        const value = metadata.get(`${name}-bin`)[0];
-        return Buffer.isBuffer(value) ? value : null;
-      },
-    };
+  ): GrpcHead {
+    const peer = call.getPeer();
+    const departure = new Departure();
+    call.on('cancelled', () => departure.leave());
+    return new GrpcHead(call.metadata, this.#options.connectionOf?.(peer) ?? call, peer, departure, tunnelledVersion);
   }
 
-  #refusal(caught: unknown, where: StatusOf, { signal, peer }: CallHead): { code: number; details: string } {
+  #refusal(caught: unknown, where: StatusOf, head: GrpcHead): { code: number; details: string } {
     const { grpc, http } = flowerStatus(caught, where);
     const path = `${where.api}/${where.method}`;
     // A caller that left caused no failure, and nobody reads this answer.
-    if (!signal.aborted) this.#options.onError?.(AegisError.from(caught), { path, status: http, peer });
+    if (!head.departure.hasLeft)
+      this.#options.onError?.(AegisError.from(caught), { path, status: http, peer: head.peer });
     return { code: grpc, details: grpcDetails(caught, where) };
   }
 }
 
-/** The address in "address:port", as gRPC names a peer; "" for what has no port, such as "unknown". */
-const addressOf = (peer: string): string => /^(.+):\d{1,5}$/.exec(peer)?.[1] ?? '';
+class GrpcHead implements CallHead {
+  readonly dialect = 'grpc';
+  readonly connection: object;
+  readonly departure: Departure;
+  readonly #metadata: Metadata;
+  readonly #addressAndPort: string;
+  readonly #tunnelledVersion: string;
 
-/** One for all: grpc-js tells of every finished call too, and an error with its stack for each is work nobody reads. */
-const callerGone = new AegisError('UNAVAILABLE', 'The caller is gone.');
+  constructor(
+    metadata: Metadata,
+    connection: object,
+    addressAndPort: string,
+    departure: Departure,
+    tunnelledVersion: string,
+  ) {
+    this.#metadata = metadata;
+    this.connection = connection;
+    this.#addressAndPort = addressAndPort;
+    this.departure = departure;
+    this.#tunnelledVersion = tunnelledVersion;
+  }
+
+  get signal(): AbortSignal {
+    return this.departure.signal;
+  }
+
+  /** The address in "address:port", as gRPC names a peer; "" for what has no port, such as "unknown". */
+  get peer(): string {
+    return /^(.+):\d{1,5}$/.exec(this.#addressAndPort)?.[1] ?? '';
+  }
+
+  text(name: string): string {
+    return textOf(this.#metadata, name) || (name === 'flwr-package-version' ? this.#tunnelledVersion : '');
+  }
+
+  binary(name: string): Buffer | null {
+    const value = this.#metadata.get(`${name}-bin`)[0];
+    return Buffer.isBuffer(value) ? value : null;
+  }
+}
 
 const versionOf = (head: CallHead): string => head.text('flwr-package-version');
 

@@ -3,7 +3,9 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AegisError } from '@aegis/errors';
+import { bodyBuffers } from './body-buffers.ts';
 import type { ControlService } from './control-service.ts';
+import { Departure } from './departure.ts';
 import type { CallHead, FleetService } from './fleet-service.ts';
 import { announcedLength, type BodyMeter, discardRest, readBody } from './read-body.ts';
 import { flowerStatus, httpErrorBody, type StatusOf } from './status.ts';
@@ -36,8 +38,6 @@ export interface HttpDoor {
 
 const PROTOBUF = 'application/protobuf';
 const STREAM = 'application/flower-protobuf-stream';
-/** One for all: building an error with its stack for each is work nobody reads. */
-const callerGone = new AegisError('UNAVAILABLE', 'The caller is gone.');
 
 export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   const door = new Door(options);
@@ -84,23 +84,26 @@ class Door {
     const limit = service.limitOf(where.method);
     const mediaType = header(request, 'content-type').split(';', 1)[0]?.trim().toLowerCase();
     if (mediaType !== PROTOBUF) throw new AegisError('MEDIA_TYPE', `It says "${mediaType?.slice(0, 80)}".`);
-    const gone = new AbortController();
+    const departure = new Departure();
+    const head = new HttpHead(request, departure);
+    const lease = admitBody?.(where, head, announcedLength(request));
     // 'close' also follows a finished answer.
     response.once('close', () => {
-      if (!response.writableFinished) gone.abort(callerGone);
+      lease?.release();
+      if (!response.writableFinished) departure.leave();
     });
-    const head = headOf(request, gone.signal);
-    const lease = admitBody?.(where, head, announcedLength(request));
-    if (lease) response.once('close', () => lease.release());
     const body = await readBody(request, limit, { meter: lease });
     const run = async (): Promise<void> => {
       if (where.api === 'fleet') {
-        send(response, 200, PROTOBUF, await fleet.call(where.method, body, head));
+        const answer = await fleet.call(where.method, body, head);
+        // The part is durable and nothing looks at it any more. After a failure somebody still might.
+        if (where.method === 'push-object') bodyBuffers.giveBack(body);
+        send(response, 200, PROTOBUF, answer);
         return;
       }
       const answer = await control.call(where.method, body, head);
       if (answer.kind === 'message') send(response, 200, PROTOBUF, [answer.bytes]);
-      else await stream(response, answer.messages, gone.signal);
+      else await stream(response, answer.messages, head.signal);
     };
     await (around?.({ dialect: 'http', api: where.api, method: where.method }, run) ?? run());
   }
@@ -121,15 +124,43 @@ class Door {
   }
 }
 
-/** Pieces go out as they are, without being joined. */
+/** What is encrypted at once for one response. TLS holds all that it was given, encrypted, until the reader has taken it. */
+const SLICE = 128 * 1024;
+
+/** Pieces go out as they are, without being joined; large ones no faster than the reader takes them. */
 function send(response: ServerResponse, status: number, mediaType: string, pieces: readonly Uint8Array[]): void {
   const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
   response.writeHead(status, { 'content-type': mediaType, 'content-length': length });
   response.cork();
-  for (const piece of pieces) if (piece.byteLength > 0) response.write(piece);
-  response.end();
+  if (length > SLICE) void sendSlowly(response, pieces);
+  else {
+    for (const piece of pieces.slice(0, -1)) if (piece.byteLength > 0) response.write(piece);
+    response.end(pieces.at(-1));
+  }
   response.uncork();
 }
+
+async function sendSlowly(response: ServerResponse, pieces: readonly Uint8Array[]): Promise<void> {
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.byteLength; at += SLICE) {
+      if (response.destroyed) return;
+      if (!response.write(piece.subarray(at, at + SLICE))) await drained(response);
+    }
+  }
+  response.end();
+}
+
+/** Resolves when there is room again, or nobody left to write to. */
+const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 
 /** Frames of `uint32 big-endian length ‖ message`. Waits for a slow reader; ends the source when the reader is gone. */
 async function stream(
@@ -162,17 +193,41 @@ const header = (request: IncomingMessage, name: string): string => {
 
 const peerOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? '';
 
-const headOf = (request: IncomingMessage, signal: AbortSignal): CallHead => ({
-  dialect: 'http',
-  connection: request.socket,
-  signal,
-  peer: peerOf(request),
-  text: (name) => header(request, name),
-  binary: (name) => fromBase64(header(request, name)),
-});
+class HttpHead implements CallHead {
+  readonly dialect = 'http';
+  readonly #request: IncomingMessage;
+  readonly #departure: Departure;
 
-/** Standard base64 only: Buffer.from alone would skip over what does not belong. */
+  constructor(request: IncomingMessage, departure: Departure) {
+    this.#request = request;
+    this.#departure = departure;
+  }
+
+  get connection(): object {
+    return this.#request.socket;
+  }
+
+  get signal(): AbortSignal {
+    return this.#departure.signal;
+  }
+
+  get peer(): string {
+    return peerOf(this.#request);
+  }
+
+  text(name: string): string {
+    return header(this.#request, name);
+  }
+
+  binary(name: string): Buffer | null {
+    return fromBase64(header(this.#request, name));
+  }
+}
+
+/** Standard base64 only. Buffer.from takes the URL alphabet too, and skips over what does not belong: then bytes are missing. */
 export function fromBase64(text: string): Buffer | null {
-  if (text === '' || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return null;
-  return Buffer.from(text, 'base64');
+  if (text === '' || text.length % 4 !== 0 || text.includes('-') || text.includes('_')) return null;
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.byteLength === (text.length / 4) * 3 - padding ? bytes : null;
 }

@@ -4,6 +4,7 @@ export * from './fleet-contract.ts';
 export { type CallHead, FleetService } from './fleet-service.ts';
 export { addFlowerServices, type GrpcDoorOptions, grpcServerOptions } from './grpc-door.ts';
 export { type BodyLease, createHttpDoor, type HttpDoor, type HttpDoorOptions } from './http-door.ts';
+export * from './join-messages.ts';
 export { limits } from './limits.ts';
 export { makeMessageObject, readMessage, SERVER_NODE_ID, sameMessage } from './message.ts';
 export {

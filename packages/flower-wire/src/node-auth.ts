@@ -38,8 +38,12 @@ export function readCredential(source: CredentialSource): NodeCredential {
     dialect: source.dialect,
     flwrVersion: source.text('flwr-package-version'),
     connection: source.connection,
+    isForwarded: () => proxyMarks.some((name) => source.text(name) !== ''),
   };
 }
+
+/** What proxies that read HTTP add to the calls they pass on. Not all of them do. */
+const proxyMarks = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip', 'x-envoy-external-address'] as const;
 
 const missing = (what: string): AegisError =>
   new AegisError('NODE_UNAUTHENTICATED', `The ${what} is missing or not decodable.`);

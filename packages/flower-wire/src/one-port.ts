@@ -74,7 +74,7 @@ class Port implements OnePort {
   readonly #injector: ConnectionInjector;
   readonly #sockets = new Set<Socket>();
   readonly #byAddress = new Map<string, number>();
-  readonly #byPeer = new Map<string, object>();
+  readonly #byPeer = new Map<string, Socket>();
   /** Of HTTP/2 connections without a call so far, by peer: what ends them. */
   readonly #silent = new Map<string, NodeJS.Timeout>();
   #closed: Promise<void> | undefined;
@@ -187,12 +187,15 @@ class Port implements OnePort {
     socket.once('close', () => {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#whenEmpty();
-      this.#byPeer.delete(peer);
+      if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
       this.#heard(peer);
       const left = (this.#byAddress.get(address) ?? 1) - 1;
       if (left > 0) this.#byAddress.set(address, left);
       else this.#byAddress.delete(address);
     });
+    // The kernel has one connection of a name at a time: what stood here is over, though its 'close' has not come through.
+    // No call may be taken for one of the new connection.
+    this.#byPeer.get(peer)?.destroy();
     this.#byPeer.set(peer, socket);
     if (this.#sockets.size > this.#limits.connections) this.#refuse(socket, 'too-many');
     else if (fromHere > this.#limits.connectionsPerAddress) this.#refuse(socket, 'too-many-from-address');

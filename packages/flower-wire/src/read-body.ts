@@ -1,12 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 import { AegisError } from '@aegis/errors';
+import { passedBytes } from '@aegis/service-kit';
+import { bodyBuffers } from './body-buffers.ts';
 import { tooLarge } from './fleet-service.ts';
 import { limits } from './limits.ts';
 
 /** Accounts for one body while it is in memory. */
 export interface BodyMeter {
-  /** So many bytes more have arrived. What it throws ends the request, and nothing of the body is kept. */
-  add(bytes: number): void;
+  /**
+   * So many bytes more have arrived. What it throws, or its promise rejects with, ends the request, and nothing of the body is
+   * kept. Until the promise resolves no more is read: the rest waits with its sender.
+   */
+  add(bytes: number): Promise<void> | undefined;
 }
 
 export interface BodyReading {
@@ -44,8 +49,12 @@ export function readBody(request: IncomingMessage, limit: number, reading: BodyR
       length += piece.byteLength;
       try {
         if (length > limit) throw tooLarge(length, limit);
-        meter?.add(piece.byteLength);
+        const room = meter?.add(piece.byteLength);
         body.add(piece);
+        passedBytes(piece.byteLength);
+        if (!room) return;
+        request.pause();
+        room.then(() => request.resume(), refuse);
       } catch (caught) {
         refuse(caught);
       }
@@ -97,9 +106,11 @@ class Pieces {
   }
 }
 
-const FIRST_BYTES = 64 * 1024;
-/** How far the memory may run ahead of the bytes. Large: each step copies what is there, and 5 MiB take two steps. */
-const GROWTH = 16;
+/** Who only announces gets little, and so does a body that waits for room; who has sent that much, room for a chunk. */
+const FIRST_BYTES = 48 * 1024;
+const CHUNK_BYTES = 6 * 2 ** 20;
+/** How far the memory may run ahead of the bytes of a larger body. */
+const GROWTH = 4;
 
 /** Of an announced length: each piece goes to its place while it is still in the processor's cache. */
 class Filling {
@@ -127,8 +138,9 @@ class Filling {
   }
 
   #grow(needed: number): void {
-    const room = Math.max(FIRST_BYTES, needed, this.#bytes.byteLength * GROWTH);
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(room, this.#announced)));
+    const room = needed <= FIRST_BYTES ? FIRST_BYTES : Math.max(CHUNK_BYTES, needed * GROWTH);
+    const length = Math.max(needed, Math.min(room, this.#announced));
+    const grown = length <= FIRST_BYTES ? Buffer.allocUnsafeSlow(length) : bodyBuffers.take(length);
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }

@@ -16,6 +16,9 @@ if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE)
 /** Largest message either side takes. */
 export const maxMessageBytes = 512 * 2 ** 20;
 
+/** Bytes of a stream, and of all streams of a connection, that may be under way, at either side. */
+export const flowControlWindow = 8 * 2 ** 20;
+
 export interface GrpcChannelOptions {
   /** host:port */
   address: string;
@@ -38,7 +41,7 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
     'grpc.max_reconnect_backoff_ms': 2_000,
     'grpc.keepalive_time_ms': 20_000,
     'grpc.keepalive_timeout_ms': 10_000,
-    'grpc-node.flow_control_window': 4 * 2 ** 20,
+    'grpc-node.flow_control_window': flowControlWindow,
     ...(serverName !== undefined && {
       'grpc.ssl_target_name_override': serverName,
       'grpc.default_authority': serverName,

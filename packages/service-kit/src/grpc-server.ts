@@ -1,3 +1,4 @@
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import { AegisError } from '@aegis/errors';
 import {
   Server,
@@ -11,7 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { callerNames } from './caller-names.ts';
-import { maxMessageBytes } from './grpc-channel.ts';
+import { flowControlWindow, maxMessageBytes } from './grpc-channel.ts';
 import { toGrpcStatus } from './grpc-status.ts';
 import { healthName, healthService } from './health.ts';
 import { callerGone, type Invocation, invokeStream, invokeUnary, type Surroundings } from './invoke.ts';
@@ -51,7 +52,7 @@ export const serveGrpc = async (options: ServeGrpcOptions): Promise<GrpcServer> 
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': -1,
-    interceptors: options.tls === undefined ? [] : [callerGate(options.callers)],
+    interceptors: options.tls === undefined ? [] : [wideConnections(), callerGate(options.callers)],
   });
   const calls = new OpenCalls();
   const around = { log, telemetry };
@@ -100,6 +101,19 @@ const serverCredentials = ({ tls, insecure, address }: ServeGrpcOptions): Server
   if (tls !== undefined) return new Tls13Credentials(tls);
   if (insecure === true) return ServerCredentials.createInsecure();
   throw new AegisError('CONFIG_INVALID', `The server at ${address} has neither tls nor insecure: true.`);
+};
+
+// HTTP/2 gives all calls of a connection 64 KiB together until the receiver says otherwise. Only the innermost call knows its session.
+const wideConnections = (): ServerInterceptor => {
+  const widened = new WeakSet<Http2Session>();
+  return (_method, call) => {
+    const { session } = (call as { stream?: ServerHttp2Stream }).stream ?? {};
+    if (session !== undefined && !widened.has(session)) {
+      widened.add(session);
+      session.setLocalWindowSize(flowControlWindow);
+    }
+    return new ServerInterceptingCall(call);
+  };
 };
 
 // TLS has proved who it is; each service says whether that name may come in. Health is open to every authenticated peer.

@@ -31,3 +31,4 @@ export {
 } from './service.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
+export { passedBytes } from './young-garbage.ts';

@@ -43,9 +43,17 @@ export const createLogger = ({ name, level = 'info', destination }: LoggerOption
       },
       typeof destination === 'string'
         ? pino.destination({ dest: destination, mkdir: true })
-        : (destination ?? process.stdout),
+        : (destination ?? standardOutput()),
     ),
   );
+
+// Who read our lines may go away first. Then they are lost; without a listener every one of them would be an uncaught
+// exception, told by another line.
+const standardOutput = (): NodeJS.WriteStream => {
+  if (!process.stdout.listeners('error').includes(unheard)) process.stdout.on('error', unheard);
+  return process.stdout;
+};
+const unheard = (): void => {};
 
 // pino does not run its formatters over a child's fields, so they are made loggable on the way in.
 const loggerOn = (log: PinoLogger): Logger => ({

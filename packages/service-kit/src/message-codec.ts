@@ -1,4 +1,5 @@
 import { rawField } from './raw-field.ts';
+import { passedBytes } from './young-garbage.ts';
 
 /** By convention of proto/aegis, a message's one large bytes field has this number. */
 export const bigField = 15;
@@ -23,10 +24,12 @@ export const messageCodec = (
       const fields = message as Record<string, unknown>;
       const body = fields[name];
       if (!(body instanceof Uint8Array) || body.byteLength < worthwhile) return serialize(message);
+      passedBytes(body.byteLength);
       return rawField.join(serialize({ ...fields, [name]: nothing }), bigField, body);
     },
     decode: (bytes) => {
       if (bytes.byteLength < worthwhile) return deserialize(bytes);
+      passedBytes(bytes.byteLength);
       const { head, body } = rawField.split(bytes, bigField);
       const message = deserialize(head) as Record<string, unknown>;
       message[name] = body;

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { secretFile, tlsFiles } from '@aegis/service-kit';
 import { z } from 'zod';
 
@@ -6,10 +7,15 @@ const hostPort = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must
 
 /** What an aggregator is told, wherever it runs. */
 export const aggregatorConfig = z.strictObject({
-  /** Keys, apps, models and intake live here; one process at a time. */
+  /** Keys, apps, models and intake live here. Several processes may share it: then one goes on with the runs of another that is gone. */
   'state-dir': z.string().min(1),
   /** A lease not renewed for this long belongs to nobody. */
   'lease-seconds': z.number().min(1).max(3600).default(15),
+  /**
+   * A run whose owner has been gone for so many seconds, with a state directory that is not this one, is gone on with here: what its round had
+   * gathered is given up. Without it, only `aegis runs takeover` does that.
+   */
+  'abandon-volume-after': z.number().min(1).optional(),
   /** Bytes of a first model: what a node may send, and what an imported file may unpack to. */
   'initial-model-bytes': z
     .number()
@@ -26,6 +32,12 @@ export const processConfig = z.strictObject({
   aggregator: aggregatorConfig,
   listen: z.strictObject({
     address: hostPort,
+    /** Where gateways reach this process and no other, when there are several; `{hostname}` stands for the machine's name. */
+    advertise: z
+      .string()
+      .transform((text) => text.replaceAll('{hostname}', hostname()))
+      .pipe(hostPort)
+      .optional(),
     tls: tlsFiles.optional(),
     /** Plain text; for development only. */
     insecure: z.boolean().default(false),

@@ -26,6 +26,8 @@ export interface AggregatorDeps {
   readonly log: Logger;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** host:port of this process among several; without it calls go where every call goes. */
+  readonly address?: string | undefined;
 }
 
 export interface Aggregator {
@@ -47,7 +49,14 @@ export async function startAggregator(config: AggregatorConfig, deps: Aggregator
   const diskFullTold = new Map<bigint, number>();
   const watched = { telemetry, measures, log };
   const ground: Ground = { stores, peers, clock, random, limits, modelUse, diskFullTold, ...watched };
-  const owner = new RunOwner(ground, { owner: stores.owner, leaseMs: config['lease-seconds'] * 1000 });
+  const abandonAfter = config['abandon-volume-after'];
+  const owner = new RunOwner(ground, {
+    owner: stores.owner,
+    volume: stores.volume,
+    address: deps.address ?? '',
+    leaseMs: config['lease-seconds'] * 1000,
+    abandonVolumeAfterMs: abandonAfter && abandonAfter * 1000,
+  });
   await owner.start();
 
   let drained: Promise<void> | undefined;

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
-import { Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
+import { NodeKind, Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
 import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
 import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -100,7 +100,7 @@ describe('the aggregator process', () => {
       bus.publish('presence', {
         gatewayId: 'g',
         snapshot: true,
-        nodes: [1n, 2n, 3n].map((nodeId) => ({ nodeId, online: true })),
+        nodes: [1n, 2n, 3n].map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED })),
       });
     void (async () => {
       for await (const _ of asked) announce();

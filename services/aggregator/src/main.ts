@@ -26,9 +26,9 @@ await runService(log, async () => {
     ...(user !== undefined && password !== undefined && { credentials: { user, password } }),
     ...(natsTls && { tls: readTls(natsTls) }),
   });
-  const aggregator = await startAggregator(config.aggregator, { bus, telemetry, log: own });
+  const { address, advertise, tls, insecure, callers } = config.listen;
+  const aggregator = await startAggregator(config.aggregator, { bus, telemetry, log: own, address: advertise });
 
-  const { address, tls, insecure, callers } = config.listen;
   const server = await serveGrpc({
     address,
     insecure,

@@ -30,7 +30,8 @@ describe('configuration', () => {
     expect(parse(minimal)).toMatchObject({
       'hold-seconds': 20,
       control: 'loopback',
-      limits: { 'upload-mib': 256, connections: defaultConnections() },
+      signatures: 'per-call',
+      limits: { 'upload-mib': 48, connections: defaultConnections() },
     });
   });
 
@@ -45,6 +46,11 @@ describe('configuration', () => {
     ['an unknown key below', `${minimal}limits: { upload-mb: 3 }`, /limits.upload-mb is not a known key/],
     ['neither TLS nor insecure', 'listen: 127.0.0.1:8000\nenrolment: open', /either tls or insecure/],
     ['both', `${minimal}tls: { cert: a, key: b }`, /either tls or insecure/],
+    [
+      'signatures per connection in plain text',
+      `${minimal}signatures: per-connection`,
+      /signatures: per-connection needs tls/,
+    ],
     ['an unknown enrolment', minimal.replace('open', 'anybody'), /enrolment/],
     ['an unknown control policy', `${minimal}control: lan`, /control/],
     ['an address without a port', minimal.replace(':8000', ''), /listen: must be host:port/],

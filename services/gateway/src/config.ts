@@ -16,8 +16,15 @@ const gatewayShape = {
   tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
   insecure: z.boolean().default(false),
   enrolment: z.enum(['open', 'registered']),
+  /**
+   * When a node's signature is verified: on each call, or once per connection and key, which needs TLS that ends here: see
+   * flows/proven-keys.ts.
+   */
+  signatures: z.enum(['per-call', 'per-connection']).default('per-call'),
   /** Who may use Flower's Control API, which knows no accounts (domain/control-access.ts). */
   control: z.enum(['loopback', 'open', 'off']).default('loopback'),
+  /** Lets in Flower's start_client, which shows no identity, for runs whose plan says `aegis.join = true`. */
+  join: z.boolean().default(false),
   /** Bearer token of the operator's door, in a file only its owner may read. Without it the door is shut. */
   'operator-token-file': z.string().min(1).optional(),
   /** Seconds an empty pull is held. Flower's HTTP client gives up after 30. */
@@ -26,9 +33,11 @@ const gatewayShape = {
   metrics: z.strictObject({ address: hostPort }).optional(),
   limits: z
     .strictObject({
-      /** MiB of request bodies held at once; more are told to come back. */
-      'upload-mib': positive.default(256),
-      'model-cache-mib': positive.default(64),
+      /** MiB of request bodies held at once; more wait, unread. */
+      'upload-mib': positive.default(32),
+      /** Seconds a body waits for room before its sender is told to come back. */
+      'upload-wait-seconds': z.number().positive().max(25).default(20),
+      'model-cache-mib': positive.default(48),
       'message-cache-mib': positive.default(64),
       'reply-cache-mib': positive.default(64),
       /** MiB of one gRPC message: what an operator may import at once. Flower's calls have smaller limits of their own. */
@@ -49,7 +58,26 @@ const secured = (config: { tls?: unknown; insecure: boolean }): boolean =>
   (config.tls === undefined) === config.insecure;
 const securedMessage = { error: 'give either tls or insecure: true' };
 
-export const gatewayConfig = z.strictObject(gatewayShape).refine(secured, securedMessage);
+/** Without TLS anybody on the way could go on speaking on a connection that a node had proved to be its own. */
+const boundByTls = (config: { tls?: unknown; signatures: string }): boolean =>
+  config.signatures === 'per-call' || config.tls !== undefined;
+const boundByTlsMessage = {
+  error: 'per-connection needs tls that ends at this gateway; in plain text leave it at per-call',
+  path: ['signatures'],
+};
+
+const joinIsOpen = (config: { join: boolean; enrolment: string }): boolean =>
+  !config.join || config.enrolment === 'open';
+const joinIsOpenMessage = {
+  error: 'start_client shows no key: it can only be let in with enrolment: open',
+  path: ['join'],
+};
+
+export const gatewayConfig = z
+  .strictObject(gatewayShape)
+  .refine(joinIsOpen, joinIsOpenMessage)
+  .refine(secured, securedMessage)
+  .refine(boundByTls, boundByTlsMessage);
 export type GatewayConfig = z.infer<typeof gatewayConfig>;
 
 /** The separate process: the same, and the way to the others. */
@@ -64,7 +92,8 @@ export const processConfig = z.strictObject({
   }),
   aggregator: z
     .strictObject({
-      address: hostPort,
+      /** One, or all there are: calls about a run go to its owner, wherever that says it is; others to the first that answers. */
+      address: z.union([hostPort, z.array(hostPort).min(1)]).transform((one) => [one].flat() as [string, ...string[]]),
       tls: tlsFiles.optional(),
       insecure: z.boolean().default(false),
       'server-name': z.string().optional(),

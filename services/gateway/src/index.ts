@@ -20,6 +20,7 @@ import { followNode, followTasks } from './flows/follow-changes.ts';
 import type { Gateway } from './flows/gateway.ts';
 import { HeldPulls } from './flows/held-pulls.ts';
 import { OpenUploads } from './flows/open-uploads.ts';
+import { ProvenKeys } from './flows/proven-keys.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
@@ -72,6 +73,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     presence,
     signatures: verifyEcdsa,
     mailbox: new Mailbox(),
+    provenKeys: new ProvenKeys(config.signatures),
     roster: new Roster(),
     elsewhere: new Elsewhere(),
     held: new HeldPulls(clock),

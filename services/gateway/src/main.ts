@@ -2,8 +2,18 @@
 import { parseArgs } from 'node:util';
 import { connectBus } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
-import { createLogger, createTelemetry, grpcChannel, loadConfig, readTls, runService } from '@aegis/service-kit';
+import {
+  createLogger,
+  createTelemetry,
+  grpcChannel,
+  loadConfig,
+  readTls,
+  runService,
+  systemClock,
+} from '@aegis/service-kit';
 import { processConfig, startGateway } from './index.ts';
+import { aggregatorsChannel } from './peers/aggregators.ts';
+import { RunOwners } from './peers/run-owners.ts';
 
 const log = createLogger({ name: 'gateway' });
 
@@ -25,13 +35,21 @@ await runService(log, async () => {
     ...(natsTls && { tls: readTls(natsTls) }),
   });
   const { address, tls, insecure, 'server-name': serverName } = config.aggregator;
-  const aggregator = grpcChannel({ address, insecure, serverName, telemetry, ...(tls && { tls: readTls(tls) }) });
+  const material = tls && readTls(tls);
+  const following = new AbortController();
+  const aggregator = aggregatorsChannel({
+    addresses: address,
+    owners: await RunOwners.follow(bus, own, following.signal),
+    open: (one) => grpcChannel({ address: one, insecure, serverName, telemetry, tls: material }),
+    clock: systemClock,
+  });
 
   const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator });
   return {
     drain: () => gateway.drain(),
     close: async () => {
       await gateway.close();
+      following.abort();
       await aggregator.close();
       await bus.close();
       await telemetry.shutdown();

@@ -44,7 +44,7 @@ fn sums_alone(payload: &[u8], updates: u32) {
 fn through_the_log(payload: &[u8], elements: u64, updates: u32) {
     let directory = std::env::temp_dir().join(format!("aegis-fold-speed-{}", std::process::id()));
     let key = DataKey::generate();
-    let log = IntakeLog::open(&directory, &key, None).expect("log");
+    let log = IntakeLog::open(&directory, &key, 0, None).expect("log");
     let header = npy::write_header(DType::F32, &[elements]);
     let spec = TensorSpec::new("w", DType::F32, vec![elements]).expect("spec");
     let fold = Fold::new(vec![spec]).expect("fold");

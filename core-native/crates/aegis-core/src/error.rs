@@ -39,10 +39,11 @@ pub enum Code {
     SignatureKey,
     Argument,
     Panic,
+    LogFenced,
 }
 
 impl Code {
-    pub const ALL: [Code; 30] = [
+    pub const ALL: [Code; 31] = [
         Code::NpyMalformed,
         Code::NpyObjectDtype,
         Code::NpyUnsupportedDtype,
@@ -73,6 +74,7 @@ impl Code {
         Code::SignatureKey,
         Code::Argument,
         Code::Panic,
+        Code::LogFenced,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +109,7 @@ impl Code {
             Code::SignatureKey => "SIGNATURE_KEY",
             Code::Argument => "ARGUMENT",
             Code::Panic => "PANIC",
+            Code::LogFenced => "LOG_FENCED",
         }
     }
 }
@@ -137,7 +140,11 @@ impl Error {
 
     /// A file-system failure, with the path it happened at. A full disk or quota has its own code.
     pub fn io(error: &io::Error, path: &Path) -> Self {
-        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        // a limit on one file's size is met and lifted like a limit on all of them
+        let full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        );
         let code = if full { Code::DiskFull } else { Code::Io };
         Self::new(code, error.to_string()).with("path", path.display()).with("kind", format!("{:?}", error.kind()))
     }
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_full_quota_are_disk_full() {
-        for raw in [28, 122] {
+        for raw in [27, 28, 122] {
             let error = Error::io(&io::Error::from_raw_os_error(raw), Path::new("x"));
             assert_eq!(error.code, Code::DiskFull);
         }

@@ -10,6 +10,7 @@ use napi_derive::napi;
 
 use crate::bridge::{Promised, off_loop, on_loop, whole};
 use crate::intake::IntakeLog;
+use crate::memory;
 use crate::model::{ModelInfo, model_info};
 use crate::seal::DataKey;
 
@@ -76,6 +77,7 @@ impl Fold {
 impl Fold {
     #[napi(catch_unwind)]
     pub fn create(specs: Vec<RawSpec>) -> napi::Result<Fold> {
+        memory::give_back();
         on_loop(|| {
             let specs = specs.into_iter().map(to_spec).collect::<Result<_>>()?;
             Ok(Fold(RwLock::new(Some(Arc::new(fold::Fold::new(specs)?)))))
@@ -122,6 +124,7 @@ impl Fold {
     #[napi(catch_unwind)]
     pub fn close(&self) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        memory::give_back();
     }
 }
 

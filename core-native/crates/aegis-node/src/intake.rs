@@ -29,13 +29,15 @@ impl IntakeLog {
     pub fn open(
         directory: String,
         key: &DataKey,
+        epoch: f64,
         segment_bytes: Option<f64>,
     ) -> Promised<intake::IntakeLog, IntakeLog> {
         let key = key.0.clone();
         off_loop(
             move || {
+                let epoch = whole("epoch", epoch)?;
                 let segment_bytes = segment_bytes.map(|bytes| whole("segmentBytes", bytes)).transpose()?;
-                intake::IntakeLog::open(&PathBuf::from(directory), &key, segment_bytes)
+                intake::IntakeLog::open(&PathBuf::from(directory), &key, epoch, segment_bytes)
             },
             |log| IntakeLog(Arc::new(log)),
         )

@@ -8,6 +8,7 @@
 mod bridge;
 mod fold;
 mod intake;
+mod memory;
 mod model;
 mod seal;
 mod signature;

@@ -28,6 +28,10 @@ export const runsService = (ground: Ground, owner: RunOwner): LocalService =>
       await stopRun(ground, owner, runId);
       return {};
     },
+    takeOverRun: async ({ runId }) => {
+      await owner.takeFromLostVolume(runId);
+      return {};
+    },
     watchLog: async function* ({ runId, after, follow }, { signal }) {
       for await (const { text, at } of watchLog(ground, runId, after, follow, signal)) yield { text, latest: at };
     },

@@ -1,11 +1,27 @@
 import { describe, expect, it } from 'vitest';
-import { sampleSize, smallestCohort } from './cohort.ts';
+import { sampleSize, smallestCohort, suits } from './cohort.ts';
 
 const sampling = (fraction: number, minNodes: number, minAvailable: number, overSelect = 1) => ({
   fraction,
   minNodes,
   minAvailable,
   overSelect,
+});
+
+describe('work for a kind of node', () => {
+  it.each([
+    // kind, task, run lets in guests → may take it
+    [undefined, 'train', false, true],
+    [undefined, 'initial-model', false, true],
+    ['native', 'train', false, true],
+    ['native', 'evaluate', false, true],
+    ['native', 'initial-model', true, false],
+    ['join', 'train', false, false],
+    ['join', 'evaluate', true, true],
+    ['join', 'initial-model', true, true],
+  ] as const)('%s, %s, join = %s: %s', (kind, task, join, may) => {
+    expect(suits(kind, { firstModel: task === 'initial-model', join })).toBe(may);
+  });
 });
 
 describe("Flower's sampling", () => {

@@ -24,6 +24,7 @@ const aegisKeys = [
   'aegis.selection.min-report',
   'aegis.selection.deadline',
   'aegis.evaluate.every',
+  'aegis.join',
 ] as const;
 export const TRAIN_CONFIG = 'aegis.train-config.';
 export const EVALUATE_CONFIG = 'aegis.evaluate-config.';
@@ -72,6 +73,12 @@ export class PlanValues {
     const found = this.find(key);
     if (found === undefined) return otherwise;
     return found.kind === 'text' ? found.value : this.fail(key, found, 'a text');
+  }
+
+  flag(key: string, otherwise: boolean): boolean {
+    const found = this.find(key);
+    if (found === undefined) return otherwise;
+    return found.kind === 'flag' ? found.value : this.fail(key, found, 'true or false');
   }
 
   /** `otherwise` undefined: the key is required. */

@@ -65,6 +65,7 @@ describe('a plan from keys alone', () => {
       trainConfig: [{ round: 0, entries: [] }],
       evaluateConfig: [{ round: 0, entries: [] }],
       initialModel: { from: 'named', name: 'x' },
+      join: false,
     });
   });
 
@@ -82,6 +83,7 @@ describe('a plan from keys alone', () => {
       'aegis.selection.min-report': integer(5),
       'aegis.selection.deadline': integer(30),
       'aegis.evaluate.every': integer(2),
+      'aegis.join': { kind: 'flag', value: true },
       'aegis.train-config.lr': real(0.1),
       'aegis.train-config.nested.key': integer(1),
       'aegis.evaluate-config.batch': integer(8),
@@ -91,6 +93,7 @@ describe('a plan from keys alone', () => {
       evaluate: { fraction: 0, every: 2, overSelect: 1 },
       minReport: 5,
       deadlineSeconds: 30,
+      join: true,
       layout: { dialect: 'legacy', weightedByKey: 'n' },
     });
     expect(plan.trainConfig[0]?.entries.map((entry) => entry.key)).toEqual(['lr', 'nested.key']);
@@ -148,6 +151,7 @@ describe('a plan from keys alone', () => {
       'over-select is 0.5; it must be from 1 to 10',
     ],
     ['no time', { 'aegis.selection.deadline': integer(0) }, 'deadline is 0'],
+    ['a word for a flag', { 'aegis.join': text('yes') }, 'aegis.join is "yes"; it must be true or false'],
     ['evaluation every 0 rounds', { 'aegis.evaluate.every': integer(0) }, 'every is 0'],
     ['a node as source for a message app', { 'aegis.initial-model': text('node') }, 'only legacy apps'],
     ['a file of no format', { 'aegis.initial-model': text('file:init.pt') }, 'must end in .npz or .safetensors'],

@@ -54,6 +54,8 @@ export interface Plan {
   readonly trainConfig: ConfigSchedule;
   readonly evaluateConfig: ConfigSchedule;
   readonly initialModel: InitialModel;
+  /** Clients without identity (Flower's start_client) may take part. */
+  readonly join: boolean;
 }
 
 export interface PlanSources {
@@ -120,6 +122,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     trainConfig: schedule(known?.trainConfig, known, overrides, value.below(TRAIN_CONFIG)),
     evaluateConfig: schedule(known?.evaluateConfig, known, overrides, value.below(EVALUATE_CONFIG)),
     initialModel: readInitialModel(value, dialect, sources),
+    join: value.flag('aegis.join', false),
   };
   for (const item of known?.leftOut ?? []) notes.push(`left out in native mode: ${item}`);
   return { plan, notes };

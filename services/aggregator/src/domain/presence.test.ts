@@ -81,6 +81,24 @@ describe('presence', () => {
   });
 });
 
+describe('what kind a node is', () => {
+  const cameAs = (nodeId: bigint, kind?: 'native' | 'join') => ({
+    gatewayId: 'g',
+    snapshot: false,
+    nodes: [{ nodeId, online: true, kind }],
+  });
+
+  it('is known of those that are not plain, from any news of them, for as long as they are known', () => {
+    const joined = hear(hear(nobody, cameAs(1n, 'join'), 0), cameAs(2n), 0);
+    expect([...joined.kinds]).toEqual([[1n, 'join']]);
+    expect(hear(joined, cameAs(1n, 'join'), 1).kinds).toBe(joined.kinds);
+    expect([...hear(joined, cameAs(1n), 1).kinds]).toEqual([]);
+    expect([...hear(joined, cameAs(1n, 'native'), 1).kinds]).toEqual([[1n, 'native']]);
+    expect([...expire(joined, LINGER_MS - 1).kinds]).toEqual([[1n, 'join']]);
+    expect([...expire(joined, LINGER_MS + 1).kinds]).toEqual([]);
+  });
+});
+
 describe('a node that let a deadline pass', () => {
   const late = miss(hear(nobody, sees('g', 1n, 2n), 0), [1n], 10);
   const overdue = (presence: typeof nobody) => [...presence.overdue.keys()];

@@ -5,11 +5,18 @@ export const LINGER_MS = 90_000;
 /** Whoever let a deadline pass and shows no new sign of life is tried again after this: the sign may have been lost. */
 export const OVERDUE_MS = 3_600_000;
 
+/** What a node may be given, if not all of it: `native` has no app and no first model, `join` has no identity. */
+export type NodeKind = 'native' | 'join';
+
 /** Whom a gateway vouches for, and who left it: all that it sees (`snapshot`), or what changed, which is a sign of life. */
 export interface PresenceNews {
   readonly gatewayId: string;
   readonly snapshot: boolean;
-  readonly nodes: readonly { readonly nodeId: bigint; readonly online: boolean }[];
+  readonly nodes: readonly {
+    readonly nodeId: bigint;
+    readonly online: boolean;
+    readonly kind?: NodeKind | undefined;
+  }[];
 }
 
 /** For each gateway, until when each of its nodes counts as online. */
@@ -17,12 +24,14 @@ export interface Presence {
   readonly gateways: ReadonlyMap<string, ReadonlyMap<bigint, number>>;
   /** Online, but with no answer to its last task at its deadline: until when it is left out. */
   readonly overdue: ReadonlyMap<bigint, number>;
+  /** Of the nodes that are not plain ones. */
+  readonly kinds: ReadonlyMap<bigint, NodeKind>;
 }
 
 /** Not a gateway's id: what we assume ourselves. */
 const ASSUMED = '';
 
-export const nobody: Presence = { gateways: new Map(), overdue: new Map() };
+export const nobody: Presence = { gateways: new Map(), overdue: new Map(), kinds: new Map() };
 
 /** Several pieces of news in one go: a thousand nodes that join cost one copy. */
 export function hear(presence: Presence, news: readonly PresenceNews[], now: number): Presence {
@@ -31,18 +40,24 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
   gateways.set(ASSUMED, assumed);
   const overdue = new Map(presence.overdue);
   const copies = new Map<string, Map<bigint, number>>();
+  let kinds: Map<bigint, NodeKind> | null = null;
   for (const { gatewayId, snapshot, nodes } of news) {
     const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
     copies.set(gatewayId, known);
     gateways.set(gatewayId, known);
-    for (const { nodeId, online } of nodes) {
+    for (const { nodeId, online, kind } of nodes) {
+      if (online && kind !== (kinds ?? presence.kinds).get(nodeId)) {
+        kinds ??= new Map(presence.kinds);
+        if (kind === undefined) kinds.delete(nodeId);
+        else kinds.set(nodeId, kind);
+      }
       assumed.delete(nodeId);
       if (online && !snapshot) overdue.delete(nodeId);
       if (online) known.set(nodeId, now + LINGER_MS);
       else known.delete(nodeId);
     }
   }
-  return { gateways, overdue };
+  return { gateways, overdue, kinds: kinds ?? presence.kinds };
 }
 
 /** These let a deadline pass. */
@@ -74,7 +89,13 @@ export function expire(presence: Presence, now: number): Presence {
     const living = new Map([...nodes].filter(([, until]) => until > now));
     if (living.size > 0) gateways.set(gateway, living);
   }
-  return { gateways, overdue: new Map([...presence.overdue].filter(([, until]) => until > now)) };
+  const known = new Set([...gateways.values()].flatMap((nodes) => [...nodes.keys()]));
+  const forgotten = [...presence.kinds.keys()].some((node) => !known.has(node));
+  return {
+    gateways,
+    overdue: new Map([...presence.overdue].filter(([, until]) => until > now)),
+    kinds: forgotten ? new Map([...presence.kinds].filter(([node]) => known.has(node))) : presence.kinds,
+  };
 }
 
 /** After we ourselves were cut off: silence meanwhile says nothing about the nodes. */

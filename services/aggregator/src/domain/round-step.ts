@@ -49,7 +49,10 @@ class Machine {
   }
 
   take(input: RoundInput): void {
-    if (this.draft.stage === 'ended') return;
+    if (this.draft.stage === 'ended') {
+      if (input.type === 'resumed') this.endAgain();
+      return;
+    }
     switch (input.type) {
       case 'nodes':
         if (this.draft.stage === 'selecting') this.select(input.online, input.overdue ?? new Set());
@@ -109,7 +112,7 @@ class Machine {
   private drawn(input: RoundInput & { type: 'drawn' }): void {
     if (this.draft.stage !== 'selecting') return;
     this.draft.stage = 'collecting';
-    this.draft.dispatchedAt = this.now;
+    this.draft.dispatchedAt = Math.max(this.now, this.draft.openedAt);
     this.draft.wanted = input.wanted;
     this.draft.waitingFor = 0;
     this.draft.traceparent = input.traceparent;
@@ -250,7 +253,8 @@ class Machine {
     });
     this.draft.attempt = attempt + 1;
     this.draft.stage = 'selecting';
-    this.draft.openedAt = this.now;
+    // messages are named by their content: those of this try must not be taken for those of the one before
+    this.draft.openedAt = this.now === this.draft.dispatchedAt ? this.now + 1 : this.now;
     this.draft.dispatchedAt = null;
     this.draft.closedAt = null;
     this.members.clear();
@@ -267,7 +271,13 @@ class Machine {
 
   private end(end: RoundEnd, reason: string): void {
     this.draft.stage = 'ended';
-    this.effects.push({ do: 'end', end, reason });
+    this.draft.ended = { end, reason };
+    this.endAgain();
+  }
+
+  /** A crash may have come between the end and the run's word for it: it is not begun anew for that. */
+  private endAgain(): void {
+    if (this.draft.ended !== null) this.effects.push({ do: 'end', ...this.draft.ended });
   }
 
   /** Fewer answers than this are not put together. An evaluation takes what it gets. */

@@ -52,6 +52,8 @@ export interface RoundState {
   /** By task id. */
   readonly members: ReadonlyMap<string, Member>;
   readonly traceparent: string;
+  /** How it ended; null: not yet, or never begun. Kept until the run's own record says so. */
+  readonly ended: { readonly end: RoundEnd; readonly reason: string } | null;
 }
 
 export type RoundInput =
@@ -107,6 +109,7 @@ export const openRound = (round: NewRound, now: number): RoundState => ({
   waitingFor: 0,
   members: new Map(),
   traceparent: '',
+  ended: null,
 });
 
 /** When the round must be looked at again without any event; null: never. */

@@ -38,7 +38,7 @@ export interface RoundSummary {
 export interface RunRecord {
   readonly runId: bigint;
   readonly seriesId: bigint;
-  /** Revision of the owner's lease. Every owner writes its own before anything else, so that an older owner's writes fail. */
+  /** Epoch of the owner's lease. Every owner writes its own before anything else, so that an older owner's writes fail. */
   readonly fence: number;
   readonly app: AppRef;
   readonly federation: string;

@@ -1,5 +1,6 @@
 import { AegisError } from '@aegis/errors';
 import type { Span } from '@opentelemetry/api';
+import { suits } from '../domain/cohort.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import { type Plan, taskConfig } from '../domain/plan.ts';
 import { isOpen, type Member, type RoundEffect, type RoundInput, type RoundState } from '../domain/round.ts';
@@ -23,6 +24,8 @@ export interface PhaseSetting {
   readonly model: ModelInfo | null;
   readonly document: FencedDocument<RoundState>;
   readonly traceparent: string;
+  /** Under which the answers are kept. */
+  readonly epoch: number;
   /** Aborted when the run is given away or the service stops. */
   readonly signal: AbortSignal;
 }
@@ -104,7 +107,7 @@ export class PhaseDriver {
   /** The answers were put to use: nothing of them is needed any more. */
   async forget(): Promise<void> {
     await this.close();
-    await this.ground.stores.intakes.remove(roomOf(this.state));
+    await this.ground.stores.intakes.remove(roomOf(this.state), this.setting.epoch);
   }
 
   // --- what goes in -------------------------------------------------------------------------------------------------------
@@ -123,7 +126,12 @@ export class PhaseDriver {
 
   private nodes(): RoundInput {
     const { presence } = this.ground.peers;
-    return { type: 'nodes', online: presence.online(), overdue: presence.overdue() };
+    const kinds = presence.kinds();
+    const work = { firstModel: this.state.kind === 'initial-model', join: this.setting.plan.join };
+    const isUnsuited = [...kinds.values()].some((kind) => !suits(kind, work));
+    const online = presence.online();
+    const suited = isUnsuited ? new Set([...online].filter((node) => suits(kinds.get(node), work))) : online;
+    return { type: 'nodes', online: suited, overdue: presence.overdue() };
   }
 
   private postQuietly(input: RoundInput): void {
@@ -188,7 +196,7 @@ export class PhaseDriver {
         await this.dispatch(effect.tasks);
         break;
       case 'withdraw':
-        await this.withdraw(effect.tasks);
+        this.withdraw(effect.tasks);
         break;
       case 'wake':
         this.wakeAt(effect.at);
@@ -227,6 +235,8 @@ export class PhaseDriver {
       ttlSeconds: TASK_TTL_SECONDS,
       groupId: plan.layout.dialect === 'legacy' ? String(round) : '',
       traceparent,
+      deadline: (dispatchedAt ?? 0) + this.state.rules.deadlineSeconds * 1000,
+      join: plan.join,
     };
     const attributes = { ...this.attributes(), 'aegis.cohort': members.length };
     return telemetry.inSpan('dispatch', { parent: this.parent(), attributes }, async () => {
@@ -236,14 +246,12 @@ export class PhaseDriver {
     });
   }
 
-  private async withdraw(members: readonly Member[]): Promise<void> {
-    const remove = () => this.ground.peers.mailbox.withdraw(members);
-    try {
-      await remove();
-    } catch {
-      // the answer stands whether or not its task has left the mailbox
-      this.untilAvailable(remove).catch(() => {});
-    }
+  /**
+   * Behind the round, which waits for no removal: an answer stands whether or not its task has left the mailbox. What a crash leaves
+   * there is looked for when the run is taken up again or swept (drive-run.ts, withdrawStrays).
+   */
+  private withdraw(members: readonly Member[]): void {
+    this.untilAvailable(() => this.ground.peers.mailbox.withdraw(members)).catch(() => {});
   }
 
   private wakeAt(at: number): void {
@@ -254,7 +262,8 @@ export class PhaseDriver {
 
   private async discard(): Promise<void> {
     await this.answers.close();
-    await this.ground.stores.intakes.remove({ ...roomOf(this.state), attempt: this.state.attempt - 1 });
+    const before = { ...roomOf(this.state), attempt: this.state.attempt - 1 };
+    await this.ground.stores.intakes.remove(before, this.setting.epoch);
     const answers = await openAnswers(this.ground, this.setting, roomOf(this.state));
     this.answers = answers(this.openRound());
     this.postQuietly(this.nodes());
@@ -347,8 +356,8 @@ export class PhaseDriver {
 }
 
 /** A process that is being replaced may still hold the room for a moment. */
-async function openAnswers(ground: Ground, { plan, model, signal }: PhaseSetting, room: IntakeRoom) {
-  const intake = await untilAvailable(() => ground.stores.intakes.open(room, model), ground, room.runId, signal);
+async function openAnswers(ground: Ground, { plan, model, epoch, signal }: PhaseSetting, room: IntakeRoom) {
+  const intake = await untilAvailable(() => ground.stores.intakes.open(room, model, epoch), ground, room.runId, signal);
   return (round: OpenRound) => new PhaseAnswers(ground, plan, model, round, intake);
 }
 

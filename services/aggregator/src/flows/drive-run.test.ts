@@ -698,6 +698,30 @@ describe('an imported app', () => {
   });
 });
 
+describe('nodes of other kinds', () => {
+  it('without identity are selected only where the plan lets them in, and the task says so', async () => {
+    const world = new World();
+    world.peers.kinds.set(3n, 'join').set(4n, 'native');
+    world.peers.setOnline(nodes);
+    const closed = await start(world);
+    await eventually(() => expect(world.peers.logOf(closed).join()).toContain('waiting for nodes: 2 online, 3 needed'));
+    const open = await start(world, { lines: 'aegis.join = true' });
+    const shared = await dispatched(world, 3);
+    expect(shared.map(({ runId, nodeId, join }) => [runId, nodeId, join]).sort()).toEqual(
+      nodes.map((nodeId) => [open, nodeId, true]),
+    );
+    expect(shared.every(({ createdAt, deadline }) => deadline === createdAt + 600_000)).toBe(true);
+    world.peers.setOnline([...nodes, 4n]);
+    const all = await dispatched(world, 6);
+    const others = all.filter(({ runId }) => runId === closed);
+    expect(others.map(({ nodeId, join }) => [nodeId, join]).sort()).toEqual([
+      [1n, false],
+      [2n, false],
+      [4n, false],
+    ]);
+  });
+});
+
 describe('models', () => {
   it('are exported by run and round, the newest by default', async () => {
     const world = new World();

@@ -17,6 +17,7 @@ import type { Kept } from '../store/contract.ts';
 import { PhaseDriver } from './drive-phase.ts';
 import { FencedDocument, OwnershipLost } from './fenced-document.ts';
 import type { Ground } from './ground.ts';
+import type { Tenure } from './tenure.ts';
 import { untilAvailable } from './until-available.ts';
 
 /** Ended phases that late and repeated answers are still told apart for. */
@@ -29,6 +30,7 @@ export class RunDriver {
   readonly ended: Promise<void>;
   /** Resolves when tasks of the run can be answered. */
   readonly ready: Promise<void>;
+  readonly tenure: Tenure;
   private readonly ground: Ground;
   private readonly given = new AbortController();
   private readonly run: FencedDocument<RunRecord>;
@@ -39,10 +41,20 @@ export class RunDriver {
   /** Removal of what is no longer needed; nobody waits for it but the end. */
   private readonly sweeping = new Set<Promise<void>>();
   private stopping = false;
+  /** The run is finished, and nothing of it is left that is of no use to anybody. */
+  isSwept = false;
   private span: { round: number; span: Span } | null = null;
 
-  constructor(ground: Ground, run: Kept<RunRecord>, round: Kept<RoundState> | null, fence: number) {
+  /** `volumeLost`: what the round had gathered is gone with its volume; it begins anew from the checkpoint. */
+  constructor(
+    ground: Ground,
+    run: Kept<RunRecord>,
+    round: Kept<RoundState> | null,
+    tenure: Tenure,
+    { volumeLost }: { volumeLost: boolean },
+  ) {
     this.ground = ground;
+    this.tenure = tenure;
     this.runId = run.value.runId;
     const { signal } = this.given;
     this.run = new FencedDocument(ground.stores.runs, run, ground.clock, signal);
@@ -50,7 +62,7 @@ export class RunDriver {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ready = promise;
     this.answerable = resolve;
-    this.ended = this.live(fence);
+    this.ended = this.live(volumeLost);
   }
 
   record(): RunRecord {
@@ -69,6 +81,11 @@ export class RunDriver {
     return this.phase?.view() ?? null;
   }
 
+  /** Before anything is told about answers. What a finished run's owner says stays true: nobody owns it after him. */
+  async confirm(): Promise<void> {
+    if (this.record().state !== 'finished') await this.tenure.confirm();
+  }
+
   async stop(): Promise<void> {
     this.stopping = true;
     await this.phase?.stop().catch(() => {});
@@ -81,10 +98,10 @@ export class RunDriver {
     await this.ended;
   }
 
-  private async live(fence: number): Promise<void> {
+  private async live(volumeLost: boolean): Promise<void> {
     const { log } = this.ground;
     try {
-      await this.takeOver(fence);
+      await this.takeOver(volumeLost);
       for (let resumable = true; this.record().state !== 'finished'; resumable = false) {
         this.given.signal.throwIfAborted();
         await this.livePhase(resumable);
@@ -106,15 +123,16 @@ export class RunDriver {
   }
 
   /** Writes both documents before anything else: from here on every write of an earlier owner fails. */
-  private async takeOver(fence: number): Promise<void> {
-    const { clock } = this.ground;
+  private async takeOver(volumeLost: boolean): Promise<void> {
+    const { clock, peers } = this.ground;
     const run = this.record();
-    await this.run.save(claim(run, fence, clock.now()));
-    const round = this.round.value ?? {
-      ...this.newRound(run.phase ?? { kind: 'train', round: 0 }),
-      stage: 'ended' as const,
-    };
-    await this.round.save(round);
+    await this.run.save(claim(run, this.tenure.epoch, clock.now()));
+    const kept = this.round.value;
+    const none = { ...this.newRound(run.phase ?? { kind: 'train', round: 0 }), stage: 'ended' as const };
+    await this.round.save(kept === null || volumeLost ? none : kept);
+    if (kept !== null && volumeLost) {
+      peers.feed.log(this.runId, `the volume of run ${this.runId} is lost: round ${kept.round} begins anew`);
+    }
     this.ground.peers.feed.changed(this.runId);
   }
 
@@ -126,17 +144,24 @@ export class RunDriver {
     const model = run.modelId === null ? null : await this.patiently(() => stores.models.get(run.modelId ?? ''));
     if (model === null && run.modelId !== null) throw new AegisError('MODEL_NOT_FOUND', run.modelId);
     const kept = this.round.value;
-    const resumed =
-      resumable && kept !== null && kept.stage !== 'ended' && kept.kind === id.kind && kept.round === id.round;
-    // the phase before this one: a crash may have come between its end and the last of its withdrawals
-    if (resumable && !resumed && kept !== null) this.sweep(() => this.withdrawAll(kept));
+    const isOurs = kept !== null && kept.kind === id.kind && kept.round === id.round;
+    const resumed = resumable && isOurs && (kept.stage !== 'ended' || kept.ended !== null);
     const traceparent = this.traceRound(id, resumed ? kept.traceparent : '');
     const state = resumed ? kept : this.newRound(id);
     if (run.state === 'starting') await this.save(begin(run, clock.now()));
-    const setting = { plan: run.plan, model, document: this.round, traceparent, signal: this.given.signal };
+    const setting = {
+      plan: run.plan,
+      model,
+      document: this.round,
+      traceparent,
+      epoch: this.tenure.epoch,
+      signal: this.given.signal,
+    };
     const phase = await PhaseDriver.open(this.ground, setting, state);
     this.phase = phase;
     this.answerable();
+    // a crash may have come between the end of a cohort and the last of its withdrawals
+    if (resumable) this.sweep(() => this.withdrawStrays());
     if (this.stopping) phase.stop().catch(() => {});
     const report = await orAborted(phase.report, this.given.signal);
     await this.checkpoint(id, report);
@@ -159,19 +184,23 @@ export class RunDriver {
     const { log, clock } = this.ground;
     try {
       await this.save(fail(this.record(), reason, clock.now()));
-      if (this.phase !== null) await this.withdrawAll(this.phase.view());
       await this.sweepRun();
     } catch (error) {
       log.error({ err: error, runId: this.runId }, 'a failed run was not put in order');
     }
   }
 
-  private withdrawAll(round: RoundState): Promise<void> {
-    return this.ground.peers.mailbox.withdraw([...round.members.values()]);
+  /** Tasks that nobody waits for. What a cohort's own withdrawals missed would be offered to nodes before what is wanted of them. */
+  private async withdrawStrays(): Promise<void> {
+    const { mailbox } = this.ground.peers;
+    const tasks = await mailbox.ofRun(this.runId);
+    const wanted = this.phase?.view().members;
+    await mailbox.withdraw(tasks.filter(({ taskId }) => wanted?.get(taskId)?.state !== 'waiting'));
   }
 
   /** A finished run leaves its models and its record; a first model that nothing came of goes too. */
   private async sweepRun(): Promise<void> {
+    this.phase = null;
     await Promise.allSettled(this.sweeping);
     const run = this.record();
     const { modelUse, stores } = this.ground;
@@ -179,8 +208,10 @@ export class RunDriver {
     if (startModelId !== null && leavesStartModel(run))
       this.sweep(() => modelUse.removeUnused(stores, startModelId, run.runId));
     this.sweep(async () => {
-      await this.ground.stores.intakes.removeRun(this.runId);
-      await this.ground.stores.rounds.delete(this.runId);
+      await this.withdrawStrays();
+      await stores.intakes.removeRun(this.runId);
+      await stores.rounds.delete(this.runId);
+      this.isSwept = true;
     });
   }
 

@@ -20,6 +20,9 @@ export function createMeasures({ meter }: Telemetry) {
     dropped: meter.createCounter('aegis_dropped_total', {
       description: 'Selected nodes that did not answer, by kind.',
     }),
+    takeovers: meter.createCounter('aegis_run_takeovers_total', {
+      description: 'Runs gone on with, by from whom: itself (a restart), free, stale (its owner is gone), lost-volume.',
+    }),
     runs: meter.createCounter('aegis_runs_total', { description: 'Runs finished, by outcome.' }),
   };
 }

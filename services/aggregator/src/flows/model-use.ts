@@ -3,7 +3,8 @@ import type { Stores } from '../store/contract.ts';
 
 /**
  * Storing a model and writing down who needs it are two steps, and so are finding out that nobody does and removing it: many may
- * store at the same time, removing goes alone. One process has the models of a state directory, so this is enough.
+ * store at the same time, removing goes alone. That is settled within one process: of two on one state directory, one may remove what the
+ * other finds at that very moment, and a run that starts then says MODEL_NOT_FOUND.
  */
 export class ModelUse {
   private storing: Promise<unknown> = Promise.resolve();

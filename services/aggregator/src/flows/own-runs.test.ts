@@ -6,6 +6,8 @@ import { describe, expect, it } from 'vitest';
 import type { Task } from '../peers/contract.ts';
 import type { IntakeStore, RoundIntake, RoundStore, Stores } from '../store/contract.ts';
 import { memoryStores } from '../store/memory/index.ts';
+import { MemoryIntakes } from '../store/memory/intakes.ts';
+import type { MemoryModels } from '../store/memory/models.ts';
 import { writeNpy, writeNpz } from '../store/memory/npy.ts';
 import { fab } from '../testing/bundles.ts';
 import { type Arrays, f4, type Reply } from '../testing/simulated-node.ts';
@@ -30,6 +32,7 @@ const learn = (task: Task, model: Arrays): Reply =>
         },
         weight: 0.1 * Number(task.nodeId),
       };
+const terms = (runId: bigint) => ({ runId, owner: 'one', address: '', volume: 'disk', epoch: 9 });
 const tasksOf = (world: World) => [...world.peers.tasks.values()];
 const dispatched = (world: World, round: number, count = 3) =>
   eventually(() => {
@@ -155,10 +158,10 @@ describe('what a crash left behind', () => {
     const { runId } = await world.start(bundle());
     await world.finished(runId);
     await world.owner.drain();
-    const intake = await stores.intakes.open({ runId, round: 1, kind: 'train', attempt: 1 }, null);
+    const intake = await stores.intakes.open({ runId, round: 1, kind: 'train', attempt: 1 }, null, 1);
     await intake.close();
-    await stores.leases.take(runId, 'one', (await stores.leases.get(runId))?.revision ?? null);
-    await stores.leases.take(4711n, 'one', null);
+    await stores.leases.take(terms(runId), (await stores.leases.get(runId))?.revision ?? null);
+    await stores.leases.take(terms(4711n), null);
     const next = new World({ stores }, world.peers);
     await next.owner.start();
     expect(await stores.intakes.runs()).toEqual([]);
@@ -215,6 +218,7 @@ describe('two aggregators', () => {
 
     // it wakes up and still believes in round 1: what it tries to write is refused, and it withdraws nothing
     const before = new Map(second.peers.tasks);
+    await expect(first.answerTask(tasks[1] as Task, learn)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await first.owner.owned(runId)?.stop();
     first.peers.setOnline([1n]);
     await clock.advance(600_000);
@@ -233,6 +237,141 @@ describe('two aggregators', () => {
     await learnAll(second, tasks.slice(1));
     await learnAll(second, await dispatched(second, 2));
     expect((await second.finished(runId)).modelId).toBe(await undisturbed());
+  });
+});
+
+describe('a paused owner', () => {
+  /** `first` owns a run and is paused while it makes an answer durable; `second` takes the run over meanwhile. */
+  const overtaken = async () => {
+    const clock = new FakeClock();
+    const stores = memoryStores();
+    const { promise: woken, resolve: wake } = Promise.withResolvers<void>();
+    let reached = false;
+    const slow = withIntakes(stores, (intake) => ({
+      append: async (part, content) => {
+        const result = await intake.append(part, content);
+        reached = true;
+        await woken;
+        return result;
+      },
+    }));
+    const first = new World({ stores: slow, clock, owner: 'first' });
+    const second = new World({ stores, clock, owner: 'second' }, first.peers);
+    first.peers.setOnline(nodes);
+    const { runId } = await first.start(bundle('fraction-evaluate = 0.0'));
+    const tasks = await dispatched(first, 1);
+    const late = first.answerTask(tasks[0] as Task, learn);
+    late.catch(() => {});
+    await eventually(() => reached);
+    await second.owner.start();
+    for (let i = 0; i < 4; i += 1) await clock.advance(5_000);
+    await eventually(() => second.owner.owned(runId) !== undefined);
+    await second.owner.owned(runId)?.ready;
+    return { clock, first, second, runId, tasks, late, wake };
+  };
+
+  it('tells nobody that an answer is durable, and the node gets that from the new owner', async () => {
+    const { second, runId, tasks, late, wake } = await overtaken();
+    wake();
+    await expect(late).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await learnAll(second, tasks);
+    await learnAll(second, await dispatched(second, 2));
+    const run = await second.finished(runId);
+    expect(run.history.map((round) => round.accepted)).toEqual([3, 3]);
+    expect(run.modelId).toBe(await undisturbed());
+  });
+
+  it('refuses nothing for good: what it believes to be closed may be open', async () => {
+    const { first, tasks, wake } = await overtaken();
+    wake();
+    const other = { ...(tasks[0] as Task), taskId: 'unknown' };
+    await expect(first.answerTask(other, learn)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('that nobody has replaced renews its lease before it tells', async () => {
+    const clock = new FakeClock();
+    const world = new World({ clock });
+    world.peers.setOnline(nodes);
+    const { runId } = await world.start(bundle('fraction-evaluate = 0.0'));
+    const tasks = await dispatched(world, 1);
+    const before = await world.stores.leases.get(runId);
+    await clock.advance(60_000);
+    expect(await world.answerTask(tasks[0] as Task, learn)).toMatchObject({ accepted: true });
+    const after = await world.stores.leases.get(runId);
+    expect(after?.revision).toBeGreaterThan(before?.revision ?? 0);
+    expect(after?.epoch).toBe(before?.epoch);
+  });
+});
+
+describe('a run of another volume', () => {
+  const elsewhere = async (more: { abandonVolumeAfterMs?: number } = {}) => {
+    const clock = new FakeClock();
+    const stores = memoryStores();
+    const first = new World({ stores, clock, owner: 'first', volume: 'lost' });
+    const second = new World(
+      // what nodes sent to the first is on its own disk
+      {
+        stores: { ...stores, intakes: new MemoryIntakes(stores.models as MemoryModels) },
+        clock,
+        owner: 'second',
+        volume: 'here',
+        ...more,
+      },
+      first.peers,
+    );
+    first.peers.setOnline(nodes);
+    const { runId } = await first.start(bundle('fraction-evaluate = 0.0'));
+    const tasks = await dispatched(first, 1);
+    await first.answerTask(tasks[0] as Task, learn);
+    await second.owner.start();
+    return { clock, first, second, runId, tasks };
+  };
+  const wait = async (clock: FakeClock, seconds: number) => {
+    for (let passed = 0; passed < seconds; passed += 5) await clock.advance(5_000);
+  };
+
+  it('waits for its owner, however long', async () => {
+    const { clock, second, runId } = await elsewhere();
+    await wait(clock, 600);
+    expect(second.owner.owned(runId)).toBeUndefined();
+    expect((await second.stores.leases.get(runId))?.owner).toBe('first');
+  });
+
+  it('is taken from its owner at work by nobody', async () => {
+    const { second, runId } = await elsewhere();
+    await expect(second.owner.takeFromLostVolume(runId)).rejects.toMatchObject({ code: 'RUN_OWNED' });
+    await expect(second.owner.takeFromLostVolume(4711n)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' });
+  });
+
+  it('begins its round anew when the operator says that the volume is lost', async () => {
+    const { clock, second, runId, tasks } = await elsewhere();
+    await wait(clock, 20);
+    await second.owner.takeFromLostVolume(runId);
+    const fresh = (await eventually(() => {
+      const now = tasksOf(second).filter(({ taskId }) => !tasks.some((old) => old.taskId === taskId));
+      return now.length === 3 ? now : false;
+    })) as Task[];
+    expect(second.peers.logOf(runId)).toContain(`the volume of run ${runId} is lost: round 1 begins anew`);
+    await learnAll(second, fresh);
+    await learnAll(second, await dispatched(second, 2));
+    expect((await second.finished(runId)).modelId).toBe(await undisturbed());
+  });
+
+  it('begins its round anew by itself where the operator has allowed that', async () => {
+    const { clock, second, runId } = await elsewhere({ abandonVolumeAfterMs: 60_000 });
+    await wait(clock, 50);
+    expect(second.owner.owned(runId)).toBeUndefined();
+    await wait(clock, 20);
+    await eventually(() => second.owner.owned(runId) !== undefined);
+  });
+
+  it('is not taken where its model is not: that would only end it', async () => {
+    const { clock, first, second, runId } = await elsewhere();
+    const { modelId } = first.owner.owned(runId)?.record() ?? {};
+    await second.stores.models.remove(modelId ?? '');
+    await wait(clock, 20);
+    await expect(second.owner.takeFromLostVolume(runId)).rejects.toMatchObject({ code: 'MODEL_NOT_FOUND' });
+    expect((await second.stores.leases.get(runId))?.owner).toBe('first');
   });
 });
 
@@ -327,8 +466,8 @@ describe('an outage', () => {
 /** The same stores, with some methods of every intake replaced. */
 function withIntakes(stores: Stores, replace: (intake: RoundIntake) => Partial<RoundIntake>): Stores {
   const intakes: IntakeStore = {
-    open: async (room, model) => {
-      const intake = await stores.intakes.open(room, model);
+    open: async (room, model, epoch) => {
+      const intake = await stores.intakes.open(room, model, epoch);
       return new Proxy(intake, {
         get: (target, name) => {
           const replaced = replace(target)[name as keyof RoundIntake];
@@ -337,7 +476,7 @@ function withIntakes(stores: Stores, replace: (intake: RoundIntake) => Partial<R
         },
       });
     },
-    remove: (room) => stores.intakes.remove(room),
+    remove: (room, epoch) => stores.intakes.remove(room, epoch),
     runs: () => stores.intakes.runs(),
     removeRun: (runId) => stores.intakes.removeRun(runId),
   };

@@ -67,6 +67,13 @@ export class PhaseAnswers {
     return new Set(recorded.map((answer) => answer.taskId));
   }
 
+  /** The task is open: its answer would be looked at. */
+  waitsFor(taskId: string): boolean {
+    const { members, stage } = this.round.state();
+    const member = members.get(taskId);
+    return member !== undefined && isOpen(member) && stage === 'collecting';
+  }
+
   /** Parts that are not durable yet. */
   missing(task: TaskRef, parts: readonly string[]): string[] {
     this.memberToHear(task);

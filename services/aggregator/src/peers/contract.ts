@@ -1,5 +1,6 @@
 // Whom the aggregator speaks to: the nodes' mailboxes, the gateways that see nodes come and go, and whoever watches a run.
 import type { RecordLayout, TaskKind } from '../domain/plan.ts';
+import type { NodeKind } from '../domain/presence.ts';
 import type { ConfigEntry } from '../domain/scalar.ts';
 
 /** Work for one node. Immutable: published again after a restart, it is the same to the byte. */
@@ -18,18 +19,31 @@ export interface Task {
   readonly ttlSeconds: number;
   readonly groupId: string;
   readonly traceparent: string;
+  /** Unix milliseconds after which the round no longer waits. */
+  readonly deadline: number;
+  /** The plan lets in clients without identity. */
+  readonly join: boolean;
 }
 
 export interface Mailbox {
   /** Tasks that are there already stay as they are. Resolves when all are durable. */
   put(tasks: readonly Task[]): Promise<void>;
   /** Tasks that are gone already are fine. */
-  withdraw(tasks: readonly { readonly nodeId: bigint; readonly taskId: string }[]): Promise<void>;
+  withdraw(tasks: readonly TaskAddress[]): Promise<void>;
+  /** Whatever is there of a run now, whoever put it. Looks into every mailbox: for the beginning and the end of an ownership. */
+  ofRun(runId: bigint): Promise<TaskAddress[]>;
+}
+
+export interface TaskAddress {
+  readonly nodeId: bigint;
+  readonly taskId: string;
 }
 
 /** Who is online, as the gateways tell it. */
 export interface PresenceView {
   online(): ReadonlySet<bigint>;
+  /** Of those that cannot be given everything. */
+  kinds(): ReadonlyMap<bigint, NodeKind>;
   /** Those that let a deadline pass and have not shown themselves since: not to be selected. */
   overdue(): ReadonlySet<bigint>;
   miss(nodes: Iterable<bigint>): void;

@@ -90,21 +90,24 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   it('give a lease to one, show who has it, and list them all', async () => {
     const { leases } = stores();
-    const first = await leases.take(1n, 'me', null);
-    await expect(leases.take(1n, 'you', null)).rejects.toThrow(StaleWrite);
-    const renewed = await leases.take(1n, 'me', first);
-    expect(await leases.get(1n)).toEqual({ runId: 1n, owner: 'me', revision: renewed });
-    const stolen = await leases.take(1n, 'you', renewed);
-    await expect(leases.take(1n, 'me', renewed)).rejects.toThrow(StaleWrite);
+    const me = { runId: 1n, owner: 'me', address: 'host-1:7443', volume: 'v', epoch: 1 };
+    const you = { ...me, owner: 'you', address: '', epoch: 2 };
+    const others = { ...me, runId: 2n ** 64n - 1n, owner: '' };
+    const first = await leases.take(me, null);
+    await expect(leases.take(you, null)).rejects.toThrow(StaleWrite);
+    const renewed = await leases.take(me, first);
+    expect(await leases.get(1n)).toEqual({ ...me, revision: renewed });
+    const stolen = await leases.take(you, renewed);
+    await expect(leases.take(me, renewed)).rejects.toThrow(StaleWrite);
     await expect(leases.remove(1n, renewed)).rejects.toThrow(StaleWrite);
-    const other = await leases.take(2n ** 64n - 1n, '', null);
+    const other = await leases.take(others, null);
     expect((await leases.list()).sort((a, b) => (a.runId < b.runId ? -1 : 1))).toEqual([
-      { runId: 1n, owner: 'you', revision: stolen },
-      { runId: 2n ** 64n - 1n, owner: '', revision: other },
+      { ...you, revision: stolen },
+      { ...others, revision: other },
     ]);
     await leases.remove(1n, stolen);
     expect(await leases.get(1n)).toBeNull();
-    expect(await leases.take(1n, 'me', null)).toBeGreaterThan(stolen);
+    expect(await leases.take(me, null)).toBeGreaterThan(stolen);
   });
 
   it('keep a bundle byte for byte', async () => {
@@ -230,7 +233,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     );
 
   it('take a part once, and only under its own hash', async () => {
-    const intake = await stores().intakes.open(room, await model());
+    const intake = await stores().intakes.open(room, await model(), 1);
     const content = Buffer.from('hello part');
     const part = hashOf(content);
     expect(intake.has(part)).toBe(false);
@@ -246,32 +249,74 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   it('have parts and accepted answers again after they were closed', async () => {
     const base = await model();
-    const intake = await stores().intakes.open(room, base);
+    const intake = await stores().intakes.open(room, base, 1);
     const answer = await update(intake, 3, initial);
     await intake.record(answer);
     await intake.close();
-    const again = await stores().intakes.open(room, base);
+    const again = await stores().intakes.open(room, base, 1);
     expect(await again.recorded()).toEqual([answer]);
     expect(answer.tensors.flatMap((tensor) => tensor.slices).every((slice) => again.has(slice.part))).toBe(true);
     await again.close();
   });
 
+  it('go on under a later epoch with all that was durable, and without what comes late', async () => {
+    const base = await model();
+    const old = await stores().intakes.open(room, base, 1);
+    const kept = await update(old, 1, initial);
+    await old.record(kept);
+    const next = await stores().intakes.open(room, base, 2);
+    expect(await next.recorded()).toEqual([kept]);
+    const late = Buffer.from('late');
+    await old.append(hashOf(late), late).catch(() => {});
+    await old.record({ ...kept, taskId: 'late' }).catch(() => {});
+    expect([next.has(hashOf(late)), (await next.recorded()).length]).toEqual([false, 1]);
+    const own = await update(next, 2, initial);
+    await next.record(own);
+    await old.close().catch(() => {});
+    await next.close();
+    const third = await stores().intakes.open(room, base, 3);
+    expect(third.has(hashOf(late))).toBe(false);
+    expect((await third.recorded()).sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1))).toEqual([kept, own]);
+    await third.fold(kept);
+    await third.fold(own);
+    expect((await third.writeMean()).tensors).toHaveLength(2);
+    await third.close();
+    await expect(stores().intakes.open(room, base, 2)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('forget no room that a later epoch has opened', async () => {
+    const base = await model();
+    const old = await stores().intakes.open(room, base, 1);
+    await old.record(await update(old, 1, initial));
+    const next = await stores().intakes.open(room, base, 2);
+    await old.close().catch(() => {});
+    await stores().intakes.remove(room, 1);
+    await next.close();
+    const again = await stores().intakes.open(room, base, 2);
+    expect(await again.recorded()).toHaveLength(1);
+    await again.close();
+    await stores().intakes.remove(room, 2);
+    const anew = await stores().intakes.open(room, base, 3);
+    expect(await anew.recorded()).toEqual([]);
+    await anew.close();
+  });
+
   it('forget a room, and every room of a run', async () => {
     const base = await model();
     const fill = async (where: IntakeRoom) => {
-      const intake = await stores().intakes.open(where, base);
+      const intake = await stores().intakes.open(where, base, 1);
       await intake.record(await update(intake, 1, initial));
       await intake.close();
     };
     const count = async (where: IntakeRoom) => {
-      const intake = await stores().intakes.open(where, base);
+      const intake = await stores().intakes.open(where, base, 1);
       const { length } = await intake.recorded();
       await intake.close();
       return length;
     };
     const second = { ...room, attempt: 2 };
     for (const where of [room, second, { ...room, runId: 8n }]) await fill(where);
-    await stores().intakes.remove(room);
+    await stores().intakes.remove(room, 1);
     expect([await count(room), await count(second)]).toEqual([0, 1]);
     expect((await stores().intakes.runs()).sort()).toEqual([8n, 9n]);
     await stores().intakes.removeRun(9n);
@@ -280,7 +325,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   });
 
   it('write the weighted mean, each tensor in its own type', async () => {
-    const intake = await stores().intakes.open(room, await model());
+    const intake = await stores().intakes.open(room, await model(), 1);
     for (const [node, w, n] of [
       [1, 4, 1],
       [3, 8, 4],
@@ -298,7 +343,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     const base = await model();
     const values = [0.1, 1e7, -3.3, 1e-9, 77.7];
     const fold = async (order: number[], attempt: number) => {
-      const intake = await stores().intakes.open({ ...room, attempt }, base);
+      const intake = await stores().intakes.open({ ...room, attempt }, base, 1);
       for (const i of order)
         await intake.fold(
           await update(intake, i + 1, { w: f4([2], [values[i] ?? 0, i]), n: i8([], [i]) }, 0.3 * (i + 1)),
@@ -316,14 +361,14 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     ['another shape', { w: f4([3], [0, 0, 0]), n: i8([], [0]) }, 'UPDATE_TENSORS'],
     ['another type', { w: { descr: '<f8', shape: [2], values: [0, 0] }, n: i8([], [0]) }, 'UPDATE_TENSORS'],
   ])('refuse %s, with a reason', async (_what, arrays, code) => {
-    const intake = await stores().intakes.open(room, await model());
+    const intake = await stores().intakes.open(room, await model(), 1);
     const { verdict } = await intake.check((await update(intake, 1, arrays)).tensors);
     expect(verdict).toMatchObject({ accepted: false, code, detail: expect.stringMatching(/w/) });
     await intake.close();
   });
 
   it('refuse what is no array, and parts that never came', async () => {
-    const intake = await stores().intakes.open(room, await model());
+    const intake = await stores().intakes.open(room, await model(), 1);
     const junk = Buffer.from('not an array at all');
     await intake.append(hashOf(junk), junk);
     const of = (part: string, length: number) => [
@@ -343,7 +388,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   it('take a first model from one node, and look at it before', async () => {
     const first = { ...room, kind: 'initial-model' as const, round: 0 };
-    const intake = await stores().intakes.open(first, null);
+    const intake = await stores().intakes.open(first, null, 1);
     const good = await update(intake, 1, { 0: f4([2], [1, 2]), 1: i8([], [7]) });
     const bad = await update(intake, 2, { 0: f4([2], [1, Number.NaN]) });
     expect((await intake.check(bad.tensors)).verdict).toMatchObject({ accepted: false, code: 'UPDATE_NOT_FINITE' });

@@ -49,20 +49,30 @@ export interface RoundStore {
   delete(runId: bigint): Promise<void>;
 }
 
-export interface Lease {
+/** What a lease says. */
+export interface LeaseTerms {
   readonly runId: bigint;
   /** '' = nobody's. */
   readonly owner: string;
+  /** Where the owner answers, host:port; '' = where everybody is asked. */
+  readonly address: string;
+  /** The state directory that has the run's intake and models: only who sees the same one can go on with the run. */
+  readonly volume: string;
+  /** Grows by one with every taking over, renewals keep it: two owners never have the same one, nor one owner before and after. */
+  readonly epoch: number;
+}
+
+export interface Lease extends LeaseTerms {
   readonly revision: number;
 }
 
 /**
  * Who drives which run: one lease for each run that is not finished, so that finding those takes no look at all the others. Its
- * revision grows with every holder; a holder renews by taking it again.
+ * revision grows with every write; a holder renews by taking it again.
  */
 export interface LeaseStore {
   get(runId: bigint): Promise<Lease | null>;
-  take(runId: bigint, owner: string, revision: number | null): Promise<number>;
+  take(terms: LeaseTerms, revision: number | null): Promise<number>;
   /** The run is finished. */
   remove(runId: bigint, revision: number): Promise<void>;
   list(): Promise<Lease[]>;
@@ -129,20 +139,30 @@ export interface IntakeRoom {
   readonly attempt: number;
 }
 
+/**
+ * Each epoch of a run's lease writes apart from those before it. Opening a room fixes, durably, how much of every earlier epoch counts:
+ * all that was durable then. What a paused owner makes durable later is counted by nobody.
+ */
 export interface IntakeStore {
-  /** Opens or re-opens; whatever was acknowledged is there again. One opener at a time. `model`: what nodes start from. */
-  open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake>;
-  /** Removes a room and what was in it. */
-  remove(room: IntakeRoom): Promise<void>;
+  /**
+   * Opens or re-opens; whatever was acknowledged under this epoch or an earlier one is there. One opener of an epoch at a time.
+   * UNAVAILABLE when a later epoch has opened the room. `model`: what nodes start from.
+   */
+  open(room: IntakeRoom, model: ModelInfo | null, epoch: number): Promise<RoundIntake>;
+  /** Removes a room and what was in it, unless a later epoch has opened it. */
+  remove(room: IntakeRoom, epoch: number): Promise<void>;
   /** Runs that have rooms here. */
   runs(): Promise<bigint[]>;
-  /** Removes every room of a run. */
+  /** Removes every room of a run, which is finished. */
   removeRun(runId: bigint): Promise<void>;
 }
 
 export interface RoundIntake {
   has(part: string): boolean;
-  /** Resolves when the part is durable. PART_HASH unless its SHA-256 is `part`; repeated parts cost nothing. */
+  /**
+   * Resolves when the part is durable. PART_HASH unless its SHA-256 is `part`; repeated parts cost nothing. UNAVAILABLE when a
+   * later epoch is seen to have taken over; who is told "durable" must still make sure that none has (flows/tenure.ts).
+   */
   append(part: string, content: Uint8Array): Promise<{ deduplicated: boolean }>;
   /** Its first `length` bytes, or all of it; null when it is not here. */
   read(part: string, length?: number): Promise<Buffer | null>;

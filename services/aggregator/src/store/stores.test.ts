@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemRandom } from '@aegis/service-kit';
 import { startTestNats, temporaryFolder } from '@aegis/testkit';
@@ -34,7 +35,7 @@ describe('the durable stores', () => {
       const app = { hash: 'a'.repeat(64), digest: 'd', appId: 'a/b', version: '1', config: [], detectedDialect: null };
       await stores.apps.put(app, Buffer.from(marker));
       await stores.models.import('npz', model, 1_000_000);
-      const intake = await stores.intakes.open({ runId: 1n, round: 1, kind: 'evaluate', attempt: 1 }, null);
+      const intake = await stores.intakes.open({ runId: 1n, round: 1, kind: 'evaluate', attempt: 1 }, null, 1);
       const answer = {
         taskId: 'T',
         nodeId: 1n,
@@ -59,28 +60,51 @@ describe('the durable stores', () => {
     }
   });
 
-  it('let one process at a time use a state directory, and know it again', async () => {
-    const { subject: stores, end, folder, bus } = await durable();
+  it('are the same volume to every process, and know the one that comes back', async () => {
+    const { subject: first, end, folder, bus } = await durable();
     try {
-      await expect(openDurableStores(bus, folder, systemRandom)).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
-      await stores.close();
+      const second = await openDurableStores(bus, folder, systemRandom);
+      expect(second.volume).toBe(first.volume);
+      expect(second.owner).not.toBe(first.owner);
+      expect((await stat(join(folder, 'volume'))).mode & 0o777).toBe(0o600);
+      await first.close();
       const again = await openDurableStores(bus, folder, systemRandom);
-      expect(again.owner).toBe(stores.owner);
+      expect([again.owner, again.volume]).toEqual([first.owner, first.volume]);
       await again.close();
+      await second.close();
     } finally {
       await end().catch(() => {});
     }
   });
 
-  it('clear away models that were being written when the process ended', async () => {
-    const { subject: stores, end, folder, bus } = await durable();
+  it('have one key for a run, whoever of several processes makes it', async () => {
+    const { subject: first, end, folder, bus } = await durable();
+    const second = await openDurableStores(bus, folder, systemRandom);
     try {
-      await stores.close();
-      await mkdir(join(folder, 'models'), { recursive: true });
-      await writeFile(join(folder, 'models/writing-1234'), 'half a model');
+      const rooms = [1, 2, 3, 4, 5, 6].map((round) => ({ runId: 1n, round, kind: 'evaluate' as const, attempt: 1 }));
+      const opened = await Promise.all(rooms.map((room, i) => (i % 2 ? first : second).intakes.open(room, null, 1)));
+      await Promise.all(opened.map((intake) => intake.append(createHash('sha256').digest('hex'), Buffer.alloc(0))));
+      await Promise.all(opened.map((intake) => intake.close()));
+      const again = await Promise.all(rooms.map((room) => first.intakes.open(room, null, 2)));
+      expect(again.every((intake) => intake.has(createHash('sha256').digest('hex')))).toBe(true);
+      await Promise.all(again.map((intake) => intake.close()));
+    } finally {
+      await second.close();
+      await end();
+    }
+  });
+
+  it('clear away models that their process was writing when it ended, and no other', async () => {
+    const { subject: first, end, folder, bus } = await durable();
+    try {
+      const second = await openDurableStores(bus, folder, systemRandom);
+      await first.close();
+      for (const name of ['writing-0-1234', 'writing-1-1234'])
+        await writeFile(join(folder, 'models', name), 'half a model');
       const again = await openDurableStores(bus, folder, systemRandom);
-      expect(await readdir(join(folder, 'models'))).toEqual([]);
+      expect(await readdir(join(folder, 'models'))).toEqual(['writing-1-1234']);
       await again.close();
+      await second.close();
     } finally {
       await end().catch(() => {});
     }

@@ -1,7 +1,7 @@
 // The aggregator as it is deployed: real NATS, sealed files, the native core. Nodes are simulated through the Intake service.
 import type { Bus } from '@aegis/bus';
 import { RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
-import { Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
+import { NodeKind, Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
 import {
   inProcessChannel,
   type Logger,
@@ -66,7 +66,7 @@ export class RealWorld {
       this.bus.publish('presence', {
         gatewayId: 'gateway',
         snapshot: true,
-        nodes: ids.map((nodeId) => ({ nodeId, online: true })),
+        nodes: ids.map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED })),
       });
     const asked = await this.bus.subscribe('presence-ask', signal);
     const bucket = await this.bus.bucket('tasks');
@@ -86,7 +86,11 @@ export class RealWorld {
   }
 
   presence(nodeId: bigint, online: boolean): void {
-    this.bus.publish('presence', { gatewayId: 'gateway', snapshot: false, nodes: [{ nodeId, online }] });
+    this.bus.publish('presence', {
+      gatewayId: 'gateway',
+      snapshot: false,
+      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED }],
+    });
   }
 
   async finished(runId: bigint) {

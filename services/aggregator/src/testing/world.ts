@@ -34,6 +34,8 @@ export interface WorldOptions {
   readonly telemetry?: Telemetry;
   readonly log?: Logger;
   readonly owner?: string;
+  readonly volume?: string;
+  readonly abandonVolumeAfterMs?: number;
 }
 
 export class World {
@@ -59,7 +61,13 @@ export class World {
     const watched = { telemetry, measures: createMeasures(telemetry), log };
     const memory = { modelUse: new ModelUse(), diskFullTold: new Map<bigint, number>() };
     this.ground = { stores, peers, clock, random, limits, ...memory, ...watched };
-    this.owner = new RunOwner(this.ground, { owner: options.owner ?? 'one', leaseMs: 15_000 });
+    this.owner = new RunOwner(this.ground, {
+      owner: options.owner ?? 'one',
+      volume: options.volume ?? 'disk',
+      address: '',
+      leaseMs: 15_000,
+      abandonVolumeAfterMs: options.abandonVolumeAfterMs,
+    });
     this.channel = inProcessChannel([intakeService(this.ground, this.owner), runsService(this.ground, this.owner)], {
       log,
       telemetry,

@@ -2,8 +2,11 @@ import { type BodyLease, type CallHead, readCredential, type StatusOf } from '@a
 import { checkTimestamp } from '../domain/credential.ts';
 import { type BodyBudget, LARGE_BODY } from './body-budget.ts';
 
+/** What an object of unknown length is taken for: stock clients cut arrays at 5 MiB. */
+const CHUNK = 5.25 * 2 ** 20;
+
 export type AdmitBody = (
-  where: Pick<StatusOf, 'api'>,
+  where: Pick<StatusOf, 'api' | 'method'>,
   head: Omit<CallHead, 'signal'>,
   announced: number | null,
 ) => BodyLease;
@@ -15,9 +18,9 @@ export type AdmitBody = (
  */
 export const bodyAdmission =
   (budget: BodyBudget, now: () => number): AdmitBody =>
-  ({ api }, head, announced) => {
+  ({ api, method }, head, announced) => {
     if (api === 'fleet' && (announced === null || announced > LARGE_BODY)) {
       checkTimestamp(readCredential(head).timestamp, now());
     }
-    return budget.open(announced ?? 0);
+    return budget.open(announced ?? (method === 'push-object' ? CHUNK : 0));
   };

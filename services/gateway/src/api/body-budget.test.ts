@@ -20,14 +20,41 @@ describe('body budget', () => {
     body.add(4 * LARGE_BODY);
     body.add(2 * LARGE_BODY);
     expect(budget.bytes()).toBe(6 * LARGE_BODY);
-    expect(() => budget.open(5 * LARGE_BODY)).toThrow(full);
     body.release();
     body.release();
     expect(budget.bytes()).toBe(0);
-    expect(() => budget.open(5 * LARGE_BODY)).not.toThrow();
   });
 
-  it('refuses a body when it grows past the room, and frees what it had', () => {
+  it('lets those that do not fit wait in their order, and start as room becomes free', async () => {
+    const budget = new BodyBudget(10 * LARGE_BODY);
+    const [first, second, third] = [6, 6, 3].map((size) => budget.open(size * LARGE_BODY));
+    expect(first?.add(LARGE_BODY)).toBeUndefined();
+    const turns = [second?.add(LARGE_BODY), third?.add(LARGE_BODY)];
+    // The third would fit; it does not overtake.
+    expect(turns.every((turn) => turn instanceof Promise)).toBe(true);
+    expect(budget.bytes()).toBe(LARGE_BODY);
+    first?.release();
+    await Promise.all(turns);
+    expect(budget.bytes()).toBe(2 * LARGE_BODY);
+    second?.release();
+    third?.release();
+    expect(budget.bytes()).toBe(0);
+  });
+
+  it('tells who waited too long to come back, and forgets who left meanwhile', async () => {
+    const budget = new BodyBudget(10 * LARGE_BODY, 20);
+    const holder = budget.open(10 * LARGE_BODY);
+    holder.add(10 * LARGE_BODY);
+    await expect(budget.open(LARGE_BODY).add(LARGE_BODY)).rejects.toEqual(full);
+    const leaver = budget.open(5 * LARGE_BODY);
+    const turn = leaver.add(LARGE_BODY);
+    leaver.release();
+    await expect(turn).rejects.toEqual(full);
+    holder.release();
+    expect(budget.bytes()).toBe(0);
+  });
+
+  it('refuses a body of unknown length when it grows past the room, and frees what it had', () => {
     const budget = new BodyBudget(10 * LARGE_BODY);
     const [first, second] = [budget.open(), budget.open()];
     first.add(6 * LARGE_BODY);
@@ -38,18 +65,20 @@ describe('body budget', () => {
 
   it('is not filled by those who only announce', () => {
     const budget = new BodyBudget(10 * LARGE_BODY);
-    for (let liar = 0; liar < 100; liar += 1) budget.open(10 * LARGE_BODY);
-    expect(() => budget.open(10 * LARGE_BODY).add(10 * LARGE_BODY)).not.toThrow();
+    for (let liar = 0; liar < 100; liar += 1) budget.open(10 * LARGE_BODY).add(LARGE_BODY - 1);
+    expect(budget.open(10 * LARGE_BODY).add(10 * LARGE_BODY)).toBeUndefined();
   });
 
-  it('asks nothing of small bodies, and takes one that is larger than itself alone', () => {
+  it('asks nothing of small bodies, and takes one that is larger than itself alone', async () => {
     const budget = new BodyBudget(LARGE_BODY);
-    for (let body = 0; body < 100; body += 1) budget.open().add(LARGE_BODY - 1);
+    for (let body = 0; body < 100; body += 1) expect(budget.open().add(LARGE_BODY - 1)).toBeUndefined();
     const body = budget.open(50 * LARGE_BODY);
     body.add(50 * LARGE_BODY);
-    expect(() => budget.open(LARGE_BODY)).toThrow(full);
+    const next = budget.open(LARGE_BODY).add(LARGE_BODY);
+    expect(next).toBeInstanceOf(Promise);
     body.release();
-    expect(budget.bytes()).toBe(0);
+    await next;
+    expect(budget.bytes()).toBe(LARGE_BODY);
   });
 });
 
@@ -64,7 +93,7 @@ describe('a gateway with no room left', () => {
 
   beforeAll(async () => {
     fixture = await GatewayFixture.open(nats(), aggregator);
-    gateway = await fixture.gateway({ config: { limits: { 'upload-mib': 6 } }, telemetry });
+    gateway = await fixture.gateway({ config: { limits: { 'upload-mib': 6, 'upload-wait-seconds': 0.3 } }, telemetry });
   });
   afterAll(() => fixture.close());
 

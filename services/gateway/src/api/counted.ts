@@ -3,7 +3,7 @@ import type { Clock, Logger, Telemetry } from '@aegis/service-kit';
 import type { Gateway, Observed } from '../flows/gateway.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
-export type Door = 'http' | 'grpc' | 'operator' | 'port';
+export type Door = 'http' | 'grpc' | 'node' | 'join' | 'operator' | 'port';
 
 export interface RefusedAt {
   readonly path: string;
@@ -12,13 +12,18 @@ export interface RefusedAt {
   readonly peer?: string | undefined;
 }
 
+export interface StreamsCounted {
+  readonly nodes: { readonly size: number };
+  readonly joined: { readonly size: number };
+}
+
 /** What operators see of the gateway, by number. */
 export interface Counted extends Observed {
   /** A call was refused at a door, or failed behind it. */
   refused(door: Door, error: AegisError, where: RefusedAt): void;
   bytesIn(count: number): void;
   /** Figures that are asked for, once there is a gateway to ask. */
-  watch(gateway: Gateway, port: { connections(): number }, held: { bytes(): number }): void;
+  watch(gateway: Gateway, port: { connections(): number }, held: { bytes(): number }, streams: StreamsCounted): void;
 }
 
 export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 'monotonic'>): Counted => {
@@ -50,7 +55,7 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
       partBytes.add(bytes);
     },
     updateJudged: (code) => judged.add(1, { verdict: code === '' ? 'accepted' : 'refused', code }),
-    watch: (gateway, port, held) => {
+    watch: (gateway, port, held, streams) => {
       const gauge = (name: string, description: string, value: () => number) =>
         meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
       gauge('aegis_gateway_nodes_online', 'Nodes online at this gateway', () => gateway.roster.size);
@@ -58,6 +63,8 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
       gauge('aegis_gateway_held_pulls', 'Pulls waiting for work', () => gateway.held.waiting);
       gauge('aegis_gateway_open_tasks', 'Tasks in mailboxes', () => gateway.mailbox.size);
       gauge('aegis_gateway_connections', 'Open connections', () => port.connections());
+      gauge('aegis_gateway_node_streams', 'Native clients connected', () => streams.nodes.size);
+      gauge('aegis_gateway_join_streams', 'start_client connections', () => streams.joined.size);
       gauge('aegis_gateway_bodies_held_bytes', 'Bytes of large request bodies in memory', () => held.bytes());
     },
   };

@@ -22,6 +22,8 @@ export interface GrpcAdmissionParts {
   /** Largest message of an operator. */
   readonly operatorBytes: number;
   readonly counted: Counted;
+  /** Admission of bidirectional streams, by path. */
+  readonly streams: ReadonlyMap<string, ServerInterceptor>;
   /** Told of the peer of every call. */
   readonly heard: (peer: string) => void;
 }
@@ -32,7 +34,7 @@ interface Entrance {
   readonly limit: number;
   /** Compressed, a small message could become a large one. */
   readonly takesCompressed: boolean;
-  /** Throws when this caller may not send. `peer` is its address. */
+  /** Throws when this caller may not send. `peer`: its address and port. */
   admit(metadata: Metadata, peer: string): BodyLease;
   refuse(error: AegisError, metadata: Metadata, peer: string): Pick<StatusObject, 'code' | 'details'>;
 }
@@ -53,7 +55,8 @@ export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
   return (method, call) => {
     const peer = call.getPeer();
     parts.heard(peer);
-    const address = peer.replace(/:\d{1,5}$/, '');
+    const stream = parts.streams.get(method.path);
+    if (stream) return stream(method, call);
     const entrance = entranceOf(method.path);
     const receiving = receivedBy(call);
     let lease: BodyLease | undefined;
@@ -67,10 +70,10 @@ export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
           onReceiveMetadata: (metadata, proceed) => {
             const turnAway = (caught: unknown): void => {
               end();
-              call.sendStatus(entrance.refuse(AegisError.from(caught), metadata, address));
+              call.sendStatus(entrance.refuse(AegisError.from(caught), metadata, addressOf(peer)));
             };
             try {
-              lease = entrance.admit(metadata, address);
+              lease = entrance.admit(metadata, peer);
               receiving.watch({ ...entrance, meter: lease, onRefused: turnAway });
             } catch (caught) {
               return turnAway(caught);
@@ -110,7 +113,7 @@ const flower = (
 ): Entrance => ({
   limit,
   takesCompressed: false,
-  admit: (metadata, peer) => admitBody({ api }, headOf(metadata, peer), null),
+  admit: (metadata, peer) => admitBody({ api, method }, headOf(metadata, peer), null),
   refuse: (error, metadata, peer) => {
     const where = { api, method, flwrVersion: textOf(metadata, 'flwr-package-version') };
     const { grpc, http } = flowerStatus(error, where);
@@ -134,7 +137,7 @@ const operator = ({ token, operatorBytes, counted }: GrpcAdmissionParts, path: s
   },
 });
 
-const free: BodyLease = { add: () => {}, release: () => {} };
+const free: BodyLease = { add: () => undefined, release: () => {} };
 
 /** A method we only refuse needs no room for its request. */
 const limitOf = (service: { limitOf(method: string): number }, method: string): number => {
@@ -145,9 +148,13 @@ const limitOf = (service: { limitOf(method: string): number }, method: string): 
   }
 };
 
+const addressOf = (peer: string): string => peer.replace(/:\d{1,5}$/, '');
+
 const headOf = (metadata: Metadata, peer: string): Parameters<AdmitBody>[1] => ({
   dialect: 'grpc',
-  peer,
+  get peer() {
+    return addressOf(peer);
+  },
   connection: metadata,
   text: (name) => textOf(metadata, name),
   binary: (name) => {

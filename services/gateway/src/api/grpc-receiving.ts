@@ -1,6 +1,7 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { AegisError } from '@aegis/errors';
 import { type BodyLease, limits } from '@aegis/flower-wire';
+import { passedBytes } from '@aegis/service-kit';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
 /** One byte says whether the message is compressed, four its length. */
@@ -47,7 +48,11 @@ export const receivedBy = (call: ServerInterceptingCallInterface): Receiving => 
             if (prefix.byteLength === PREFIX) check(prefix.readUInt8(0) !== 0 && !takesCompressed, prefix, limit);
           }
           if (length > limit + PREFIX) throw tooLarge(length - PREFIX, limit);
-          meter.add(piece.byteLength);
+          const room = meter.add(piece.byteLength);
+          passedBytes(piece.byteLength);
+          if (!room) return;
+          stream.pause();
+          room.then(() => stream.resume(), refuse);
         } catch (caught) {
           refuse(caught);
         }
@@ -86,7 +91,7 @@ const tooLarge = (length: number, limit: number): AegisError =>
  * grpc-js offers no limit per method and no way to stop a client that sends on; its innermost call has the HTTP/2
  * stream, which offers both. A release that keeps the stream elsewhere must not run without them.
  */
-const streamOf = (call: ServerInterceptingCallInterface): ServerHttp2Stream => {
+export const streamOf = (call: ServerInterceptingCallInterface): ServerHttp2Stream => {
   const { stream } = call as { stream?: ServerHttp2Stream };
   if (typeof stream?.prependListener === 'function' && typeof stream.close === 'function') return stream;
   throw new AegisError('INTERNAL', 'This release of @grpc/grpc-js does not show the stream of a call.');

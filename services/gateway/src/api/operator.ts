@@ -9,6 +9,7 @@ import { exportModel, importModel } from '../flows/move-model.ts';
 import { putPlan } from '../flows/put-plan.ts';
 import { removeNode } from '../flows/remove-node.ts';
 import { stopRun } from '../flows/stop-run.ts';
+import { takeOverRun } from '../flows/take-over-run.ts';
 import { watchRun } from '../flows/watch-run.ts';
 import { encodeEvent, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
 
@@ -29,6 +30,10 @@ export const operatorService = (gateway: Gateway): LocalService =>
     },
     stopRun: async ({ runId }) => {
       await stopRun(gateway, runId);
+      return {};
+    },
+    takeOverRun: async ({ runId }) => {
+      await takeOverRun(gateway, runId);
       return {};
     },
     putPlan: async (plan) => ({ modelId: await putPlan(gateway, plan) }),

@@ -7,6 +7,7 @@ import {
   createHttpDoor,
   FleetService,
   grpcServerOptions,
+  JOIN_PATH,
   listenOnePort,
   type OnePort,
 } from '@aegis/flower-wire';
@@ -20,7 +21,12 @@ import type { Counted } from './counted.ts';
 import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
 import { grpcAdmission } from './grpc-admission.ts';
+import { streamAdmission } from './grpc-frames.ts';
 import { httpServer, metricsServer } from './http.ts';
+import { JoinDoor } from './join/door.ts';
+import { Turns } from './join/turns.ts';
+import { ModelBlocks } from './model-blocks.ts';
+import { CONNECT_PATH, NODE_SERVICE, NodeDoor } from './node/door.ts';
 import { operatorService } from './operator.ts';
 import { addServiceDoor } from './operator-door.ts';
 import { refusedConnections } from './refused-connections.ts';
@@ -56,7 +62,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     }),
   );
   const control = new ControlService(new FlowerControl(gateway), { now: () => gateway.clock.now() });
-  const budget = new BodyBudget(limits['upload-mib'] * MIB);
+  const budget = new BodyBudget(limits['upload-mib'] * MIB, limits['upload-wait-seconds'] * 1_000);
 
   const admitBody = bodyAdmission(budget, () => gateway.clock.now());
 
@@ -71,12 +77,24 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   let port: OnePort | undefined;
   const operatorBytes = limits['message-mib'] * MIB;
   const heard = (peer: string): void => void port?.connectionOf(peer);
+  const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
+  const nodes = new NodeDoor({ gateway, telemetry, counted, budget, models });
+  // Whole models in one message: they have room of their own, so that they never take it from those who send parts.
+  const turns = new Turns((limits['upload-mib'] * MIB) / 2);
+  const joined = new JoinDoor(
+    { gateway, telemetry, counted, models, turns, messageBytes: operatorBytes },
+    { offered: config.join },
+  );
+  const streams = new Map([
+    [CONNECT_PATH, streamAdmission(nodes.admission())],
+    [JOIN_PATH, streamAdmission(joined.admission())],
+  ]);
   const grpc = new Server({
     ...grpcServerOptions,
     // Of the largest there is; grpcAdmission holds every method to its own.
     'grpc.max_receive_message_length': operatorBytes,
     'grpc.max_concurrent_streams': CALLS_PER_CONNECTION,
-    interceptors: [grpcAdmission({ fleet, control, admitBody, token, operatorBytes, counted, heard })],
+    interceptors: [grpcAdmission({ fleet, control, admitBody, token, operatorBytes, counted, streams, heard })],
   });
   addFlowerServices(grpc, {
     fleet,
@@ -84,9 +102,15 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     connectionOf: (peer) => port?.connectionOf(peer),
     onError: (error, where) => counted.refused('grpc', error, where),
   });
+  nodes.addTo(grpc);
+  joined.addTo(grpc);
   const operator = operatorService(gateway);
   addServiceDoor(grpc, operator, counted);
-  addServiceDoor(grpc, healthService(healthy, ['flwr.proto.Fleet', 'flwr.proto.Control', operator.name]), counted);
+  addServiceDoor(
+    grpc,
+    healthService(healthy, ['flwr.proto.Fleet', 'flwr.proto.Control', NODE_SERVICE, operator.name]),
+    counted,
+  );
 
   port = await listenOnePort({
     ...splitHostPort(config.listen),
@@ -97,7 +121,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     onRefused: refusedConnections(telemetry, gateway.log, () => gateway.clock.now()),
   });
   const metrics = config.metrics ? await listenMetrics(config.metrics.address, telemetry) : undefined;
-  counted.watch(gateway, port, budget);
+  counted.watch(gateway, port, budget, { nodes, joined });
   const opened = port;
   return {
     address: opened.address,

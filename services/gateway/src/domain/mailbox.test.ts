@@ -15,6 +15,8 @@ const task = (taskId: string, nodeId = 1n): Task => ({
   ttl: 1,
   groupId: '',
   traceparent: '',
+  deadline: 0,
+  join: false,
 });
 
 describe('mailbox', () => {

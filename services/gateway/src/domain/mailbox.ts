@@ -2,6 +2,8 @@ import type { Task } from './task.ts';
 
 /** How often one task is offered to its node before it is given up. A lost answer is normal, three are a pattern. */
 export const MAX_OFFERS = 3;
+/** To a node that keeps a stream open every new stream is an offer: a bad network must not cost it the task. */
+export const MAX_STREAM_OFFERS = 30;
 
 interface Entry {
   readonly task: Task;
@@ -18,6 +20,8 @@ export interface NextTask {
   /** Tasks that were offered often enough; they are settled now and their round must be told. */
   readonly exhausted: readonly Task[];
 }
+
+const nothing: ReadonlySet<string> = new Set();
 
 /** The open tasks of every node, as far as this gateway has heard. Tasks come and go with the aggregator's word only. */
 export class Mailbox {
@@ -78,12 +82,12 @@ export class Mailbox {
       .map((entry) => entry.task);
   }
 
-  /** What to offer the node now. Counts nothing yet: see `offered`. */
-  next(nodeId: bigint): NextTask {
+  /** What to offer the node now, besides what it has been told of already. Counts nothing yet: see `offered`. */
+  next(nodeId: bigint, offers = MAX_OFFERS, except: Pick<ReadonlySet<string>, 'has'> = nothing): NextTask {
     const exhausted: Task[] = [];
     for (const entry of this.#entries(nodeId)) {
-      if (entry.settled) continue;
-      if (entry.offers < MAX_OFFERS) return { task: entry.task, exhausted };
+      if (entry.settled || except.has(entry.task.taskId)) continue;
+      if (entry.offers < offers) return { task: entry.task, exhausted };
       entry.settled = true;
       exhausted.push(entry.task);
     }

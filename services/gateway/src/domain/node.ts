@@ -5,7 +5,8 @@ import { AegisError } from '@aegis/errors';
  * heartbeats, which live in memory only (see presence.ts).
  */
 export type Activity = 'registered' | 'active' | 'deactivated' | 'expired' | 'removed';
-export type WireDialect = 'http' | 'grpc' | '';
+/** `http` and `grpc`: Flower's Fleet API. `native`: aegis.node.v1. `join`: Flower's start_client. */
+export type WireDialect = 'http' | 'grpc' | 'native' | 'join' | '';
 
 export interface NodeRecord {
   readonly nodeId: bigint;
@@ -41,6 +42,16 @@ export const registerNode = (
   activity: 'registered',
   flwrVersion: '',
   dialect: '',
+});
+
+/** A client without a key: known by its connection, for as long as that lasts. */
+export const guestNode = (nodeId: bigint, heartbeatSeconds: number, now: number): NodeRecord => ({
+  ...registerNode({ nodeId, publicKey: '', fingerprint: '', name: '', selfRegistered: true }, now),
+  activity: 'active',
+  activatedAt: now,
+  lastSeenAt: now,
+  heartbeatSeconds,
+  dialect: 'join',
 });
 
 export const activateNode = (

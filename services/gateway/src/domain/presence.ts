@@ -1,9 +1,18 @@
-import { onlineUntil } from './node.ts';
+import { type NodeRecord, onlineUntil } from './node.ts';
+
+/** What a node may be given, if not all of it: `native` has no app and no first model, `join` has no identity. */
+export type NodeKind = 'native' | 'join';
 
 export interface PresenceChange {
   readonly nodeId: bigint;
   readonly online: boolean;
+  /** Absent: it runs the app's own code. */
+  readonly kind?: NodeKind | undefined;
 }
+
+/** The news that this node is there. */
+export const present = ({ nodeId, dialect }: Pick<NodeRecord, 'nodeId' | 'dialect'>): PresenceChange =>
+  dialect === 'native' || dialect === 'join' ? { nodeId, online: true, kind: dialect } : { nodeId, online: true };
 
 /** Every gateway repeats its snapshot, so that a gateway that died is noticed: nobody believes an old one. */
 export const SNAPSHOT_SECONDS = { every: 15, believed: 50 } as const;
@@ -11,6 +20,7 @@ export const SNAPSHOT_SECONDS = { every: 15, believed: 50 } as const;
 interface Seen {
   readonly at: number;
   readonly heartbeatSeconds: number;
+  readonly kind: NodeKind | undefined;
   /** When its last connection closed; a node that is there heartbeats over a new one within its interval. */
   readonly cutOffAt?: number;
 }
@@ -28,11 +38,11 @@ const expiryOf = ({ at, heartbeatSeconds, cutOffAt }: Seen, atTask: boolean): nu
 export class Roster {
   readonly #seen = new Map<bigint, Seen>();
 
-  /** True when the node was not online before. */
-  see(nodeId: bigint, heartbeatSeconds: number, now: number): boolean {
-    const isNew = !this.#seen.has(nodeId);
-    this.#seen.set(nodeId, { at: now, heartbeatSeconds });
-    return isNew;
+  /** True when the node was not online before, or as something else. */
+  see(nodeId: bigint, heartbeatSeconds: number, now: number, kind?: NodeKind): boolean {
+    const before = this.#seen.get(nodeId);
+    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind });
+    return before === undefined || before.kind !== kind;
   }
 
   /** No connection of the node is open any more. Its next call makes up for that. */
@@ -74,7 +84,7 @@ export class Roster {
   }
 
   snapshot(): PresenceChange[] {
-    return [...this.#seen.keys()].map((nodeId) => ({ nodeId, online: true }));
+    return [...this.#seen].map(([nodeId, { kind }]) => ({ nodeId, online: true, ...(kind && { kind }) }));
   }
 }
 

@@ -44,6 +44,10 @@ export interface Task extends TaskRef {
   readonly ttl: number;
   readonly groupId: string;
   readonly traceparent: string;
+  /** Unix seconds after which the round no longer waits; 0 = no deadline. */
+  readonly deadline: number;
+  /** The run lets in clients without identity. */
+  readonly join: boolean;
 }
 
 export const refOf = ({ taskId, runId, nodeId }: TaskRef): TaskRef => ({ taskId, runId, nodeId });

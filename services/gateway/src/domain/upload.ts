@@ -73,6 +73,11 @@ export class OpenUpload {
     for (const id of partIds) this.#remaining.delete(id);
   }
 
+  /** What was learnt of the same answer elsewhere: what is stored stays stored. */
+  learn(other: OpenUpload): void {
+    for (const id of this.#remaining) if (!other.#remaining.has(id)) this.#remaining.delete(id);
+  }
+
   get isComplete(): boolean {
     return this.#remaining.size === 0;
   }

@@ -32,10 +32,10 @@ export const createNode = async (
   return activate(gateway, record, credential, heartbeatSeconds);
 };
 
-const activate = async (
+export const activate = async (
   gateway: Gateway,
   record: NodeRecord,
-  { flwrVersion, dialect }: Credential,
+  { flwrVersion, dialect }: Pick<Credential, 'flwrVersion' | 'dialect'>,
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
   const now = gateway.clock.now();

@@ -1,13 +1,15 @@
 import type { TaskRef } from '../domain/task.ts';
-import { OpenUpload, type PartTree, postOrder, type UploadRecord } from '../domain/upload.ts';
+import { OpenUpload, type UploadRecord } from '../domain/upload.ts';
 import type { Gateway } from './gateway.ts';
+import { keepAtHand } from './keep-at-hand.ts';
 
 export interface Announcement {
   readonly task: TaskRef;
   readonly replyId: string;
   /** Kept for the door, which reads the complete answer with it. */
   readonly head: Buffer;
-  readonly tree: PartTree;
+  /** Distinct, in the order they are wanted. */
+  readonly partIds: readonly string[];
   readonly runtimeSeconds: number;
   readonly traceparent: string;
 }
@@ -26,7 +28,7 @@ export const announceUpload = async (gateway: Gateway, announcement: Announcemen
     task,
     replyId,
     head: announcement.head,
-    partIds: postOrder(announcement.tree),
+    partIds: announcement.partIds,
     runtimeSeconds: announcement.runtimeSeconds,
     announcedAt: gateway.clock.now(),
     traceparent: announcement.traceparent,
@@ -34,7 +36,5 @@ export const announceUpload = async (gateway: Gateway, announcement: Announcemen
   };
   const missing = await gateway.aggregator.missingParts(task, record.partIds);
   await gateway.uploads.save(record);
-  const upload = new OpenUpload(record, missing);
-  gateway.openUploads.keep(upload);
-  return upload;
+  return keepAtHand(gateway, new OpenUpload(record, missing));
 };

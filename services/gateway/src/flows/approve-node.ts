@@ -2,8 +2,8 @@ import { AegisError } from '@aegis/errors';
 import { approval } from '../domain/enrolment.ts';
 import { type NodeRecord, registerNode as newNode } from '../domain/node.ts';
 import { parsePublicKey, toPem } from '../domain/public-key.ts';
-import { fingerprintOf } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
+import { fingerprintOf } from './proven-keys.ts';
 
 /** A person vouches for a key (PEM or one OpenSSH line). */
 export const approveNode = async (gateway: Gateway, publicKey: string, name: string): Promise<NodeRecord> => {

@@ -5,7 +5,8 @@ import { sameKey } from '../domain/credential.ts';
 import { registerNode } from '../domain/node.ts';
 import { parsePublicKey, toPem } from '../domain/public-key.ts';
 import { memoryGateway } from '../testing/memory-gateway.ts';
-import { authenticateNode, type Credential, fingerprintOf, proveKey } from './authenticate-node.ts';
+import { authenticateNode, type Credential, proveKey } from './authenticate-node.ts';
+import { fingerprintOf, ProvenKeys } from './proven-keys.ts';
 
 interface Case {
   name: string;
@@ -33,6 +34,8 @@ const credentialOf = ({ http_headers }: Case): Credential => ({
   signature: bytesOf(http_headers['flwr-signature']),
   dialect: 'http',
   flwrVersion: '',
+  connection: {},
+  isForwarded: () => false,
 });
 
 /** The protobuf of the vectors' requests is tiny: a node id as a varint at the end, or a key in field 1. */
@@ -48,7 +51,7 @@ describe('who does not hold the key', () => {
     const good = vectors.cases.find(({ reference }) => reference === 'accepted') ?? expect.fail('no good case');
     await clock.advance(Date.parse(`${vectors.signed_at.slice(0, 19)}Z`) + good.age_seconds * 1000 - clock.now());
     const credential = { ...credentialOf(good), signature: Buffer.from('forged') };
-    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa };
+    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa, provenKeys: new ProvenKeys('per-call') };
     const refusals = async () =>
       Promise.all([7n, 8n, null].map((id) => authenticateNode(parts, credential, id).catch((error: unknown) => error)));
     const unknown = await refusals();
@@ -73,7 +76,7 @@ describe("Flower's own verdicts on node authentication", () => {
       // The store keeps one key per node; the vectors' second key stands for the same node under another id.
       await gateway.nodes.register(registerNode({ ...key, nodeId: nodeId + BigInt(index) }, 0));
     }
-    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa };
+    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa, provenKeys: new ProvenKeys('per-call') };
     const credential = credentialOf(vector);
     const registers = vector.request_type === 'RegisterNodeFleetRequest';
     const attempt = async (): Promise<void> => {

@@ -1,13 +1,11 @@
-import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
 import { actingNode, checkTimestamp } from '../domain/credential.ts';
 import type { NodeRecord, WireDialect } from '../domain/node.ts';
-import { parsePublicKey, toPem } from '../domain/public-key.ts';
 import type { Gateway } from './gateway.ts';
+import type { KeyIdentity, PresentedKey } from './proven-keys.ts';
 
 /** What a node presents with every call. */
-export interface Credential {
-  readonly publicKeyPem: Buffer;
+export interface Credential extends PresentedKey {
   /** As sent: the signature covers exactly these bytes. */
   readonly timestamp: string;
   readonly signature: Buffer;
@@ -15,20 +13,29 @@ export interface Credential {
   readonly flwrVersion: string;
 }
 
-export interface ProvenKey {
-  readonly pem: string;
-  readonly fingerprint: string;
+export interface ProvenKey extends KeyIdentity {
   /** The node the key belongs to, removed ones included; null when it belongs to nobody. */
   readonly owner: NodeRecord | null;
 }
 
-type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures'>;
+type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures' | 'provenKeys'>;
 
 /** Registration and activation: the caller holds the private key; whether anybody knows the key is another question. */
 export const proveKey = async (gateway: Parts, credential: Credential): Promise<ProvenKey> => {
-  checkTimestamp(credential.timestamp, gateway.clock.now());
-  const key = identifyKey(credential.publicKeyPem);
-  await verify(gateway, credential);
+  const key = await holderOf(gateway, credential);
+  return { ...key, owner: await gateway.nodes.byKey(key.fingerprint) };
+};
+
+export interface SignedMessage {
+  readonly publicKeyPem: Buffer;
+  readonly message: Buffer;
+  readonly signature: Buffer;
+}
+
+/** Whoever signed the message holds the key. That it was signed for this occasion is the caller's to know. */
+export const proveSigned = async (gateway: Parts, signed: SignedMessage): Promise<ProvenKey> => {
+  const key = gateway.provenKeys.identify(signed.publicKeyPem);
+  await verify(gateway, signed);
   return { ...key, owner: await gateway.nodes.byKey(key.fingerprint) };
 };
 
@@ -41,28 +48,28 @@ export const authenticateNode = async (
   credential: Credential,
   claimedId: bigint | null,
 ): Promise<NodeRecord> => {
-  checkTimestamp(credential.timestamp, gateway.clock.now());
-  const { fingerprint } = identifyKey(credential.publicKeyPem);
-  await verify(gateway, credential);
+  const { fingerprint } = await holderOf(gateway, credential);
   return actingNode(await gateway.nodes.byKey(fingerprint), claimedId);
 };
 
-export const fingerprintOf = (spki: Buffer): string => createHash('sha256').update(spki).digest('hex');
-
-const identifyKey = (publicKeyPem: Buffer): { pem: string; fingerprint: string } => {
-  try {
-    const spki = parsePublicKey(publicKeyPem.toString('latin1'));
-    return { pem: toPem(spki), fingerprint: fingerprintOf(spki) };
-  } catch (cause) {
-    throw new AegisError('NODE_UNAUTHENTICATED', 'Its public key cannot be used.', cause);
-  }
+/**
+ * The key that the caller holds: by its signature, or because its connection is bound to that key (proven-keys.ts). Either
+ * way its clock is judged.
+ */
+const holderOf = async (gateway: Parts, credential: Credential): Promise<KeyIdentity> => {
+  checkTimestamp(credential.timestamp, gateway.clock.now());
+  const bound = gateway.provenKeys.boundTo(credential);
+  if (bound !== null) return bound;
+  const { publicKeyPem, timestamp, signature } = credential;
+  const key = gateway.provenKeys.identify(publicKeyPem);
+  await verify(gateway, { publicKeyPem, message: Buffer.from(timestamp, 'latin1'), signature });
+  gateway.provenKeys.proved(credential, key);
+  return key;
 };
 
-const verify = async (gateway: Parts, { publicKeyPem, timestamp, signature }: Credential): Promise<void> => {
-  const isGenuine = await gateway
-    .signatures(publicKeyPem, Buffer.from(timestamp, 'latin1'), signature)
-    .catch((cause) => {
-      throw new AegisError('NODE_UNAUTHENTICATED', 'Its public key cannot be used.', cause);
-    });
+const verify = async (gateway: Parts, { publicKeyPem, message, signature }: SignedMessage): Promise<void> => {
+  const isGenuine = await gateway.signatures(publicKeyPem, message, signature).catch((cause) => {
+    throw new AegisError('NODE_UNAUTHENTICATED', 'Its public key cannot be used.', cause);
+  });
   if (!isGenuine) throw new AegisError('NODE_SIGNATURE');
 };

@@ -1,4 +1,5 @@
 import { expireNode } from '../domain/node.ts';
+import { present } from '../domain/presence.ts';
 import type { Gateway } from './gateway.ts';
 import { lookGone } from './heartbeat.ts';
 
@@ -24,7 +25,7 @@ export const expireNodes = (gateway: Gateway): void => {
 export const adoptNodes = async (gateway: Gateway): Promise<void> => {
   for (const node of await gateway.nodes.list()) {
     if (node.activity !== 'active') continue;
-    gateway.roster.see(node.nodeId, node.heartbeatSeconds, gateway.clock.monotonic());
+    gateway.roster.see(node.nodeId, node.heartbeatSeconds, gateway.clock.monotonic(), present(node).kind);
     gateway.mailbox.assumeTaken(node.nodeId);
   }
   gateway.presence.snapshot(gateway.roster.snapshot());

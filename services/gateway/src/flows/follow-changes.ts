@@ -14,7 +14,10 @@ export const followTasks = async (gateway: Gateway, signal: AbortSignal): Promis
       put: (task) => {
         if (gateway.mailbox.put(task)) gateway.held.wake(task.nodeId);
       },
-      withdrawn: (nodeId, taskId) => gateway.mailbox.withdraw(nodeId, taskId),
+      withdrawn: (nodeId, taskId) => {
+        if (gateway.mailbox.withdraw(nodeId, taskId)) gateway.held.wake(nodeId);
+        gateway.openUploads.dropTask(nodeId, taskId);
+      },
     },
     signal,
   );

@@ -6,6 +6,7 @@ import type { AggregatorPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/c
 import type { NodeStore, UploadStore } from '../store/contract.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
+import type { ProvenKeys } from './proven-keys.ts';
 
 /** Everything a flow may touch. Wiring makes one; tests make their own. */
 export interface Gateway {
@@ -23,6 +24,7 @@ export interface Gateway {
   readonly signatures: SignatureCheck;
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
+  readonly provenKeys: ProvenKeys;
   readonly roster: Roster;
   readonly elsewhere: Elsewhere;
   readonly held: HeldPulls;

@@ -1,4 +1,5 @@
 import { checkHeartbeatSeconds, isAtWork, type NodeRecord, reviveNode } from '../domain/node.ts';
+import { present } from '../domain/presence.ts';
 import type { Gateway } from './gateway.ts';
 
 /** False tells the node that it is not at work here: its heartbeats end for good. */
@@ -24,15 +25,20 @@ export const nodeAtWork = async (gateway: Gateway, node: NodeRecord): Promise<No
 export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds = node.heartbeatSeconds): void => {
   if (!isAtWork(node)) return;
   const now = gateway.clock.now();
-  if (gateway.roster.see(node.nodeId, heartbeatSeconds, gateway.clock.monotonic())) {
-    gateway.presence.changed([{ nodeId: node.nodeId, online: true }]);
-  }
+  const news = present(node);
+  const isNews = gateway.roster.see(node.nodeId, heartbeatSeconds, gateway.clock.monotonic(), news.kind);
+  if (isNews) gateway.presence.changed([news]);
   if (node.activity !== 'expired') return;
   gateway.nodes
     .change(node.nodeId, (latest) => (latest.activity === 'expired' ? reviveNode(latest, now) : latest))
     .catch((error: unknown) =>
       gateway.log.warn({ node: node.nodeId, err: error }, 'return of a node not written down'),
     );
+};
+
+/** It has nothing in hand. The round that gave it up last hears so: nobody selects it again before this. */
+export const lookFree = (gateway: Gateway, node: NodeRecord): void => {
+  if (gateway.mailbox.wasGivenUp(node.nodeId)) gateway.presence.changed([present(node)]);
 };
 
 /** Its last connection closed: it has one interval to be heard again. */

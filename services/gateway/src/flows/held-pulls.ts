@@ -32,6 +32,10 @@ export class HeldPulls {
     return this.#waiting;
   }
 
+  get isDrained(): boolean {
+    return this.#drained;
+  }
+
   /** A node has one loop: its second pull means that the first was given up. */
   open(nodeId: bigint, caller: AbortSignal): Hold {
     this.end(nodeId);

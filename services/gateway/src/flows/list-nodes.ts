@@ -1,4 +1,4 @@
-import { type NodeRecord, type NodeState, nodeState, onlineUntil } from '../domain/node.ts';
+import { guestNode, type NodeRecord, type NodeState, nodeState, onlineUntil } from '../domain/node.ts';
 import type { Gateway } from './gateway.ts';
 
 export interface NodeView {
@@ -9,10 +9,15 @@ export interface NodeView {
   readonly lastSeenAt: number;
 }
 
+/** All registered nodes, and the guests of this gateway. */
 export const listNodes = async (gateway: Gateway): Promise<NodeView[]> => {
   const now = gateway.clock.now();
   const steady = gateway.clock.monotonic();
-  const records = await gateway.nodes.list();
+  const guests = gateway.roster
+    .snapshot()
+    .filter(({ kind }) => kind === 'join')
+    .map(({ nodeId }) => guestNode(nodeId, gateway.roster.heartbeatSeconds(nodeId) ?? 0, now));
+  const records = [...(await gateway.nodes.list()), ...guests];
   return records
     .sort((a, b) => a.registeredAt - b.registeredAt)
     .map((record) => {

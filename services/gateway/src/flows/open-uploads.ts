@@ -16,12 +16,22 @@ export class OpenUploads {
     return [...(this.#byNode.get(nodeId)?.values() ?? [])];
   }
 
-  keep(upload: OpenUpload): void {
+  /**
+   * Returns the one to go on with. All calls about one answer share it, whenever they came: each notes the parts it stored, and
+   * whoever stores the last one must see that it was the last.
+   */
+  keep(upload: OpenUpload): OpenUpload {
     const { nodeId, taskId } = upload.record.task;
     const ofNode = this.#byNode.get(nodeId) ?? new Map<string, OpenUpload>();
     this.#byNode.set(nodeId, ofNode);
-    if (!ofNode.has(taskId)) this.#size += 1;
+    const known = ofNode.get(taskId);
+    if (known?.record.replyId === upload.record.replyId) {
+      known.learn(upload);
+      return known;
+    }
+    if (known === undefined) this.#size += 1;
     ofNode.set(taskId, upload);
+    return upload;
   }
 
   /** Exactly this upload, or nothing: a later announcement for the same task may have taken its place. */
@@ -32,6 +42,12 @@ export class OpenUploads {
     ofNode.delete(taskId);
     this.#size -= 1;
     if (ofNode.size === 0) this.#byNode.delete(nodeId);
+  }
+
+  /** Nobody waits for an answer to the task any more. */
+  dropTask(nodeId: bigint, taskId: string): void {
+    const upload = this.#byNode.get(nodeId)?.get(taskId);
+    if (upload) this.drop(upload);
   }
 
   dropNode(nodeId: bigint): void {

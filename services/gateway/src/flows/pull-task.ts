@@ -4,7 +4,7 @@ import type { NodeRecord } from '../domain/node.ts';
 import type { Task } from '../domain/task.ts';
 import { FAILURE, giveUp } from './fail-task.ts';
 import type { Gateway } from './gateway.ts';
-import { lookAlive, nodeAtWork } from './heartbeat.ts';
+import { lookAlive, lookFree, nodeAtWork } from './heartbeat.ts';
 import type { Hold } from './held-pulls.ts';
 
 /**
@@ -20,8 +20,7 @@ export const pullTask = async <T>(
   const atWork = await nodeAtWork(gateway, node);
   if (!atWork) return null;
   lookAlive(gateway, atWork);
-  // the round gave it up and nobody selects it again before this: it is there, and free
-  if (gateway.mailbox.wasGivenUp(node.nodeId)) gateway.presence.changed([{ nodeId: node.nodeId, online: true }]);
+  lookFree(gateway, atWork);
   const deadline = gateway.clock.monotonic() + gateway.settings.holdMs;
   const hold = gateway.held.open(node.nodeId, caller);
   try {
@@ -30,7 +29,7 @@ export const pullTask = async <T>(
       if (exhausted.length > 0) {
         void giveUp(gateway, exhausted, FAILURE.replyUnavailable, `Offered ${MAX_OFFERS} times without an answer.`);
       }
-      if (task) return await offer(gateway, task, hold, prepare);
+      if (task) return await offerTask(gateway, task, hold, prepare);
       const wake = await hold.wait(deadline);
       if (wake !== 'task') return null;
     }
@@ -40,7 +39,8 @@ export const pullTask = async <T>(
   }
 };
 
-const offer = async <T>(
+/** Null: it was withdrawn, or the caller has gone. Only what is handed out counts as offered. */
+export const offerTask = async <T>(
   gateway: Gateway,
   task: Task,
   hold: Hold,

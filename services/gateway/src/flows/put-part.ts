@@ -1,5 +1,7 @@
+import type { TaskRef } from '../domain/task.ts';
 import { OpenUpload, uploadOfPart } from '../domain/upload.ts';
 import type { Gateway } from './gateway.ts';
+import { keepAtHand } from './keep-at-hand.ts';
 
 /** How many parts to ask the aggregator about when another gateway may have taken some. */
 const ASK = 16;
@@ -15,12 +17,25 @@ export const findUpload = async (
   const stored = (await gateway.uploads.ofNode(nodeId)).map((record) => new OpenUpload(record, record.partIds));
   const { record } = uploadOfPart(stored, part);
   if (record.verdict) return new OpenUpload(record, []);
-  const upload = new OpenUpload(record, await gateway.aggregator.missingParts(record.task, record.partIds));
-  // Two parts of one upload may arrive at once after a restart: the first one to get here is the one to keep.
-  const meanwhile = gateway.openUploads.match(nodeId, part);
-  if (meanwhile) return meanwhile;
-  gateway.openUploads.keep(upload);
-  return upload;
+  return keepAtHand(
+    gateway,
+    new OpenUpload(record, await gateway.aggregator.missingParts(record.task, record.partIds)),
+  );
+};
+
+/** The upload of this task, when it was announced: at hand, or by a process before this one or another gateway. */
+export const findTaskUpload = async (
+  gateway: Gateway,
+  { nodeId, taskId }: Pick<TaskRef, 'nodeId' | 'taskId'>,
+): Promise<OpenUpload | null> => {
+  const known = gateway.openUploads.ofNode(nodeId).find(({ record }) => record.task.taskId === taskId);
+  if (known) return known;
+  const record = await gateway.uploads.find(nodeId, taskId);
+  if (!record || record.verdict) return record && new OpenUpload(record, []);
+  return keepAtHand(
+    gateway,
+    new OpenUpload(record, await gateway.aggregator.missingParts(record.task, record.partIds)),
+  );
 };
 
 /** Makes the part durable. Sending one again changes nothing. Afterwards `upload.isComplete` tells whether it was the last. */
@@ -31,6 +46,15 @@ export const putPart = async (gateway: Gateway, upload: OpenUpload, partId: stri
   upload.stored([partId]);
   gateway.observed.partStored(content.length);
   if (gateway.elsewhere.hasNeighbours) await askForOthers(gateway, upload);
+};
+
+/** True when every part is durable, also those that another gateway took. */
+export const isUploaded = async (gateway: Gateway, upload: OpenUpload): Promise<boolean> => {
+  const doubtful = upload.wanted();
+  if (doubtful.length === 0) return true;
+  const missing = new Set(await gateway.aggregator.missingParts(upload.record.task, doubtful));
+  upload.stored(doubtful.filter((id) => !missing.has(id)));
+  return missing.size === 0;
 };
 
 // A client pushes over two connections; with two gateways each may see half. Whoever stores the last part must notice.

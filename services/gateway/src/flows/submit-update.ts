@@ -10,7 +10,7 @@ import type { Gateway } from './gateway.ts';
  */
 export const submitUpdate = async (gateway: Gateway, upload: OpenUpload, update: Update): Promise<Verdict> => {
   const verdict = await gateway.aggregator.submit(upload.record.task, update);
-  await settle(gateway, upload, verdict);
+  settle(gateway, upload, verdict);
   return verdict;
 };
 
@@ -23,7 +23,7 @@ export const refuseUpdate = async (
 ): Promise<Verdict> => {
   const verdict: Verdict = { accepted: false, code, detail };
   await failTask(gateway, upload.record.task, FAILURE.replyUnavailable, `${code}: ${detail}`);
-  await settle(gateway, upload, verdict);
+  settle(gateway, upload, verdict);
   return verdict;
 };
 
@@ -36,11 +36,15 @@ export const takeFailure = async (
 ): Promise<Verdict> => {
   const verdict: Verdict = { accepted: true };
   await failTask(gateway, upload.record.task, code, reason);
-  await settle(gateway, upload, verdict);
+  settle(gateway, upload, verdict);
   return verdict;
 };
 
-const settle = async (gateway: Gateway, upload: OpenUpload, verdict: Verdict): Promise<void> => {
+/**
+ * The verdict is written down behind the answer, which does not wait for it. A crash in between loses nothing: the aggregator
+ * remembers the verdict itself, and without our note a repeated push asks it again.
+ */
+const settle = (gateway: Gateway, upload: OpenUpload, verdict: Verdict): void => {
   const { task, replyId } = upload.record;
   gateway.mailbox.settle(task.nodeId, task.taskId);
   gateway.observed.updateJudged(verdict.accepted ? '' : verdict.code);
@@ -48,9 +52,10 @@ const settle = async (gateway: Gateway, upload: OpenUpload, verdict: Verdict): P
     const { code, detail } = verdict;
     gateway.log.warn({ node: task.nodeId, task: task.taskId, run: task.runId, code, detail }, 'update refused');
   }
-  // The aggregator remembers the verdict itself: without our note, a repeated push asks it again.
-  await gateway.uploads.settle(task.nodeId, task.taskId, replyId, verdict).catch((error: unknown) => {
-    gateway.log.warn({ node: task.nodeId, task: task.taskId, err: error }, 'verdict not written down');
-  });
-  gateway.openUploads.drop(upload);
+  gateway.uploads
+    .settle(task.nodeId, task.taskId, replyId, verdict)
+    .catch((error: unknown) => {
+      gateway.log.warn({ node: task.nodeId, task: task.taskId, err: error }, 'verdict not written down');
+    })
+    .finally(() => gateway.openUploads.drop(upload));
 };

@@ -81,6 +81,9 @@ export const runsPeer = (channel: ServiceChannel): RunsPeer => {
     stopRun: async (runId) => {
       await runs.stopRun({ runId });
     },
+    takeOverRun: async (runId) => {
+      await runs.takeOverRun({ runId });
+    },
     watchLog: (runId, after, follow, signal) => runs.watchLog({ runId, after, follow }, { signal }),
     watchRun: async function* (runId, signal) {
       for await (const { run, message, nodes } of runs.watchRun({ runId }, { signal })) {

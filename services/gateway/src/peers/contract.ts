@@ -33,6 +33,8 @@ export interface RunsPeer {
   startRun(fab: Buffer, overrides: readonly ConfigEntry[], federation: string): Promise<StartedRun>;
   listRuns(query: { runId?: bigint | undefined; limit: number; skip: number }): Promise<RunSummary[]>;
   stopRun(runId: bigint): Promise<void>;
+  /** The run's volume is lost; another aggregator begins its round anew. RUN_OWNED while its owner is at work. */
+  takeOverRun(runId: bigint): Promise<void>;
   watchLog(runId: bigint, after: number, follow: boolean, signal: AbortSignal): AsyncIterable<LogLines>;
   watchRun(runId: bigint, signal: AbortSignal): AsyncIterable<RunEvent>;
   putPlan(plan: CapturedPlan): Promise<string>;

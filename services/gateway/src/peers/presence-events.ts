@@ -1,8 +1,11 @@
 import type { Bus } from '@aegis/bus';
+import { NodeKind } from '@aegis/contracts/aegis/events/v1/task';
 import type { Logger } from '@aegis/service-kit';
 import type { PresenceChange } from '../domain/presence.ts';
 import type { TaskRef } from '../domain/task.ts';
 import type { PresenceOut } from './contract.ts';
+
+const kinds = { app: NodeKind.UNSPECIFIED, native: NodeKind.NATIVE, join: NodeKind.JOIN } as const;
 
 /** Who is online, told on the bus: changes as they happen, a snapshot to everybody who asks. */
 export class PresenceEvents implements PresenceOut {
@@ -53,7 +56,7 @@ export class PresenceEvents implements PresenceOut {
   }
 
   #publish(snapshot: boolean, changes: readonly PresenceChange[]): void {
-    const nodes = changes.map(({ nodeId, online }) => ({ nodeId, online }));
+    const nodes = changes.map(({ nodeId, online, kind }) => ({ nodeId, online, kind: kinds[kind ?? 'app'] }));
     this.#bus.publish('presence', { gatewayId: this.#gatewayId, snapshot, nodes });
   }
 
@@ -62,7 +65,9 @@ export class PresenceEvents implements PresenceOut {
   }
 
   async #hearOthers(
-    events: AsyncIterable<{ message: { gatewayId: string; snapshot: boolean; nodes: PresenceChange[] } }>,
+    events: AsyncIterable<{
+      message: { gatewayId: string; snapshot: boolean; nodes: { nodeId: bigint; online: boolean }[] };
+    }>,
   ): Promise<void> {
     for await (const { message } of events) {
       if (message.gatewayId === this.#gatewayId) continue;

@@ -99,6 +99,8 @@ export class GatewayFixture {
       ttl: 43_200,
       groupId: '',
       traceparent: '',
+      deadline: 0,
+      join: false,
       ...changes,
     };
     if (!this.aggregator.runs.has(task.runId)) this.aggregator.addRun(task.runId);

@@ -8,6 +8,7 @@ import type { Task } from '../domain/task.ts';
 import type { Gateway } from '../flows/gateway.ts';
 import { HeldPulls } from '../flows/held-pulls.ts';
 import { OpenUploads } from '../flows/open-uploads.ts';
+import { ProvenKeys } from '../flows/proven-keys.ts';
 import { MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
@@ -48,6 +49,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}) => {
     },
     signatures: async () => true,
     mailbox: new Mailbox(),
+    provenKeys: new ProvenKeys('per-call'),
     roster: new Roster(),
     elsewhere: new Elsewhere(),
     held: new HeldPulls(clock),
@@ -75,6 +77,8 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}) => {
     ttl: 1,
     groupId: '',
     traceparent: '',
+    deadline: 0,
+    join: false,
   });
   /** As the feed does it. */
   const give = (work: Task): void => {

@@ -19,10 +19,10 @@ export class NodeKey {
 
   sign(at = Date.now()): Signed {
     const timestamp = new Date(at).toISOString().replace('Z', '000+00:00');
-    return {
-      publicKeyPem: this.publicKeyPem,
-      timestamp,
-      signature: sign('sha256', Buffer.from(timestamp), this.#privateKey),
-    };
+    return { publicKeyPem: this.publicKeyPem, timestamp, signature: this.signBytes(Buffer.from(timestamp)) };
+  }
+
+  signBytes(message: Buffer): Buffer {
+    return sign('sha256', message, this.#privateKey);
   }
 }

@@ -175,6 +175,10 @@ export class ScriptedAggregator {
       listRuns: async ({ runId }) => ({
         runs: [...this.runs.values()].filter((run) => runId === undefined || run.runId === runId).map(summary),
       }),
+      takeOverRun: async ({ runId }) => {
+        if (!this.runs.has(runId)) throw new AegisError('RUN_NOT_FOUND');
+        throw new AegisError('RUN_OWNED');
+      },
       stopRun: async ({ runId }) => {
         const run = this.runs.get(runId);
         if (!run) throw new AegisError('RUN_NOT_FOUND');

@@ -1,33 +1,11 @@
-import {
-  arrayBody,
-  type ConfigEntry,
-  decodeConfigRecord,
-  encodeConfigRecord,
-  encodeMetricRecord,
-  makeMessageObject,
-  makeObject,
-  namesBody,
-  type ObjectTreeNode,
-  readArrayBody,
-  readNamesBody,
-  readObject,
-} from '@aegis/flower-wire';
+import type { ConfigEntry } from '@aegis/flower-wire';
 import { FleetMessages } from './fleet-messages.ts';
+import { failureOf, idsBelow, type Received, readTask, replyOf } from './flower-reply.ts';
 import type { Offer, Reply } from './messages.ts';
 import { NodeKey, type Signed } from './node-key.ts';
 import { grpcClient, httpClient, type Target, type WireClient } from './wire-client.ts';
 
 export type FlowerDialect = 'A' | 'B' | 'C';
-
-export interface Received {
-  arrays: Map<string, Buffer>;
-  config: Map<string, ConfigEntry['value']>;
-}
-interface Records {
-  arrays?: Record<string, ReadonlyMap<string, Buffer>>;
-  metrics?: Record<string, ConfigEntry[]>;
-  configs?: Record<string, ConfigEntry[]>;
-}
 
 /** Looks like a stock SuperNode to a server: same calls, same bytes, same order; the app is whatever the test says. */
 export class SimulatedNode {
@@ -93,7 +71,7 @@ export class SimulatedNode {
       objects.set(id, content);
     }
     await this.messages.confirm(this.nodeId, offer.head.runId, offer.head.messageId);
-    return readMessage(offer.tree.id, objects);
+    return readTask(offer.tree.id, objects);
   }
 
   async push(reply: Reply, runtimeSeconds = 0.5): Promise<boolean> {
@@ -110,7 +88,7 @@ export class SimulatedNode {
 
   /** As a Message-API app answers. */
   reply(offer: Offer, content: { arrays?: Map<string, Buffer>; metrics: ConfigEntry[] }): Reply {
-    return this.#replyOf(offer, {
+    return replyOf(this.nodeId, offer, {
       ...(content.arrays && { arrays: { arrays: content.arrays } }),
       metrics: { metrics: content.metrics },
     });
@@ -128,110 +106,11 @@ export class SimulatedNode {
     const arrays = Object.entries(content.arrays ?? {}).map(([name, npys]) => {
       return [name, new Map(npys.map((npy, index) => [String(index), npy]))] as const;
     });
-    return this.#replyOf(offer, { ...content, arrays: Object.fromEntries(arrays) });
-  }
-
-  #replyOf(offer: Offer, content: Records): Reply {
-    const objects = new Map<string, Buffer>();
-    const records = new Map<string, ObjectTreeNode>();
-    const names: [string, string][] = [];
-    const add = (name: string, tree: ObjectTreeNode): void => {
-      records.set(tree.id, tree);
-      names.push([name, tree.id]);
-    };
-    const make = (type: Parameters<typeof makeObject>[0], children: ObjectTreeNode[], body: Buffer): ObjectTreeNode => {
-      const { id, bytes } = makeObject(
-        type,
-        children.map((child) => child.id),
-        body,
-      );
-      objects.set(id, bytes);
-      return { id, children };
-    };
-    const array = (npy: Buffer): ObjectTreeNode => {
-      const chunks = [...chunksOf(npy)].map((chunk) => make('ArrayChunk', [], chunk));
-      const used = distinct(chunks);
-      const indices = chunks.map(({ id }) => used.findIndex((chunk) => chunk.id === id));
-      return make('Array', used, arrayBody({ dtype: '', shape: [], stype: 'numpy.ndarray', chunks: indices }));
-    };
-    for (const [name, npys] of Object.entries(content.arrays ?? {})) {
-      const arrays = [...npys].map(([key, npy]) => [key, array(npy)] as const);
-      const body = namesBody(arrays.map(([key, { id }]) => [key, id]));
-      add(name, make('ArrayRecord', distinct(arrays.map(([, tree]) => tree)), body));
-    }
-    for (const [name, entries] of Object.entries(content.configs ?? {})) {
-      add(name, make('ConfigRecord', [], encodeConfigRecord(entries)));
-    }
-    for (const [name, entries] of Object.entries(content.metrics ?? {})) {
-      add(name, make('MetricRecord', [], encodeMetricRecord(entries)));
-    }
-    const dict = make('RecordDict', [...records.values()], namesBody(names));
-    return { ...this.#sealed(offer, dict, null, objects), objects };
+    return replyOf(this.nodeId, offer, { ...content, arrays: Object.fromEntries(arrays) });
   }
 
   /** The node could not do the task. */
   failure(offer: Offer, code: number, reason: string): Reply {
-    const objects = new Map<string, Buffer>();
-    return { ...this.#sealed(offer, null, { code, reason }, objects), objects };
-  }
-
-  #sealed(offer: Offer, dict: ObjectTreeNode | null, error: Reply['head']['error'], objects: Map<string, Buffer>) {
-    const { head } = offer;
-    const createdAt = Date.now() / 1000;
-    const unsent = {
-      runId: head.runId,
-      sourceNodeId: this.nodeId,
-      destinationNodeId: 1n,
-      replyTo: head.messageId,
-      groupId: head.groupId,
-      ttl: head.ttl - (createdAt - head.createdAt),
-      type: head.type,
-      createdAt,
-    };
-    const { id, bytes } = makeMessageObject(unsent, dict?.id ?? null, error);
-    objects.set(id, bytes);
-    return { head: { ...unsent, messageId: id, error }, tree: { id, children: dict ? [dict] : [] } };
+    return failureOf(this.nodeId, offer, code, reason);
   }
 }
-
-export const CHUNK = 5_242_880;
-
-const distinct = (trees: readonly ObjectTreeNode[]): ObjectTreeNode[] => [
-  ...new Map(trees.map((tree) => [tree.id, tree])).values(),
-];
-
-function* chunksOf(npy: Buffer): Generator<Buffer> {
-  for (let at = 0; at < npy.length; at += CHUNK) yield npy.subarray(at, at + CHUNK);
-}
-
-export const idsBelow = (tree: ObjectTreeNode): string[] => {
-  const ids = new Set<string>();
-  const visit = (node: ObjectTreeNode): void => {
-    node.children.forEach(visit);
-    ids.add(node.id);
-  };
-  visit(tree);
-  return [...ids];
-};
-
-const readMessage = (rootId: string, objects: Map<string, Buffer>): Received => {
-  const object = (id: string) => readObject(objects.get(id) ?? Buffer.alloc(0));
-  const [dictId = ''] = object(rootId).children;
-  const dict = object(dictId);
-  const arrays = new Map<string, Buffer>();
-  const config = new Map<string, ConfigEntry['value']>();
-  for (const [, recordId] of readNamesBody(dict.body, dict.children)) {
-    const record = object(recordId);
-    if (record.type === 'ConfigRecord') {
-      for (const { key, value } of decodeConfigRecord(record.body)) config.set(key, value);
-    } else if (record.type === 'ArrayRecord') {
-      for (const [name, arrayId] of readNamesBody(record.body, record.children)) {
-        const array = object(arrayId);
-        const { chunks } = readArrayBody(array.body, array.children);
-        const parts = chunks.map((index) => object(array.children[index] ?? '').body);
-        arrays.set(name, Buffer.concat(parts));
-      }
-    }
-  }
-  return { arrays, config };
-};

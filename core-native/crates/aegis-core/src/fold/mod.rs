@@ -4,6 +4,7 @@
 //! folds the same log in another order gets the same model.
 
 pub mod digits;
+mod kernels;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -194,6 +195,10 @@ fn add_tensor<P: Parts>(sums: &mut Sums, mut tensor: TensorReader<'_, P>, dtype:
     let mut walk = scattered.then(|| FortranWalk::new(&tensor.header.shape));
     let mut values = [0.0; BLOCK];
     tensor.each_block(|first, bytes| {
+        if dtype == DType::F32 && walk.is_none() {
+            sums.add_f32_block(first as usize / BLOCK, bytes, weight);
+            return Ok(());
+        }
         let values = &mut values[..bytes.len() / dtype.size()];
         cast::decode(dtype, bytes, values);
         values.iter_mut().for_each(|value| *value *= weight);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file    = head ‖ frame*
-//! head    = "AEGISLOG" ‖ version u32 ‖ segment u32 ‖ log id (16) ‖ first sequence u64 ‖ seal of nothing (56)
+//! head    = "AEGISLOG" ‖ version u32 ‖ segment u32 ‖ log id (16) ‖ first sequence u64 ‖ fenced u32 ‖ seal of nothing (56)
 //! record  = "REC1" ‖ crc u32 ‖ sequence u64 ‖ length u64 ‖ kind length u16 ‖ id length u16 ‖ kind ‖ id ‖ sealed payload
 //! commit  = "END1" ‖ crc u32 ‖ position u64 ‖ next sequence u64
 //! ```
@@ -19,14 +19,14 @@ pub const MAX_ID: usize = 1024;
 pub const MAX_PAYLOAD: u64 = 1 << 40;
 
 pub const HEAD_BYTES: usize = HEAD_CLEAR + HEAD_SEAL;
-const HEAD_CLEAR: usize = 8 + 4 + 4 + 16 + 8;
+const HEAD_CLEAR: usize = 8 + 4 + 4 + 16 + 8 + 4;
 const HEAD_SEAL: usize = 56;
 pub const COMMIT_BYTES: usize = 24;
 pub const RECORD_FIXED: usize = 28;
 pub const RECORD_MAGIC: &[u8; 4] = b"REC1";
 pub const COMMIT_MAGIC: &[u8; 4] = b"END1";
 const HEAD_MAGIC: &[u8; 8] = b"AEGISLOG";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub type LogId = [u8; 16];
 
@@ -35,6 +35,8 @@ pub struct Head {
     pub segment: u32,
     pub log_id: LogId,
     pub first_sequence: u64,
+    /// Other epochs came before: without the fence record nothing here was ever served (see [`super::epochs`]).
+    pub fenced: bool,
 }
 
 impl Head {
@@ -46,6 +48,7 @@ impl Head {
             &self.segment.to_le_bytes(),
             &self.log_id,
             &self.first_sequence.to_le_bytes(),
+            &u32::from(self.fenced).to_le_bytes(),
         ]
         .concat()
     }
@@ -58,6 +61,7 @@ impl Head {
             segment: u32::from_le_bytes(fields.take()),
             log_id: fields.take(),
             first_sequence: u64::from_le_bytes(fields.take()),
+            fenced: u32::from_le_bytes(fields.take()) != 0,
         })
     }
 

@@ -10,15 +10,16 @@ use crate::seal::{DataKey, Opener, sealed_length};
 
 pub struct Entry {
     pub head: RecordHead,
+    pub log_id: LogId,
     pub file: Arc<SegmentFile>,
     /// Where the sealed payload starts in the file.
     pub payload_at: u64,
 }
 
 impl Entry {
-    pub fn open(&self, key: &DataKey, log_id: &LogId) -> Result<Opener<Arc<SegmentFile>>> {
+    pub fn open(&self, key: &DataKey) -> Result<Opener<Arc<SegmentFile>>> {
         let sealed = sealed_length(self.head.length);
-        Opener::new(Arc::clone(&self.file), self.payload_at, sealed, key, &self.head.context(log_id))
+        Opener::new(Arc::clone(&self.file), self.payload_at, sealed, key, &self.head.context(&self.log_id))
     }
 }
 

@@ -1,11 +1,13 @@
 //! The intake log: updates at rest between their arrival and their fold.
 //!
-//! Append-only segment files in one directory, one writer, any number of readers in the same process. An append is acknowledged after a flush
+//! Append-only segment files in one directory, one writer at a time, any number of readers in its process. An append is acknowledged after a flush
 //! covers it; a log opened after a crash holds every acknowledged record, whole, and nothing that was not appended. Payloads
-//! are sealed, and readable only in this log at their place (see [`frame`]).
+//! are sealed, and readable only in this log at their place (see [`frame`]). A writer whose process was paused and replaced acknowledges
+//! nothing any more, and what it still appends is not part of the log (see [`epochs`]).
 //!
 //! Dropping a log without [`IntakeLog::close`] is safe: appends under way are still flushed.
 
+mod epochs;
 mod frame;
 mod index;
 mod replay;
@@ -13,19 +15,20 @@ mod segment;
 mod writer;
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
-use frame::{LogId, MAX_ID, MAX_KIND, MAX_PAYLOAD};
-use index::Index;
+use epochs::{FENCE, LOCK};
+use frame::{MAX_ID, MAX_KIND, MAX_PAYLOAD};
+use index::{Entry, Index};
+use replay::Reading;
 use segment::{Faults, SegmentFile};
 use writer::{Append, Request, Tail, Writer};
 
-use crate::durable::sync_directory_of;
 use crate::error::{AtPath, Code, Error, Result};
 use crate::seal::{DataKey, Opener};
 use crate::update::{PartRead, Parts};
@@ -54,7 +57,6 @@ pub struct LogEntry {
 
 pub struct IntakeLog {
     key: DataKey,
-    log_id: LogId,
     index: Arc<RwLock<Index>>,
     /// `None` once closing.
     requests: Mutex<Option<Sender<Request>>>,
@@ -64,33 +66,48 @@ pub struct IntakeLog {
 }
 
 impl IntakeLog {
-    /// Opens or begins the log in `directory` (created if missing): replays it, cuts off a torn tail, starts the writer.
+    /// Opens or begins the log in `directory` (created if missing) as the owner of `epoch`: replays it, cuts off a torn tail, fences earlier
+    /// epochs, starts the writer.
     ///
-    /// [`Code::LogLocked`] if another process or handle has it open, [`Code::LogCorrupt`] with file and offset if flushed bytes are
-    /// damaged, [`Code::SealBroken`] if `key` is not the one it was written with. None of these changes the log.
-    pub fn open(directory: &Path, key: &DataKey, segment_bytes: Option<u64>) -> Result<Self> {
-        Self::open_with(directory, key, segment_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES), Faults::default())
+    /// [`Code::LogLocked`] if the same epoch is open elsewhere, [`Code::LogFenced`] if a later one has begun, [`Code::LogCorrupt`] with file and
+    /// offset if flushed bytes are damaged, [`Code::SealBroken`] if `key` is not the one it was written with.
+    pub fn open(directory: &Path, key: &DataKey, epoch: u64, segment_bytes: Option<u64>) -> Result<Self> {
+        Self::open_with(directory, key, epoch, segment_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES), Faults::default())
     }
 
-    fn open_with(directory: &Path, key: &DataKey, segment_bytes: u64, faults: Faults) -> Result<Self> {
+    fn open_with(log: &Path, key: &DataKey, epoch: u64, segment_bytes: u64, faults: Faults) -> Result<Self> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
         if segment_bytes < MIN_SEGMENT_BYTES {
             return Err(Error::new(Code::Argument, "a segment file has at least 4096 bytes").with("got", segment_bytes));
         }
-        if !directory.is_dir() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).at(directory)?;
-            sync_directory_of(directory)?;
+        // The order matters (see epochs): first seen by others, then looking at them.
+        let directory = epochs::begin(log, epoch)?;
+        let lock = acquire_lock(&directory)?;
+        let (before, after): (Vec<u64>, Vec<u64>) =
+            epochs::list(log)?.into_iter().filter(|&other| other != epoch).partition(|&other| other < epoch);
+        if !after.is_empty() {
+            return Err(epochs::fenced(&directory));
         }
-        let lock = acquire_lock(directory)?;
-        let found = replay::replay(directory, key, &faults)?;
-        let index = Arc::new(RwLock::new(found.index));
-        let writer = Writer {
-            directory: directory.into(),
+        for &other in &before {
+            epochs::take_lock_away(log, other)?;
+        }
+        let found = replay::replay(&directory, key, &faults, Reading::Ours)?;
+        let (standing, torn_bytes) = (found.standing(), found.torn_bytes);
+        let earlier = match &standing {
+            Some(fence) => epochs::behind(log, fence, key, &faults)?,
+            None => epochs::survey(log, &before, key, &faults)?,
+        };
+        let index = Arc::new(RwLock::new(Index::default()));
+        fill(&index, earlier.entries.into_iter().chain(found.entries))?;
+        let mut writer = Writer {
+            directory: directory.clone(),
             key: key.clone(),
             log_id: found.log_id,
             index: Arc::clone(&index),
             segment_bytes,
             next_sequence: found.next_sequence,
+            fenced: found.fenced.unwrap_or(!earlier.fence.is_empty()),
+            overtaken: false,
             tail: found.tail.map(|(file, number, end)| Tail {
                 file,
                 number,
@@ -102,15 +119,17 @@ impl IntakeLog {
             faults,
             _lock: lock,
         };
+        if standing.is_none() && writer.fenced {
+            writer.begin_behind(&earlier.uncommitted, &earlier.fence)?;
+        }
         let (sender, receiver) = channel();
-        thread::Builder::new().name("intake-log".into()).spawn(move || writer.run(&receiver)).at(directory)?;
+        thread::Builder::new().name("intake-log".into()).spawn(move || writer.run(&receiver)).at(&directory)?;
         Ok(Self {
             key: key.clone(),
-            log_id: found.log_id,
             index,
             requests: Mutex::new(Some(sender)),
             closed: AtomicBool::new(false),
-            torn_bytes: found.torn_bytes,
+            torn_bytes,
             identity: OPENED.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -191,6 +210,9 @@ impl IntakeLog {
                     .with("limit", limit));
             }
         }
+        if kind == FENCE {
+            return Err(Error::new(Code::Argument, "records of this kind are the log's own").with("argument", "kind"));
+        }
         let length: u64 = pieces.iter().map(|piece| (**piece).as_ref().len() as u64).sum();
         if length > MAX_PAYLOAD {
             return Err(Error::new(Code::Argument, "the record is too long").with("length", length));
@@ -222,7 +244,7 @@ impl Parts for IntakeLog {
         self.refuse_if_closed()?;
         let entry = self.index.read().unwrap_or_else(PoisonError::into_inner).get(id);
         let entry = entry.ok_or_else(|| Error::new(Code::PartUnknown, "the log has no such part").with("part", id))?;
-        entry.open(&self.key, &self.log_id).map_err(|error| error.with("part", id))
+        entry.open(&self.key).map_err(|error| error.with("part", id))
     }
 
     fn identity(&self) -> Option<u64> {
@@ -252,8 +274,22 @@ fn closed() -> Error {
     Error::new(Code::LogClosed, "the log is closed")
 }
 
+/// Ids are unique across the epochs that count.
+fn fill(index: &RwLock<Index>, entries: impl Iterator<Item = Entry>) -> Result<()> {
+    let mut index = index.write().unwrap_or_else(PoisonError::into_inner);
+    for entry in entries {
+        if index.has(&entry.head.id) {
+            return Err(Error::new(Code::LogCorrupt, "an id comes twice")
+                .with("file", entry.file.name())
+                .with("offset", entry.payload_at));
+        }
+        index.insert(entry);
+    }
+    Ok(())
+}
+
 fn acquire_lock(directory: &Path) -> Result<fs::File> {
-    let path = directory.join("lock");
+    let path = directory.join(LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).at(&path)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),

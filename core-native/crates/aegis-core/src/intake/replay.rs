@@ -8,29 +8,66 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::epochs::{self, FENCE, Fence};
 use super::frame::{
     COMMIT_BYTES, COMMIT_MAGIC, Commit, HEAD_BYTES, Head, LogId, MAX_ID, MAX_KIND, RECORD_FIXED, RECORD_MAGIC,
     RecordHead,
 };
-use super::index::{Entry, Index};
+use super::index::Entry;
 use super::segment::{Faults, SegmentFile};
 use crate::error::{AtPath, Code, Error, Result};
-use crate::seal::{DataKey, Opener, ReadAt, sealed_length};
+use crate::seal::{DataKey, Opener, ReadAt};
 
-/// A log as found: everything durable, and where to go on.
+/// What may be done to the files while they are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// They are ours: a torn tail is cut off.
+    Ours,
+    /// Another may be writing them: nothing is touched.
+    Whole,
+    /// So many records, which somebody fixed before; what lies behind is not looked at.
+    UpTo(u64),
+}
+
+/// One epoch's files as found: everything durable, and where to go on.
 pub struct Replayed {
     pub log_id: LogId,
-    pub index: Index,
+    /// In order, without the fence.
+    pub entries: Vec<Entry>,
     pub next_sequence: u64,
+    /// Records that a commit frame vouches for.
+    pub committed: u64,
+    /// Whether the files say that other epochs came before. `None` if there are none yet.
+    pub fenced: Option<bool>,
+    pub fence: Option<Fence>,
     /// The file to go on in, its segment number and its end. `None` for a log that has not begun.
     pub tail: Option<(Arc<SegmentFile>, u32, u64)>,
     pub torn_bytes: u64,
 }
 
-pub fn replay(directory: &Path, key: &DataKey, faults: &Faults) -> Result<Replayed> {
+impl Replayed {
+    /// What counts of the epochs before this one; `None` if this one has served nobody yet.
+    pub fn standing(&self) -> Option<Fence> {
+        match (self.fenced, &self.fence) {
+            (_, Some(fence)) => Some(fence.clone()),
+            (Some(false), None) => Some(Fence::new()),
+            _ => None,
+        }
+    }
+}
+
+pub fn replay(directory: &Path, key: &DataKey, faults: &Faults, reading: Reading) -> Result<Replayed> {
     let paths = segment_paths(directory)?;
-    let mut log =
-        Replayed { log_id: crate::random(), index: Index::default(), next_sequence: 0, tail: None, torn_bytes: 0 };
+    let mut log = Replayed {
+        log_id: crate::random(),
+        entries: Vec::new(),
+        next_sequence: 0,
+        committed: 0,
+        fenced: None,
+        fence: None,
+        tail: None,
+        torn_bytes: 0,
+    };
     for (number, path) in paths.iter().enumerate() {
         let last = number + 1 == paths.len();
         let file = Arc::new(SegmentFile::open(path, faults)?);
@@ -41,35 +78,53 @@ pub fn replay(directory: &Path, key: &DataKey, faults: &Faults) -> Result<Replay
         {
             // Its creation was cut short: the head is flushed before the first record, so none was ever acknowledged here.
             log.torn_bytes += length;
-            fs::remove_file(path).at(path)?;
+            if reading == Reading::Ours {
+                fs::remove_file(path).at(path)?;
+            }
             break;
         }
         let head = read_head(&file, length, key)?;
         let fits = head.segment as usize == number
             && head.first_sequence == log.next_sequence
-            && (number == 0 || head.log_id == log.log_id);
+            && (number == 0 || (head.log_id == log.log_id && log.fenced == Some(head.fenced)));
         if !fits {
             return Err(corrupt(&file, 0, "a segment of another log or place"));
         }
         log.log_id = head.log_id;
-        let mut scan = Scan { file: &file, length, key, log: &mut log, closed: false };
+        log.fenced = Some(head.fenced);
+        let mut scan = Scan { file: &file, length, key, log: &mut log, reading, closed: false };
         let end = scan.frames(HEAD_BYTES as u64)?;
         let closed = scan.closed;
+        if reading == Reading::UpTo(log.next_sequence) {
+            break;
+        }
         if end < length {
             if !last || commit_beyond(&file, &head.log_id, end, length)? {
                 return Err(corrupt(&file, end, "flushed bytes do not fit"));
             }
             log.torn_bytes += length - end;
-            file.truncate(end)?;
+            if reading == Reading::Ours {
+                file.truncate(end)?;
+            }
         } else if !last && !closed {
             return Err(corrupt(&file, end, "the segment breaks off"));
         }
         log.tail = Some((file, head.segment, end));
     }
-    if let Some((file, ..)) = &log.tail {
-        file.sync()?; // found is not yet flushed: the last process may have died between write and sync
+    match (reading, &log.tail) {
+        (Reading::UpTo(records), _) if log.next_sequence < records => {
+            Err(Error::new(Code::LogCorrupt, "acknowledged records of an earlier epoch are missing")
+                .with("file", directory.display())
+                .with("offset", 0)
+                .with("expected", records)
+                .with("got", log.next_sequence))
+        }
+        (Reading::Ours, Some((file, ..))) => {
+            file.sync()?; // found is not yet flushed: the last process may have died between write and sync
+            Ok(log)
+        }
+        _ => Ok(log),
     }
-    Ok(log)
 }
 
 pub fn segment_path(directory: &Path, number: u32) -> PathBuf {
@@ -115,6 +170,7 @@ struct Scan<'a> {
     length: u64,
     key: &'a DataKey,
     log: &'a mut Replayed,
+    reading: Reading,
     /// Whether the last frame read was a commit.
     closed: bool,
 }
@@ -122,7 +178,7 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Reads frames from `at` to the end, or to the first that does not fit: returns where.
     fn frames(&mut self, mut at: u64) -> Result<u64> {
-        while at < self.length {
+        while at < self.length && self.reading != Reading::UpTo(self.log.next_sequence) {
             match self.frame(at)? {
                 Some(next) => at = next,
                 None => break,
@@ -138,6 +194,9 @@ impl Scan<'_> {
         if available >= COMMIT_BYTES && fixed.starts_with(COMMIT_MAGIC) {
             let commit = Commit::decode(&fixed, &self.log.log_id, at);
             self.closed = commit.is_some_and(|commit| commit.next_sequence == self.log.next_sequence);
+            if self.closed {
+                self.log.committed = self.log.next_sequence;
+            }
             return Ok(self.closed.then_some(at + COMMIT_BYTES as u64));
         }
         if available < RECORD_FIXED || !fixed.starts_with(RECORD_MAGIC) {
@@ -161,22 +220,18 @@ impl Scan<'_> {
             return Ok(None);
         }
         let payload_at = at + head.head_bytes();
-        let opened = Opener::new(
-            Arc::clone(self.file),
-            payload_at,
-            sealed_length(head.length),
-            self.key,
-            &head.context(&self.log.log_id),
-        );
-        match opened.and_then(|mut payload| payload.verify()) {
+        let entry = Entry { head, log_id: self.log.log_id, file: Arc::clone(self.file), payload_at };
+        match entry.open(self.key).and_then(|mut payload| payload.verify()) {
             Ok(()) => {}
             Err(error) if error.code == Code::SealBroken => return Ok(None),
             Err(error) => return Err(error),
         }
-        if self.log.index.has(&head.id) {
-            return Err(corrupt(self.file, at, "an id comes twice"));
+        if entry.head.kind == FENCE {
+            let fence = epochs::decode(&epochs::payload(&entry, self.key)?);
+            self.log.fence = Some(fence.ok_or_else(|| corrupt(self.file, at, "the fence is damaged"))?);
+        } else {
+            self.log.entries.push(entry);
         }
-        self.log.index.insert(Entry { head, file: Arc::clone(self.file), payload_at });
         self.log.next_sequence += 1;
         self.closed = false;
         Ok(Some(end))

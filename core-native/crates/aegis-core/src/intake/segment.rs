@@ -76,7 +76,8 @@ impl Write for SegmentWriter<'_> {
     }
 }
 
-/// Nothing in production. In tests: bytes left on the disk, syncs done, the next sync to fail.
+/// Nothing in production. In tests: bytes left on the disk, syncs done, the next sync to fail, what happens
+/// during it.
 #[derive(Clone, Default)]
 pub struct Faults {
     #[cfg(test)]
@@ -88,12 +89,13 @@ pub struct FaultPlan {
     pub space: std::sync::Mutex<Option<usize>>,
     pub syncs: std::sync::atomic::AtomicUsize,
     pub fail_sync: std::sync::atomic::AtomicBool,
+    pub during_sync: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 #[cfg(test)]
 impl Default for FaultPlan {
     fn default() -> Self {
-        Self { space: None.into(), syncs: 0.into(), fail_sync: false.into() }
+        Self { space: None.into(), syncs: 0.into(), fail_sync: false.into(), during_sync: None.into() }
     }
 }
 
@@ -126,6 +128,9 @@ impl Faults {
     fn before_sync(&self) -> io::Result<()> {
         use std::sync::atomic::Ordering::SeqCst;
         self.plan.syncs.fetch_add(1, SeqCst);
+        if let Some(event) = self.plan.during_sync.lock().unwrap().take() {
+            event();
+        }
         if self.plan.fail_sync.swap(false, SeqCst) { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
     }
 }

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::hash::sha256;
 
+const EPOCH: u64 = 3;
+
 struct Bench {
     directory: tempfile::TempDir,
     key: DataKey,
@@ -28,11 +30,19 @@ impl Bench {
     }
 
     fn open(&self) -> Result<IntakeLog> {
-        IntakeLog::open_with(&self.path(), &self.key, self.segment_bytes, self.faults.clone())
+        self.open_epoch(EPOCH)
+    }
+
+    fn open_epoch(&self, epoch: u64) -> Result<IntakeLog> {
+        IntakeLog::open_with(&self.path(), &self.key, epoch, self.segment_bytes, self.faults.clone())
     }
 
     fn segment(&self, number: u32) -> PathBuf {
-        replay::segment_path(&self.path(), number)
+        self.segment_of(EPOCH, number)
+    }
+
+    fn segment_of(&self, epoch: u64, number: u32) -> PathBuf {
+        replay::segment_path(&epochs::directory_of(&self.path(), epoch), number)
     }
 }
 
@@ -121,7 +131,7 @@ fn a_wrong_key_changes_nothing() {
     append(&log, "a", b"alpha").unwrap();
     close(&log);
     let before = fs::read(bench.segment(0)).unwrap();
-    assert_eq!(code(IntakeLog::open(&bench.path(), &DataKey::generate(), None)), Code::SealBroken);
+    assert_eq!(code(IntakeLog::open(&bench.path(), &DataKey::generate(), EPOCH, None)), Code::SealBroken);
     assert_eq!(fs::read(bench.segment(0)).unwrap(), before);
     assert_eq!(ids(&bench.open().unwrap()), ["a"]);
 }
@@ -379,7 +389,158 @@ fn names_out_of_bounds_are_arguments() {
     assert_eq!(code(append(&log, "", b"x")), Code::Argument);
     assert_eq!(code(append(&log, &"i".repeat(MAX_ID + 1), b"x")), Code::Argument);
     append(&log, &"i".repeat(MAX_ID), b"x").unwrap();
-    assert_eq!(code(IntakeLog::open(&bench.path().join("other"), &bench.key, Some(10))), Code::Argument);
+    assert_eq!(code(IntakeLog::open(&bench.path().join("other"), &bench.key, EPOCH, Some(10))), Code::Argument);
+}
+
+// --- one owner after another ----------------------------------------------------------------------------------------------
+
+/// The bytes of an epoch's segment after each of three acknowledged records.
+fn stages(bench: &Bench, epoch: u64, names: [&str; 3]) -> [Vec<u8>; 3] {
+    let log = bench.open_epoch(epoch).unwrap();
+    let stages = names.map(|name| {
+        append(&log, name, name.as_bytes()).unwrap();
+        fs::read(bench.segment_of(epoch, 0)).unwrap()
+    });
+    close(&log);
+    stages
+}
+
+#[test]
+fn a_later_epoch_has_all_that_was_acknowledged_and_adds_its_own() {
+    let bench = Bench::new();
+    for (epoch, name) in [(1, "a"), (2, "b"), (5, "c")] {
+        let log = bench.open_epoch(epoch).unwrap();
+        append(&log, name, name.as_bytes()).unwrap();
+        assert!(append(&log, "a", b"a").unwrap().deduplicated || epoch == 1);
+        close(&log);
+    }
+    let log = bench.open_epoch(5).unwrap();
+    assert_eq!(ids(&log), ["a", "b", "c"]);
+    assert_eq!(log.read("a", 0, None).unwrap(), b"a");
+}
+
+#[test]
+fn an_overtaken_owner_appends_nothing_and_answers_nobody() {
+    let bench = Bench::new();
+    let old = bench.open_epoch(1).unwrap();
+    append(&old, "a", b"a").unwrap();
+    let new = bench.open_epoch(2).unwrap();
+    let before = fs::read(bench.segment_of(1, 0)).unwrap();
+    assert_eq!(code(append(&old, "late", b"late")), Code::LogFenced);
+    assert_eq!(fs::read(bench.segment_of(1, 0)).unwrap(), before);
+    append(&new, "b", b"b").unwrap();
+    close(&old);
+    assert_eq!(code(bench.open_epoch(1)), Code::LogFenced);
+    close(&new);
+    assert_eq!(ids(&bench.open_epoch(3).unwrap()), ["a", "b"]);
+}
+
+#[test]
+fn an_owner_overtaken_between_its_write_and_its_flush_answers_nobody() {
+    let bench = Bench::new();
+    let log = bench.open_epoch(1).unwrap();
+    append(&log, "a", b"a").unwrap();
+    let path = bench.path();
+    *bench.faults.plan.during_sync.lock().unwrap() = Some(Box::new(move || epochs::take_lock_away(&path, 1).unwrap()));
+    assert_eq!(code(append(&log, "b", b"b")), Code::LogFenced);
+    assert!(!log.has("b"));
+    assert_eq!(code(append(&log, "c", b"c")), Code::LogFenced);
+}
+
+#[test]
+fn what_an_overtaken_owner_writes_late_is_counted_by_nobody() {
+    let bench = Bench::new();
+    let [_, two, three] = stages(&bench, 1, ["a", "b", "late"]);
+    fs::write(bench.segment_of(1, 0), two).unwrap();
+    close(&bench.open_epoch(2).unwrap());
+    // it wakes up: flushed, with a commit frame, but behind the fence
+    fs::write(bench.segment_of(1, 0), &three).unwrap();
+    for epoch in [2, 3, 4] {
+        let log = bench.open_epoch(epoch).unwrap();
+        assert_eq!(ids(&log), ["a", "b"], "epoch {epoch}");
+        close(&log);
+    }
+    // an epoch that begins only now is no part of the log either
+    let stray = Bench { key: bench.key.clone(), ..Bench::new() };
+    stages(&stray, 1, ["x", "y", "z"]);
+    fs::create_dir(epochs::directory_of(&bench.path(), 0)).unwrap();
+    fs::copy(stray.segment_of(1, 0), bench.segment_of(0, 0)).unwrap();
+    assert_eq!(ids(&bench.open_epoch(5).unwrap()), ["a", "b"]);
+}
+
+#[test]
+fn whole_records_without_a_commit_frame_survive_an_owner_that_takes_them_back() {
+    let bench = Bench::new();
+    let [one, two, _] = stages(&bench, 1, ["a", "b", "c"]);
+    fs::write(bench.segment_of(1, 0), &two[..two.len() - frame::COMMIT_BYTES]).unwrap();
+    close(&bench.open_epoch(2).unwrap());
+    // it wakes up in a failed flush, and cuts off what it had not acknowledged
+    fs::write(bench.segment_of(1, 0), &one).unwrap();
+    let log = bench.open_epoch(3).unwrap();
+    assert_eq!(ids(&log), ["a", "b"]);
+    assert_eq!(log.read("b", 0, None).unwrap(), b"b");
+}
+
+#[test]
+fn a_takeover_cut_short_anywhere_is_done_again_by_the_next() {
+    let bench = Bench::new();
+    let [_, two, three] = stages(&bench, 1, ["a", "b", "c"]);
+    let uncommitted = &three[..three.len() - frame::COMMIT_BYTES];
+    assert!(uncommitted.len() > two.len());
+    fs::write(bench.segment_of(1, 0), uncommitted).unwrap();
+    close(&bench.open_epoch(2).unwrap());
+    let takeover = fs::read(bench.segment_of(2, 0)).unwrap();
+    for cut in 0..=takeover.len() {
+        fs::write(bench.segment_of(2, 0), &takeover[..cut]).unwrap();
+        let log = bench.open_epoch(3).unwrap_or_else(|error| panic!("cut at {cut}: {error}"));
+        assert_eq!(ids(&log), ["a", "b", "c"], "cut at {cut}");
+        close(&log);
+        fs::remove_dir_all(epochs::directory_of(&bench.path(), 3)).unwrap();
+    }
+}
+
+#[test]
+fn a_takeover_on_a_full_disk_fails_and_is_repeated() {
+    let bench = Bench::new();
+    let [.., three] = stages(&bench, 1, ["a", "b", "c"]);
+    fs::write(bench.segment_of(1, 0), &three[..three.len() - frame::COMMIT_BYTES]).unwrap();
+    for space in [0, 50, 150, 100, 100] {
+        *bench.faults.plan.space.lock().unwrap() = Some(space);
+        assert_eq!(code(bench.open_epoch(2)), Code::DiskFull, "space {space}");
+    }
+    *bench.faults.plan.space.lock().unwrap() = None;
+    let log = bench.open_epoch(2).unwrap();
+    assert_eq!(ids(&log), ["a", "b", "c"]);
+    close(&log);
+    assert_eq!(ids(&bench.open_epoch(3).unwrap()), ["a", "b", "c"]);
+}
+
+#[test]
+fn damage_before_a_fence_is_corruption_for_every_later_epoch() {
+    let bench = Bench::new();
+    let [.., three] = stages(&bench, 1, ["a", "b", "c"]);
+    let damaged = |at: usize| {
+        let mut bytes = three.clone();
+        bytes[at] ^= 1;
+        fs::write(bench.segment_of(1, 0), bytes).unwrap();
+    };
+    damaged(frame::HEAD_BYTES + 40);
+    assert_eq!(code(bench.open_epoch(2)), Code::LogCorrupt);
+    fs::write(bench.segment_of(1, 0), &three).unwrap();
+    close(&bench.open_epoch(2).unwrap());
+    damaged(three.len() - frame::COMMIT_BYTES - 2);
+    assert_eq!(code(bench.open_epoch(3)), Code::LogCorrupt);
+    fs::remove_file(bench.segment_of(1, 0)).unwrap();
+    assert_eq!(code(bench.open_epoch(3)), Code::LogCorrupt);
+}
+
+#[test]
+fn a_fence_is_not_forged_from_outside() {
+    let bench = Bench::new();
+    let log = bench.open().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    log.append(FENCE, "x", vec![], None, Box::new(move |result| sender.send(result).unwrap()));
+    assert_eq!(code(receiver.recv().unwrap()), Code::Argument);
 }
 
 proptest! {

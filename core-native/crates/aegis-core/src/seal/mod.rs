@@ -14,6 +14,7 @@
 
 mod file;
 mod key_file;
+mod spare;
 mod stream;
 
 use std::fmt;

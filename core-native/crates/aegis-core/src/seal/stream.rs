@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::Aad;
 
+use super::spare::SpareBuffer;
 use super::{
     DataKey, HEADER_BYTES, ObjectKey, PREFIX_BYTES, SALT_BYTES, SEGMENT_BYTES, TAG_BYTES, locate, plain_length,
 };
@@ -50,7 +51,7 @@ pub struct Sealer<W: Write> {
     out: W,
     key: ObjectKey,
     /// Plaintext of the segment being filled; `room` is what fits into it.
-    segment: Vec<u8>,
+    segment: SpareBuffer,
     room: usize,
     number: u32,
 }
@@ -65,7 +66,7 @@ impl<W: Write> Sealer<W> {
         Ok(Self {
             out,
             key: ObjectKey::derive(key, &salt, prefix, context),
-            segment: Vec::new(),
+            segment: SpareBuffer::empty(),
             room: SEGMENT_BYTES - HEADER_BYTES - TAG_BYTES,
             number: 0,
         })
@@ -82,7 +83,7 @@ impl<W: Write> Sealer<W> {
         let tag = self
             .key
             .key
-            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut self.segment)
+            .seal_in_place_separate_tag(nonce, Aad::empty(), &mut self.segment[..])
             .map_err(|_| io::Error::other("AES-GCM refused a segment"))?;
         self.out.write_all(&self.segment)?;
         self.out.write_all(tag.as_ref())?;
@@ -121,7 +122,9 @@ pub struct Opener<R: ReadAt> {
     sealed: u64,
     plain: u64,
     key: ObjectKey,
-    segment: Vec<u8>,
+    /// Its first `filled` bytes are the segment opened last.
+    segment: SpareBuffer,
+    filled: usize,
     opened: Option<u64>,
 }
 
@@ -138,7 +141,7 @@ impl<R: ReadAt> Opener<R> {
         salt.copy_from_slice(&rest[..SALT_BYTES]);
         prefix.copy_from_slice(&rest[SALT_BYTES..]);
         let key = ObjectKey::derive(key, &salt, prefix, context);
-        Ok(Self { source, base, sealed, plain, key, segment: Vec::new(), opened: None })
+        Ok(Self { source, base, sealed, plain, key, segment: SpareBuffer::take(), filled: 0, opened: None })
     }
 
     /// Plaintext length of the object.
@@ -157,7 +160,7 @@ impl<R: ReadAt> Opener<R> {
         while !out.is_empty() {
             let (number, skip) = locate(offset);
             self.open(number)?;
-            let part = &self.segment[skip..];
+            let part = &self.segment[skip..self.filled];
             let taken = part.len().min(out.len());
             out[..taken].copy_from_slice(&part[..taken]);
             out = &mut out[taken..];
@@ -182,17 +185,21 @@ impl<R: ReadAt> Opener<R> {
         self.opened = None; // whatever fails below leaves no half-opened segment behind
         let start = if number == 0 { HEADER_BYTES as u64 } else { number * SEGMENT_BYTES as u64 };
         let end = ((number + 1) * SEGMENT_BYTES as u64).min(self.sealed);
-        self.segment.resize((end - start) as usize, 0);
-        read_source(&self.source, &mut self.segment, self.base + start)?;
+        let last = number + 1 == self.segments();
+        let length = (end - start) as usize;
+        if self.segment.len() < length {
+            self.segment.resize(length, 0);
+        }
+        let sealed = &mut self.segment[..length];
+        read_source(&self.source, sealed, self.base + start)?;
         let short = u32::try_from(number).map_err(|_| broken("too many segments"))?;
-        let nonce = self.key.nonce(short, number + 1 == self.segments());
-        let plain = self
+        let nonce = self.key.nonce(short, last);
+        self.filled = self
             .key
             .key
-            .open_in_place(nonce, Aad::empty(), &mut self.segment)
+            .open_in_place(nonce, Aad::empty(), sealed)
             .map_err(|_| broken("a segment does not authenticate").with("segment", number))?
             .len();
-        self.segment.truncate(plain);
         self.opened = Some(number);
         Ok(())
     }

@@ -6,6 +6,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::DType;
+use crate::vectors::widest;
 
 /// Elements handled at once: small enough for the stack and the first-level cache.
 pub const BLOCK: usize = 1024;
@@ -23,7 +24,7 @@ pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f64]) {
         };
     }
     match dtype {
-        DType::F32 => each!(f32),
+        DType::F32 => decode_f32(bytes, out),
         DType::F64 => each!(f64),
         DType::I8 => each!(i8),
         DType::I16 => each!(i16),
@@ -53,13 +54,21 @@ pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f64]) {
     }
 }
 
+widest!(decode_f32, decode_f32_body, (bytes: &[u8], out: &mut [f64]));
+
+#[inline(always)]
+fn decode_f32_body(bytes: &[u8], out: &mut [f64]) {
+    let (elements, _) = bytes.as_chunks::<4>();
+    for (value, &element) in out.iter_mut().zip(elements) {
+        *value = f64::from(f32::from_le_bytes(element));
+    }
+}
+
 /// Appends `values` as little-endian elements: floats to nearest even, integers half to even and saturating, bool from 0.5 up.
 pub fn encode(dtype: DType, values: &[f64], out: &mut Vec<u8>) {
     macro_rules! each {
         ($cast:expr) => {
-            for &value in values {
-                out.extend_from_slice(&$cast(value).to_le_bytes());
-            }
+            out.extend(values.iter().flat_map(|&value| $cast(value).to_le_bytes()))
         };
     }
     match dtype {

@@ -1,3 +1,4 @@
+import type { NodeKind } from '../../domain/presence.ts';
 import type { LogLine, Mailbox, Peers, PresenceView, RunFeed, Task } from '../contract.ts';
 
 /** For tests and simulation: mailboxes, presence and feed that can be looked into and that outlive an aggregator. */
@@ -8,6 +9,7 @@ export class MemoryPeers implements Peers {
   readonly feed: RunFeed;
   /** Called for every task that is put. */
   onTask: (task: Task) => void = () => {};
+  readonly kinds = new Map<bigint, NodeKind>();
   private nodes: ReadonlySet<bigint> = new Set();
   private readonly late = new Set<bigint>();
   private readonly listeners = new Set<() => void>();
@@ -26,9 +28,11 @@ export class MemoryPeers implements Peers {
       withdraw: async (tasks) => {
         for (const { taskId } of tasks) this.tasks.delete(taskId);
       },
+      ofRun: async (runId) => [...this.tasks.values()].filter((task) => task.runId === runId),
     };
     this.presence = {
       online: () => this.nodes,
+      kinds: () => this.kinds,
       overdue: () => new Set(this.late),
       miss: (nodes) => {
         for (const node of nodes) this.late.add(node);

@@ -1,8 +1,8 @@
 import { type Bus, BusConflict } from '@aegis/bus';
-import type { Mailbox } from '../contract.ts';
-import { encodeTask } from './task-encoding.ts';
+import type { Mailbox, TaskAddress } from '../contract.ts';
+import { decodeAddress, encodeTask } from './task-encoding.ts';
 
-const keyOf = ({ nodeId, taskId }: { nodeId: bigint; taskId: string }): string => `${nodeId}.${taskId}`;
+const keyOf = ({ nodeId, taskId }: TaskAddress): string => `${nodeId}.${taskId}`;
 
 /** The bucket `tasks`, which the gateways watch. */
 export async function natsMailbox(bus: Bus, parallel: number): Promise<Mailbox> {
@@ -17,6 +17,14 @@ export async function natsMailbox(bus: Bus, parallel: number): Promise<Mailbox> 
         }
       }),
     withdraw: (tasks) => each(tasks, parallel, (task) => bucket.delete(keyOf(task))),
+    ofRun: async (runId) => {
+      const found: TaskAddress[] = [];
+      for await (const { value } of bucket.entries()) {
+        const task = decodeAddress(value);
+        if (task?.runId === runId) found.push(task);
+      }
+      return found;
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Bus } from '@aegis/bus';
+import { NodeKind as WireKind, type Presence as WirePresence } from '@aegis/contracts/aegis/events/v1/task';
 import type { Clock, Logger } from '@aegis/service-kit';
 import {
   assume,
@@ -6,6 +7,7 @@ import {
   hear,
   meet,
   miss,
+  type NodeKind,
   nobody,
   online,
   type Presence,
@@ -27,12 +29,15 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   let presence: Presence = nobody;
   let nodes: ReadonlySet<bigint> = new Set();
   let overdue: ReadonlySet<bigint> = new Set();
+  let kinds = nobody.kinds;
   let timer: { cancel(): void } | undefined;
 
   const become = (next: Presence): void => {
     presence = next;
     const now = online(next);
-    if (sameNodes(now, nodes) && sameNodes(next.overdue, overdue)) return;
+    const changed = !sameNodes(now, nodes) || !sameNodes(next.overdue, overdue) || next.kinds !== kinds;
+    kinds = next.kinds;
+    if (!changed) return;
     nodes = now;
     overdue = new Set(next.overdue.keys());
     for (const listener of listeners) listener();
@@ -51,7 +56,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   const listen = async (): Promise<void> => {
     for await (const { message } of news) {
       // what came in one turn of the event loop is heard together
-      if (pending.push(message) > 1) continue;
+      if (pending.push(toNews(message)) > 1) continue;
       setImmediate(() => become(hear(presence, pending.splice(0), clock.monotonic())));
     }
   };
@@ -68,6 +73,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
 
   return {
     online: () => nodes,
+    kinds: () => kinds,
     overdue: () => overdue,
     miss: (missed) => become(miss(presence, missed, clock.monotonic())),
     meet: (node) => become(meet(presence, node)),
@@ -83,6 +89,13 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
     },
   };
 }
+
+const kindOf: Readonly<Partial<Record<WireKind, NodeKind>>> = { [WireKind.NATIVE]: 'native', [WireKind.JOIN]: 'join' };
+const toNews = ({ gatewayId, snapshot, nodes }: WirePresence): PresenceNews => ({
+  gatewayId,
+  snapshot,
+  nodes: nodes.map(({ nodeId, online, kind }) => ({ nodeId, online, kind: kindOf[kind] })),
+});
 
 type Nodes = Pick<ReadonlySet<bigint>, 'size' | 'has'>;
 const sameNodes = (now: Nodes & { keys(): Iterable<bigint> }, before: Nodes): boolean =>

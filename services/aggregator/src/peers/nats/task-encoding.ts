@@ -6,7 +6,7 @@ import {
   Task as WireTask,
 } from '@aegis/contracts/aegis/events/v1/task';
 import type { ConfigEntry, Scalar } from '../../domain/scalar.ts';
-import type { Task } from '../contract.ts';
+import type { Task, TaskAddress } from '../contract.ts';
 
 const kinds = { train: TaskKind.TRAIN, evaluate: TaskKind.EVALUATE, 'initial-model': TaskKind.INITIAL_MODEL } as const;
 const dialects = { message: RecordDialect.MESSAGE, legacy: RecordDialect.LEGACY } as const;
@@ -25,7 +25,19 @@ export function encodeTask(task: Task): Uint8Array {
     ttl: task.ttlSeconds,
     groupId: task.groupId,
     traceparent: task.traceparent,
+    deadline: task.deadline / 1000,
+    join: task.join,
   }).finish();
+}
+
+/** Whose task it is; null when it is not a task that this release can read. */
+export function decodeAddress(bytes: Uint8Array): (TaskAddress & { readonly runId: bigint }) | null {
+  try {
+    const { taskId, nodeId, runId } = WireTask.decode(bytes);
+    return { taskId, nodeId, runId };
+  } catch {
+    return null;
+  }
 }
 
 const wireEntry = ({ key, value }: ConfigEntry): WireEntry => ({ key, value: wireScalar(value) });

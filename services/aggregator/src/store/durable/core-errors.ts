@@ -7,7 +7,9 @@ const fromCore: Partial<Record<CoreErrorCode, ErrorCode>> = {
   DISK_FULL: 'DISK_FULL',
   IO: 'STORE_UNAVAILABLE',
   LOG_LOCKED: 'UNAVAILABLE',
+  LOG_CORRUPT: 'INTAKE_CORRUPT',
   LOG_CLOSED: 'DRAINING',
+  LOG_FENCED: 'UNAVAILABLE',
   PART_UNKNOWN: 'PART_NOT_FOUND',
   NPZ_MALFORMED: 'MODEL_MALFORMED',
   SAFETENSORS_MALFORMED: 'MODEL_MALFORMED',
@@ -38,7 +40,7 @@ const refusals: Partial<Record<CoreErrorCode, ErrorCode>> = {
   WEIGHT_INVALID: 'UPDATE_WEIGHT',
 };
 
-const fullDisk = new Set(['ENOSPC', 'EDQUOT']);
+const fullDisk = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 export async function inCore<T>(work: () => Promise<T> | T): Promise<T> {
   try {

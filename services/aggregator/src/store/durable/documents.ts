@@ -7,6 +7,7 @@ import {
   type Kept,
   type Lease,
   type LeaseStore,
+  type LeaseTerms,
   type PlanRecord,
   type PlanStore,
   type RoundStore,
@@ -76,19 +77,18 @@ export async function busRounds(bus: Bus): Promise<RoundStore> {
 
 export async function busLeases(bus: Bus): Promise<LeaseStore> {
   const bucket = await bus.bucket('leases');
-  const documents = new Documents<string>(bucket);
+  const documents = new Documents<LeaseTerms>(bucket);
   return {
     get: async (runId) => {
       const kept = await documents.get(String(runId));
-      return kept === null ? null : { runId, owner: kept.value, revision: kept.revision };
+      return kept === null ? null : { ...kept.value, revision: kept.revision };
     },
-    take: (runId, owner, revision) => documents.save(String(runId), owner, revision),
+    take: (terms, revision) => documents.save(String(terms.runId), terms, revision),
     remove: (runId, revision) => documents.delete(String(runId), revision),
     list: async () => {
       const leases: Lease[] = [];
-      for await (const { key, value, revision } of bucket.entries()) {
-        leases.push({ runId: BigInt(key), owner: decodeDocument<string>(value), revision });
-      }
+      for await (const { value, revision } of bucket.entries())
+        leases.push({ ...decodeDocument<LeaseTerms>(value), revision });
       return leases;
     },
   };

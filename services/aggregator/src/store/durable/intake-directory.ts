@@ -23,8 +23,8 @@ const PART = 'part';
 const UPDATE = 'update';
 
 /**
- * Parts and accepted answers in sealed, fsynced logs: `<run>/<round>-<kind>[-<attempt>]/`. One key per run, in `<run>/key`; with the run's
- * folder goes the last trace of what its nodes sent.
+ * Parts and accepted answers in sealed, fsynced logs: `<run>/<round>-<kind>[-<attempt>]/epoch-<n>/`. One key per run, in `<run>/key`; with the
+ * run's folder goes the last trace of what its nodes sent.
  */
 export class IntakeDirectory implements IntakeStore {
   private readonly folder: string;
@@ -37,18 +37,22 @@ export class IntakeDirectory implements IntakeStore {
     this.models = models;
   }
 
-  async open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake> {
+  async open(room: IntakeRoom, model: ModelInfo | null, epoch: number): Promise<RoundIntake> {
     const run = join(this.folder, String(room.runId));
     const log = await inCore(async () => {
       await mkdir(run, { recursive: true, mode: 0o700 });
       const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
-      return IntakeLog.open(this.path(room), key);
+      return IntakeLog.open(this.path(room), key, { epoch });
     });
     return new LoggedIntake(log, this.models, model);
   }
 
-  remove(room: IntakeRoom): Promise<void> {
-    return rm(this.path(room), { recursive: true, force: true });
+  async remove(room: IntakeRoom, epoch: number): Promise<void> {
+    const path = this.path(room);
+    const names = await readdir(path).catch(() => []);
+    // a later epoch stands on the logs of the earlier ones
+    if (names.some((name) => Number(/^epoch-(\d+)$/.exec(name)?.[1] ?? 0) > epoch)) return;
+    await rm(path, { recursive: true, force: true });
   }
 
   async runs(): Promise<bigint[]> {

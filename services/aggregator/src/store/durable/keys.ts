@@ -1,19 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import type { DataKey, KeyFile } from '@aegis/core-native';
-import { writeFileAtomic } from '@aegis/service-kit';
 import { inCore } from './core-errors.ts';
+import { keepFirst } from './keep-first.ts';
 
 /**
  * The data key whose wrapped form lies in `file`, made on first use. `context` says what it is for and is bound to it: a wrapped key
  * moved elsewhere does not open. Removing the file makes what it sealed unreadable for good.
  */
 export async function dataKeyAt(file: string, context: string, keys: KeyFile): Promise<DataKey> {
-  const wrapped = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (wrapped !== null) return inCore(() => keys.unwrap(wrapped, context));
-  const fresh = keys.generate(context);
-  await writeFileAtomic(file, fresh.wrapped, 0o600);
-  return fresh.key;
+  const wrapped = await keepFirst(file, () => keys.generate(context).wrapped);
+  return inCore(() => keys.unwrap(wrapped, context));
 }

@@ -10,27 +10,31 @@ import { inCore } from './core-errors.ts';
 
 const OPEN_FILES = 32;
 const PIECE_BYTES = 1024 * 1024;
-const TEMPORARY = 'writing-';
 
 /** Sealed model files in one folder, named by what is in them. */
 export class ModelDirectory implements ModelStore {
   private readonly folder: string;
   private readonly key: DataKey;
   private readonly random: Random;
+  /** Begins the names of what this process is writing: others write in the same folder. */
+  private readonly writing: string;
   private readonly opened = new Map<string, Promise<ModelFile>>();
 
-  private constructor(folder: string, key: DataKey, random: Random) {
+  private constructor(folder: string, key: DataKey, writing: string, random: Random) {
     this.folder = folder;
     this.key = key;
+    this.writing = writing;
     this.random = random;
   }
 
-  static async open(folder: string, key: DataKey, random: Random): Promise<ModelDirectory> {
+  /** `place`: of this process among those that work on the folder, held by no other as long as it lives. */
+  static async open(folder: string, key: DataKey, place: number, random: Random): Promise<ModelDirectory> {
+    const writing = `writing-${place}-`;
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    // what a process left that ended in the middle
+    // what the process before this one left that ended in the middle
     for (const name of await readdir(folder))
-      if (name.startsWith(TEMPORARY)) await rm(join(folder, name), { force: true });
-    return new ModelDirectory(folder, key, random);
+      if (name.startsWith(writing)) await rm(join(folder, name), { force: true });
+    return new ModelDirectory(folder, key, writing, random);
   }
 
   import(format: ModelFormat, bytes: Uint8Array, maxBytes: number): Promise<ModelInfo> {
@@ -138,7 +142,7 @@ export class ModelDirectory implements ModelStore {
   }
 
   private temporary(): string {
-    return join(this.folder, `${TEMPORARY}${this.random.bytes(8).toString('hex')}`);
+    return join(this.folder, `${this.writing}${this.random.bytes(8).toString('hex')}`);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type Kept,
   type Lease,
   type LeaseStore,
+  type LeaseTerms,
   type PlanRecord,
   type PlanStore,
   type RoundStore,
@@ -65,13 +66,13 @@ export class MemoryRounds implements RoundStore {
 }
 
 export class MemoryLeases implements LeaseStore {
-  private readonly table = new Table<Omit<Lease, 'revision'>>();
+  private readonly table = new Table<LeaseTerms>();
   get = async (runId: bigint): Promise<Lease | null> => {
     const kept = this.table.get(String(runId));
     return kept === null ? null : { ...kept.value, revision: kept.revision };
   };
-  take = async (runId: bigint, owner: string, revision: number | null): Promise<number> =>
-    this.table.save(String(runId), { runId, owner }, revision);
+  take = async (terms: LeaseTerms, revision: number | null): Promise<number> =>
+    this.table.save(String(terms.runId), terms, revision);
   remove = async (runId: bigint, revision: number): Promise<void> => this.table.delete(String(runId), revision);
   list = async (): Promise<Lease[]> => {
     const leases = await Promise.all(this.table.values().map(({ runId }) => this.get(runId)));

@@ -7,7 +7,9 @@ import type { IntakeRoom, IntakeStore, RoundIntake } from '../contract.ts';
 import type { MemoryModels } from './models.ts';
 import { type NpyArray, readNpy, writeNpy } from './npy.ts';
 
+/** What counts under one epoch: a later one begins with a copy, so that what comes late to this one stays here. */
 interface Room {
+  readonly epoch: number;
   readonly parts: Map<string, Buffer>;
   readonly answers: Map<string, AcceptedAnswer>;
 }
@@ -20,15 +22,17 @@ export class MemoryIntakes implements IntakeStore {
     this.models = models;
   }
 
-  async open(room: IntakeRoom, model: ModelInfo | null): Promise<RoundIntake> {
+  async open(room: IntakeRoom, model: ModelInfo | null, epoch: number): Promise<RoundIntake> {
     const name = nameOf(room);
-    const kept = this.rooms.get(name) ?? { parts: new Map(), answers: new Map() };
-    this.rooms.set(name, kept);
-    return new MemoryIntake(kept, this.models, model);
+    const kept = this.rooms.get(name);
+    if (kept !== undefined && kept.epoch > epoch) throw new AegisError('UNAVAILABLE', 'The run has another owner.');
+    const ours = kept?.epoch === epoch ? kept : { epoch, parts: new Map(kept?.parts), answers: new Map(kept?.answers) };
+    this.rooms.set(name, ours);
+    return new MemoryIntake(ours, this.models, model);
   }
 
-  async remove(room: IntakeRoom): Promise<void> {
-    this.rooms.delete(nameOf(room));
+  async remove(room: IntakeRoom, epoch: number): Promise<void> {
+    if ((this.rooms.get(nameOf(room))?.epoch ?? 0) <= epoch) this.rooms.delete(nameOf(room));
   }
 
   async runs(): Promise<bigint[]> {

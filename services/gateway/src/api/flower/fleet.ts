@@ -13,7 +13,7 @@ import {
 import type { Telemetry } from '@aegis/service-kit';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task, TaskRef } from '../../domain/task.ts';
-import type { OpenUpload, UploadRecord, Verdict } from '../../domain/upload.ts';
+import { type OpenUpload, postOrder, type UploadRecord, type Verdict } from '../../domain/upload.ts';
 import { activateNode, createNode } from '../../flows/activate-node.ts';
 import { announceUpload } from '../../flows/announce-upload.ts';
 import { authenticateNode } from '../../flows/authenticate-node.ts';
@@ -29,6 +29,7 @@ import { findUpload, putPart } from '../../flows/put-part.ts';
 import { registerNode } from '../../flows/register-node.ts';
 import { refuseUpdate, submitUpdate, takeFailure } from '../../flows/submit-update.ts';
 import { unregisterNode } from '../../flows/unregister-node.ts';
+import { inTaskSpan } from '../task-span.ts';
 import { SingleFlight } from './bounded-cache.ts';
 import { NodeConnections } from './node-connections.ts';
 import { type CacheLimits, type OfferedMessage, OfferedMessages } from './offered-messages.ts';
@@ -147,7 +148,7 @@ export class FlowerFleet implements FleetHandler {
         task,
         replyId: reply.messageId,
         head: encodeAnnounced({ head: reply, kind, layout, modelId }),
-        tree,
+        partIds: postOrder(tree),
         runtimeSeconds,
         traceparent,
       });
@@ -263,14 +264,11 @@ export class FlowerFleet implements FleetHandler {
   #span<T>(
     name: string,
     task: TaskRef,
-    parent: string,
+    traceparent: string,
     work: () => Promise<T>,
     attributes: Record<string, string | number> = {},
   ): Promise<T> {
-    if (!this.#telemetry.tracing) return work();
-    const { nodeId, runId, taskId } = task;
-    const ids = { 'aegis.node': nodeId.toString(), 'aegis.run': runId.toString(), 'aegis.task': taskId };
-    return this.#telemetry.inSpan(name, { parent: parent || undefined, attributes: { ...ids, ...attributes } }, work);
+    return inTaskSpan(this.#telemetry, name, { ...task, traceparent }, work, attributes);
   }
 }
 

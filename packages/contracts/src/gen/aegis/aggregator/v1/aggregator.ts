@@ -222,6 +222,13 @@ export interface StopRunRequest {
 export interface StopRunResponse {
 }
 
+export interface TakeOverRunRequest {
+  runId: bigint;
+}
+
+export interface TakeOverRunResponse {
+}
+
 export interface WatchLogRequest {
   runId: bigint;
   after: number;
@@ -3009,6 +3016,107 @@ export const StopRunResponse: MessageFns<StopRunResponse> = {
   },
 };
 
+function createBaseTakeOverRunRequest(): TakeOverRunRequest {
+  return { runId: 0n };
+}
+
+export const TakeOverRunRequest: MessageFns<TakeOverRunRequest> = {
+  encode(message: TakeOverRunRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== 0n) {
+      if (BigInt.asUintN(64, message.runId) !== message.runId) {
+        throw new globalThis.Error("value provided for field message.runId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverRunRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverRunRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.runId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TakeOverRunRequest>): TakeOverRunRequest {
+    return TakeOverRunRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TakeOverRunRequest>): TakeOverRunRequest {
+    const message = createBaseTakeOverRunRequest();
+    message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
+    return message;
+  },
+};
+
+function createBaseTakeOverRunResponse(): TakeOverRunResponse {
+  return {};
+}
+
+export const TakeOverRunResponse: MessageFns<TakeOverRunResponse> = {
+  encode(_: TakeOverRunResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverRunResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverRunResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TakeOverRunResponse>): TakeOverRunResponse {
+    return TakeOverRunResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<TakeOverRunResponse>): TakeOverRunResponse {
+    const message = createBaseTakeOverRunResponse();
+    return message;
+  },
+};
+
 function createBaseWatchLogRequest(): WatchLogRequest {
   return { runId: 0n, after: 0, follow: false };
 }
@@ -4311,6 +4419,15 @@ export const RunsService = {
     responseSerialize: (value: StopRunResponse): Buffer => Buffer.from(StopRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StopRunResponse => StopRunResponse.decode(value),
   },
+  takeOverRun: {
+    path: "/aegis.aggregator.v1.Runs/TakeOverRun" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TakeOverRunRequest): Buffer => Buffer.from(TakeOverRunRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TakeOverRunRequest => TakeOverRunRequest.decode(value),
+    responseSerialize: (value: TakeOverRunResponse): Buffer => Buffer.from(TakeOverRunResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TakeOverRunResponse => TakeOverRunResponse.decode(value),
+  },
   watchLog: {
     path: "/aegis.aggregator.v1.Runs/WatchLog" as const,
     requestStream: false as const,
@@ -4371,6 +4488,7 @@ export interface RunsServer extends UntypedServiceImplementation {
   startRun: handleUnaryCall<StartRunRequest, StartRunResponse>;
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   stopRun: handleUnaryCall<StopRunRequest, StopRunResponse>;
+  takeOverRun: handleUnaryCall<TakeOverRunRequest, TakeOverRunResponse>;
   watchLog: handleServerStreamingCall<WatchLogRequest, LogLines>;
   watchRun: handleServerStreamingCall<WatchRunRequest, RunEvent>;
   putPlan: handleUnaryCall<PutPlanRequest, PutPlanResponse>;
@@ -4424,6 +4542,21 @@ export interface RunsClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StopRunResponse) => void,
+  ): ClientUnaryCall;
+  takeOverRun(
+    request: TakeOverRunRequest,
+    callback: (error: ServiceError | null, response: TakeOverRunResponse) => void,
+  ): ClientUnaryCall;
+  takeOverRun(
+    request: TakeOverRunRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TakeOverRunResponse) => void,
+  ): ClientUnaryCall;
+  takeOverRun(
+    request: TakeOverRunRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TakeOverRunResponse) => void,
   ): ClientUnaryCall;
   watchLog(request: WatchLogRequest, options?: Partial<CallOptions>): ClientReadableStream<LogLines>;
   watchLog(

@@ -34,6 +34,17 @@ export namespace RecordDialect {
   export type UNRECOGNIZED = typeof RecordDialect.UNRECOGNIZED;
 }
 
+export const NodeKind = { UNSPECIFIED: 0, NATIVE: 1, JOIN: 2, UNRECOGNIZED: -1 } as const;
+
+export type NodeKind = typeof NodeKind[keyof typeof NodeKind];
+
+export namespace NodeKind {
+  export type UNSPECIFIED = typeof NodeKind.UNSPECIFIED;
+  export type NATIVE = typeof NodeKind.NATIVE;
+  export type JOIN = typeof NodeKind.JOIN;
+  export type UNRECOGNIZED = typeof NodeKind.UNRECOGNIZED;
+}
+
 export interface Scalar {
   value:
     | { $case: "real"; value: number }
@@ -94,6 +105,8 @@ export interface Task {
   ttl: number;
   groupId: string;
   traceparent: string;
+  deadline: number;
+  join: boolean;
 }
 
 export interface Presence {
@@ -105,6 +118,7 @@ export interface Presence {
 export interface NodePresence {
   nodeId: bigint;
   online: boolean;
+  kind: NodeKind;
 }
 
 export interface TaskConfirmed {
@@ -834,6 +848,8 @@ function createBaseTask(): Task {
     ttl: 0,
     groupId: "",
     traceparent: "",
+    deadline: 0,
+    join: false,
   };
 }
 
@@ -880,6 +896,12 @@ export const Task: MessageFns<Task> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(98).string(message.traceparent);
+    }
+    if (message.deadline !== 0) {
+      writer.uint32(105).double(message.deadline);
+    }
+    if (message.join !== false) {
+      writer.uint32(112).bool(message.join);
     }
     return writer;
   },
@@ -993,6 +1015,22 @@ export const Task: MessageFns<Task> = {
             message.traceparent = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.deadline = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.join = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1024,6 +1062,8 @@ export const Task: MessageFns<Task> = {
     message.ttl = object.ttl ?? 0;
     message.groupId = object.groupId ?? "";
     message.traceparent = object.traceparent ?? "";
+    message.deadline = object.deadline ?? 0;
+    message.join = object.join ?? false;
     return message;
   },
 };
@@ -1108,7 +1148,7 @@ export const Presence: MessageFns<Presence> = {
 };
 
 function createBaseNodePresence(): NodePresence {
-  return { nodeId: 0n, online: false };
+  return { nodeId: 0n, online: false, kind: 0 };
 }
 
 export const NodePresence: MessageFns<NodePresence> = {
@@ -1121,6 +1161,9 @@ export const NodePresence: MessageFns<NodePresence> = {
     }
     if (message.online !== false) {
       writer.uint32(16).bool(message.online);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
     }
     return writer;
   },
@@ -1154,6 +1197,14 @@ export const NodePresence: MessageFns<NodePresence> = {
             message.online = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1173,6 +1224,7 @@ export const NodePresence: MessageFns<NodePresence> = {
     const message = createBaseNodePresence();
     message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
     message.online = object.online ?? false;
+    message.kind = object.kind ?? 0;
     return message;
   },
 };

@@ -34,6 +34,8 @@ import {
   RunEvent,
   StopRunRequest,
   StopRunResponse,
+  TakeOverRunRequest,
+  TakeOverRunResponse,
   WatchRunRequest,
 } from "../../aggregator/v1/aggregator.ts";
 
@@ -620,6 +622,15 @@ export const OperatorService = {
     responseSerialize: (value: StopRunResponse): Buffer => Buffer.from(StopRunResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StopRunResponse => StopRunResponse.decode(value),
   },
+  takeOverRun: {
+    path: "/aegis.operator.v1.Operator/TakeOverRun" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TakeOverRunRequest): Buffer => Buffer.from(TakeOverRunRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TakeOverRunRequest => TakeOverRunRequest.decode(value),
+    responseSerialize: (value: TakeOverRunResponse): Buffer => Buffer.from(TakeOverRunResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TakeOverRunResponse => TakeOverRunResponse.decode(value),
+  },
   putPlan: {
     path: "/aegis.operator.v1.Operator/PutPlan" as const,
     requestStream: false as const,
@@ -665,6 +676,7 @@ export interface OperatorServer extends UntypedServiceImplementation {
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   watchRun: handleServerStreamingCall<WatchRunRequest, RunEvent>;
   stopRun: handleUnaryCall<StopRunRequest, StopRunResponse>;
+  takeOverRun: handleUnaryCall<TakeOverRunRequest, TakeOverRunResponse>;
   putPlan: handleUnaryCall<PutPlanRequest, PutPlanResponse>;
   listModels: handleUnaryCall<ListModelsRequest, ListModelsResponse>;
   importModel: handleUnaryCall<ImportModelRequest, ModelVersion>;
@@ -752,6 +764,21 @@ export interface OperatorClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StopRunResponse) => void,
+  ): ClientUnaryCall;
+  takeOverRun(
+    request: TakeOverRunRequest,
+    callback: (error: ServiceError | null, response: TakeOverRunResponse) => void,
+  ): ClientUnaryCall;
+  takeOverRun(
+    request: TakeOverRunRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TakeOverRunResponse) => void,
+  ): ClientUnaryCall;
+  takeOverRun(
+    request: TakeOverRunRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TakeOverRunResponse) => void,
   ): ClientUnaryCall;
   putPlan(
     request: PutPlanRequest,

@@ -1,0 +1,219 @@
+// Gateways, aggregators and NATS as processes of their own, to be killed, paused and started again.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { IntakeService, type RunSummary, RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import { StartRunRequest, StartRunResponse } from '@aegis/contracts/flwr/proto/control';
+import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
+import { eventually, startTestNats, type TemporaryFolder, type TestNats, temporaryFolder } from '@aegis/testkit';
+import { rawHttp, type Target } from '../../services/gateway/src/testing/wire-client.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+/** A busy machine takes its time to start several processes at once. */
+const STARTING_MS = 50_000;
+
+/** Not in use now; a process that is started again needs the port it had. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+
+/** One service process: node services/<service>/src/main.ts --config <file>. */
+export class Service {
+  readonly port: number;
+  readonly #service: 'gateway' | 'aggregator';
+  readonly #config: string;
+  #child: ChildProcess | undefined;
+  #exit: Promise<unknown> = Promise.resolve();
+  #log = '';
+
+  constructor(service: 'gateway' | 'aggregator', config: string, port: number) {
+    this.#service = service;
+    this.#config = config;
+    this.port = port;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  /** What it wrote since it was first started. */
+  log(): string {
+    return this.#log;
+  }
+
+  start(): void {
+    const main = join(root, 'services', this.#service, 'src/main.ts');
+    const child = spawn(process.execPath, [main, '--config', this.#config], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const keep = (piece: Buffer) => (this.#log += piece);
+    child.stdout?.on('data', keep);
+    child.stderr?.on('data', keep);
+    this.#exit = new Promise((resolve) => child.once('exit', resolve));
+    this.#child = child;
+  }
+
+  /** Resolves when the process is gone. */
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL');
+    await this.#exit;
+  }
+
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+}
+
+export interface ClusterOptions {
+  aggregators?: number;
+  gateways?: number;
+  /** Where each aggregator keeps its state; default: one folder for all. */
+  stateOf?: (index: number, folder: string) => string;
+  leaseSeconds?: number;
+}
+
+export class Cluster {
+  readonly nats: TestNats;
+  readonly folder: string;
+  readonly aggregators: Service[] = [];
+  readonly gateways: Service[] = [];
+  readonly #folder: TemporaryFolder;
+  readonly #channels = new Map<Service, ServiceChannel>();
+
+  private constructor(nats: TestNats, folder: TemporaryFolder) {
+    this.nats = nats;
+    this.#folder = folder;
+    this.folder = folder.path;
+  }
+
+  static async start(options: ClusterOptions = {}): Promise<Cluster> {
+    const { aggregators = 1, gateways = 1, leaseSeconds = 2 } = options;
+    const cluster = new Cluster(await startTestNats(), await temporaryFolder('cluster'));
+    const { stateOf = (_index, folder) => join(folder, 'state') } = options;
+    const file = async (name: string, content: unknown): Promise<string> => {
+      const path = join(cluster.folder, name);
+      // JSON is YAML.
+      await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600 });
+      return path;
+    };
+    const { url, credentials } = cluster.nats.server;
+    const nats = {
+      servers: [url],
+      user: credentials.user,
+      'password-file': await file('password', credentials.password.reveal()),
+    };
+    for (let i = 0; i < aggregators; i += 1) {
+      const port = await freePort();
+      const state = stateOf(i, cluster.folder);
+      await mkdir(state, { recursive: true });
+      const config = await file(`aggregator-${i}.yaml`, {
+        aggregator: { 'state-dir': state, 'lease-seconds': leaseSeconds },
+        listen: { address: `127.0.0.1:${port}`, advertise: `127.0.0.1:${port}`, insecure: true },
+        nats,
+      });
+      cluster.aggregators.push(new Service('aggregator', config, port));
+    }
+    const address = cluster.aggregators.map(({ port }) => `127.0.0.1:${port}`);
+    for (let i = 0; i < gateways; i += 1) {
+      const port = await freePort();
+      const config = await file(`gateway-${i}.yaml`, {
+        gateway: { listen: `127.0.0.1:${port}`, insecure: true, enrolment: 'open', id: `gateway-${i}` },
+        nats,
+        aggregator: { address, insecure: true },
+      });
+      cluster.gateways.push(new Service('gateway', config, port));
+    }
+    for (const service of [...cluster.aggregators, ...cluster.gateways]) service.start();
+    await Promise.all(cluster.gateways.map((gateway) => cluster.up(gateway)));
+    await Promise.all(cluster.aggregators.map((aggregator) => cluster.ready(aggregator)));
+    return cluster;
+  }
+
+  target(gateway = 0): Target {
+    return { host: '127.0.0.1', port: this.gateways[gateway]?.port ?? 0 };
+  }
+
+  /** Resolves when the gateway answers. */
+  async up(gateway: Service): Promise<void> {
+    const target = { host: '127.0.0.1', port: gateway.port };
+    await eventually(async () => {
+      await rawHttp(target, undefined, { path: '/health', method: 'GET' });
+      return true;
+    }, STARTING_MS);
+  }
+
+  /** Resolves when the aggregator answers; after a restart, when it has taken its runs up. */
+  async ready(aggregator: Service): Promise<void> {
+    await eventually(() => this.#channel(aggregator).ready(), STARTING_MS);
+  }
+
+  /** Straight to one aggregator, as a gateway calls it. */
+  intake(aggregator: Service) {
+    return this.#channel(aggregator).client(IntakeService);
+  }
+
+  runs(aggregator: Service) {
+    return this.#channel(aggregator).client(RunsService);
+  }
+
+  /** `flwr run`. */
+  async startRun(fab: Buffer): Promise<bigint> {
+    const blank = StartRunRequest.decode(new Uint8Array());
+    const body = StartRunRequest.encode({ ...blank, fab: { hashStr: '', content: fab, verifications: {} } }).finish();
+    const headers = { 'content-type': 'application/protobuf', 'flwr-package-version': '1.41.0' };
+    const answer = await rawHttp(this.target(), undefined, { path: '/v1/control/start-run', body, headers });
+    return StartRunResponse.decode(answer).runId ?? 0n;
+  }
+
+  /** From whichever aggregator answers. */
+  async run(runId: bigint): Promise<RunSummary> {
+    const query = { runId, limit: 0, skip: 0 };
+    const asked = this.aggregators.map((one) => this.runs(one).listRuns(query, { timeoutMs: 2_000 }));
+    const { runs } = await Promise.any(asked);
+    if (runs[0] === undefined) throw new Error(`there is no run ${runId}`);
+    return runs[0];
+  }
+
+  async finished(runId: bigint, withinMs = 60_000): Promise<RunSummary> {
+    return (await eventually(async () => {
+      const run = await this.run(runId);
+      return run.run?.status?.status === 'finished' ? run : false;
+    }, withinMs).catch((error) => {
+      throw new Error(`${error}\n${this.logs()}`);
+    })) as RunSummary;
+  }
+
+  async logOf(runId: bigint): Promise<string> {
+    const [aggregator] = this.aggregators;
+    const lines: string[] = [];
+    if (aggregator === undefined) return '';
+    for await (const { text } of this.runs(aggregator).watchLog({ runId, after: 0, follow: false })) lines.push(text);
+    return lines.join('\n');
+  }
+
+  logs(): string {
+    return [...this.aggregators, ...this.gateways].map((service) => service.log().slice(-4_000)).join('\n---\n');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#channels.values()].map((channel) => channel.close()));
+    await Promise.all([...this.gateways, ...this.aggregators].map((service) => service.kill()));
+    await this.nats.stop();
+    await this.#folder.remove();
+  }
+
+  #channel(aggregator: Service): ServiceChannel {
+    const channel =
+      this.#channels.get(aggregator) ?? grpcChannel({ address: `127.0.0.1:${aggregator.port}`, insecure: true });
+    this.#channels.set(aggregator, channel);
+    return channel;
+  }
+}
