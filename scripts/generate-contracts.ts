@@ -1,13 +1,22 @@
-// Regenerates packages/contracts/src/gen from proto/. `--check` fails when the committed code differs.
+// Regenerates from proto/ what is committed: packages/contracts/src/gen and the descriptors of the Python client.
+// `--check` fails when the committed files differ.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const committed = join(root, 'packages/contracts/src/gen');
+/**
+ * Python makes its message classes from descriptors when it starts: generated Python code demands a protobuf runtime of
+ * at least its own release, and the environments of supported Flower releases bring 4.25 to 6.
+ */
+const committedDescriptors = join(root, 'clients/python/aegis_fl/src/aegis_fl/_wire/node.binpb');
 const check = process.argv.includes('--check');
-const target = check ? mkdtempSync(join(tmpdir(), 'aegis-contracts-')) : committed;
+const scratch = mkdtempSync(join(tmpdir(), 'aegis-contracts-'));
+const target = check ? join(scratch, 'gen') : committed;
+const descriptors = check ? join(scratch, 'node.binpb') : committedDescriptors;
+const protoc = join(root, 'node_modules/.bin/protoc');
 
 const filesBelow = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -36,13 +45,23 @@ if (!check) rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
 const protos = filesBelow(join(root, 'proto')).filter((file) => file.endsWith('.proto'));
 execFileSync(
-  join(root, 'node_modules/.bin/protoc'),
+  protoc,
   [
     `--plugin=protoc-gen-ts_proto=${join(root, 'node_modules/.bin/protoc-gen-ts_proto')}`,
     `--ts_proto_out=${target}`,
     `--ts_proto_opt=${options.join(',')}`,
     `--proto_path=${join(root, 'proto')}`,
     ...protos,
+  ],
+  { stdio: 'inherit' },
+);
+execFileSync(
+  protoc,
+  [
+    `--proto_path=${join(root, 'proto')}`,
+    '--include_imports',
+    `--descriptor_set_out=${descriptors}`,
+    'aegis/node/v1/node.proto',
   ],
   { stdio: 'inherit' },
 );
@@ -56,9 +75,11 @@ if (check) {
       !old.includes(file) ||
       readFileSync(join(target, file), 'utf8') !== readFileSync(join(committed, file), 'utf8'),
   );
-  rmSync(target, { recursive: true, force: true });
+  if (!existsSync(committedDescriptors) || !readFileSync(descriptors).equals(readFileSync(committedDescriptors)))
+    stale.push(relative(root, committedDescriptors));
   if (stale.length > 0) {
     console.error(`generated code is out of date, run \`npm run proto\`: ${stale.join(', ')}`);
-    process.exit(1);
+    process.exitCode = 1;
   }
 }
+rmSync(scratch, { recursive: true, force: true });

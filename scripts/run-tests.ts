@@ -77,7 +77,7 @@ async function cargo(): Promise<Totals> {
 
 /** Python tests run in the environment of the newest Flower release; it brings pytest along. */
 async function pytest(name: string, paths: string[]): Promise<Totals> {
-  const made = spawnSync(join(root, 'scripts/flwr-venv.sh'), ['1.41.0', 'pytest', 'scikit-learn'], {
+  const made = spawnSync(join(root, 'scripts/flwr-venv.sh'), ['1.41.0', 'pytest', 'scikit-learn', 'ml_dtypes'], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -114,6 +114,7 @@ async function e2e(): Promise<Totals> {
 
 const suites: Suite[] = [
   { name: 'unit', run: () => vitest('unit', []) },
+  { name: 'simulation', run: () => vitest('simulation', ['--config', 'tests/simulation/vitest.config.ts']) },
   { name: 'rust', run: cargo },
   { name: 'python', run: () => pytest('python', ['clients/python']) },
   { name: 'interop', run: () => pytest('interop', ['tests/interop']) },
