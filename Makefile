@@ -6,10 +6,10 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo test check interop bench up down certs proto clean
+.PHONY: help setup demo test check interop soak bench bench-crash up down certs proto clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: node_modules/.stamp core-native/npm/aegis-node.node .cache/bin/nats-server.version ## install and build everything the commands below need
 
@@ -45,8 +45,14 @@ check: setup ## format, lint, types, import rules, clippy, generated code
 interop: setup ## real Flower releases 1.22 to 1.41, the long list
 	@node scripts/run-tests.ts interop --all-releases
 
+soak: setup ## random disturbances in simulation for an hour (SOAK_SECONDS=…), until a rule is broken
+	@node tests/simulation/soak.ts
+
 bench: setup ## the same work on Aegis and on Flower's own server; ARGS="--long" or figure names
 	@node bench/main.ts $(ARGS)
+
+bench-crash: setup ## kill processes of the suite 200 times under stock nodes and count what was lost; ARGS="--kills 50 --seed 7"
+	@node bench/main.ts crash-lost-updates $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

@@ -1,0 +1,105 @@
+// Every list that once broke a rule: the story it tells, and what was wrong. A new one is printed by the test or the soak that found it.
+import type { List } from '../operations.ts';
+
+const small = {
+  nodes: 2,
+  gateways: 1,
+  aggregators: 1,
+  rounds: 1,
+  firstModel: 'operator',
+  evaluate: false,
+  minReport: null,
+  minNodes: 2,
+  overSelect: 1,
+  deadlineSeconds: 20,
+} as const;
+
+/** The tasks of the abandoned cohort stayed: nodes were offered them before those of the new one, for as long as the run lasted. */
+const crashBeforeWithdrawal: List = {
+  name: 'an aggregator dies between giving a cohort up and withdrawing its tasks',
+  seed: 20,
+  shape: { ...small, deadlineSeconds: 5 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'join', node: 1 },
+    { do: 'crash-at-write', process: 'aggregator 0', n: 3, after: false },
+    { do: 'advance', ms: 5_000 },
+  ],
+};
+
+/** The upload of the slower announcement stayed in the gateway's memory after the task had its verdict. */
+const announcedTwice: List = {
+  name: 'a node announces its answer twice at the same time',
+  seed: 8,
+  shape: { ...small, minNodes: 1 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 1 },
+    { do: 'slow-bus', ms: 50 },
+    { do: 'pull', node: 1 },
+    { do: 'answer', node: 1, manner: 'honest' },
+    { do: 'advance', ms: 5 },
+    { do: 'push', node: 1 },
+    { do: 'advance', ms: 313 },
+  ],
+};
+
+/** The round had ended, the run did not say so yet: the next owner began the round anew, and threw away what was accepted in it. */
+const crashInStop: List = {
+  name: 'an aggregator dies while it stops a run',
+  seed: 3779,
+  shape: { ...small, nodes: 3, deadlineSeconds: 5 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'join', node: 2 },
+    { do: 'pull', node: 0 },
+    { do: 'answer', node: 0, manner: 'honest' },
+    { do: 'crash-at-write', process: 'aggregator 0', n: 2, after: false },
+    { do: 'stop-run' },
+  ],
+};
+
+/**
+ * A client gave its first announcement up and made another. The first came late, and took the place of the second in the gateway, which
+ * forgot the parts that had come since: all parts were taken, and nobody judged them.
+ */
+const lateAnnouncement: List = {
+  name: 'a late announcement arrives after the parts of a later one',
+  seed: 4391,
+  shape: { ...small, minNodes: 1, deadlineSeconds: 5 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'slow-bus', ms: 50 },
+    { do: 'slow-disk', ms: 3_000 },
+    { do: 'pull', node: 0 },
+    { do: 'answer', node: 0, manner: 'honest' },
+    { do: 'advance', ms: 125 },
+    { do: 'answer', node: 0, manner: 'honest' },
+  ],
+};
+
+/** Both cohorts' messages were the same to the byte: the answer to a task of the first was taken for one to a task of the second. */
+const twoCohortsAtOnce: List = {
+  name: 'a cohort is replaced in the millisecond in which it was chosen',
+  seed: 330,
+  shape: { ...small, nodes: 4, deadlineSeconds: 5 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 1 },
+    { do: 'join', node: 2 },
+    { do: 'join', node: 3 },
+    { do: 'pull', node: 1 },
+    { do: 'leave', node: 2, unregister: false },
+  ],
+};
+
+export const lists: readonly List[] = [
+  crashBeforeWithdrawal,
+  announcedTwice,
+  crashInStop,
+  lateAnnouncement,
+  twoCohortsAtOnce,
+];
