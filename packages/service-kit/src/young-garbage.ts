@@ -13,9 +13,9 @@ let waiting = 0;
 /**
  * Told of bytes that pass in Buffers nobody keeps, such as pieces of a request body; collects them before they pile up.
  *
- * A Buffer's bytes lie outside of V8's heap but count towards its growth, and a service's heap is small: every 30 MB of
+ * A Buffer's bytes lie outside of V8's heap but count towards its growth, and a service's heap is small: every 20 to 30 MB of
  * bodies made V8 collect *all* of it, though all of the growth was young. That was 30 % of a busy server's CPU time
- * (bench/profiles). A collection of the young objects takes a millisecond and frees the same bytes.
+ * (bench/profiles). A collection of the young objects takes 1 to 5 ms and frees the same bytes.
  */
 export const passedBytes = (bytes: number): void => {
   waiting += bytes;

@@ -31,7 +31,7 @@ describe('configuration', () => {
       'hold-seconds': 20,
       control: 'loopback',
       signatures: 'per-call',
-      limits: { 'upload-mib': 48, connections: defaultConnections() },
+      limits: { 'upload-mib': 32, connections: defaultConnections() },
     });
   });
 

@@ -122,14 +122,14 @@ fn nearest(high: i64, low: i64) -> f64 {
     const DIGIT: f64 = (1u64 << BITS) as f64;
     const EXACT: u64 = 1 << 53;
     if high.unsigned_abs() <= EXACT && low.unsigned_abs() <= EXACT {
-        // Both are exact in f64, so the one addition rounds the exact sum: what the long way does, ten times as fast.
+        // Both are exact in f64, so the one addition rounds the exact sum: what the long way does, without 128-bit arithmetic.
         return high as f64 * DIGIT + low as f64;
     }
     ((i128::from(high) << BITS) + i128::from(low)) as f64
 }
 
-/// Zeros that take no memory before they are touched, and then, where the system has them, huge pages: a round touches
-/// all of the sums once for each update, and page faults and address translation were a tenth of that.
+/// Zeros that take no memory before they are touched, and then, where the system has them, huge pages: each update
+/// touches all of the sums, so there are fewer page faults and address translations.
 fn zeros(count: usize) -> Vec<i64> {
     const HUGE_PAGE: usize = 2 << 20;
     let mut zeros = vec![0; count];

@@ -1,4 +1,4 @@
-//! Segment buffers, used again. A fresh megabyte for each object costs 256 page faults, more than sealing it.
+//! Segment buffers, used again. A fresh megabyte for each object costs up to 256 page faults.
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
