@@ -1,11 +1,13 @@
 import type { Benchmark, FigureSpec } from './contract.ts';
 import { cpuPerGb } from './cpu-per-gb.ts';
+import { crash } from './crash.ts';
 import { foldGbps } from './fold.ts';
+import { idle } from './idle-nodes.ts';
 import { memory } from './memory.ts';
 import { roundDeadTime } from './round-dead-time.ts';
 import { rpcGrpc, rpcHttp } from './small-calls.ts';
 
 /** In the order of the table. */
-export const BENCHMARKS: Benchmark[] = [roundDeadTime, rpcHttp, rpcGrpc, cpuPerGb, memory, foldGbps];
+export const BENCHMARKS: Benchmark[] = [roundDeadTime, rpcHttp, rpcGrpc, cpuPerGb, idle, memory, foldGbps, crash];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);

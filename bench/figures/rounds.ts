@@ -1,5 +1,5 @@
 import { Fleet } from '../measure/fleet.ts';
-import { cpuSecondsOf, type PeakMemory, watchMemory } from '../measure/processes.ts';
+import { type CpuSeconds, cpuSecondsOf, type PeakMemory, watchMemory } from '../measure/processes.ts';
 import { withScratch } from '../measure/scratch.ts';
 import type { Dialect, FleetReport } from '../nodes/protocol.ts';
 import { type BenchAppSettings, writeBenchApp } from '../peers/app.ts';
@@ -17,7 +17,7 @@ export interface RoundsResult {
   report: FleetReport;
   memory: PeakMemory;
   /** Server CPU seconds at the moment the first task of each round reached a node. */
-  cpuAtFirstTask: Map<number, number>;
+  cpuAtFirstTask: Map<number, CpuSeconds>;
 }
 
 /** A whole run of the bench app on a fresh server, with simulated nodes in another process. */
@@ -29,8 +29,8 @@ export function runRounds(start: StartServer, request: RoundsRequest): Promise<R
       const { nodes, parameters, rounds, dialect, signaturesAhead } = request;
       const app = await writeBenchApp(folder, { nodes, parameters, rounds });
       await server.prepare(app);
-      const cpuAtFirstTask = new Map<number, number>();
-      fleet.onFirstTask = (round) => cpuAtFirstTask.set(round, cpuSecondsOf(server.pid));
+      const cpuAtFirstTask = new Map<number, CpuSeconds>();
+      fleet.onFirstTask = (round) => cpuAtFirstTask.set(round, cpuSecondsOf(server.processes));
       await fleet.connect({
         host: server.host,
         port: server.ports[dialect],
@@ -41,8 +41,10 @@ export function runRounds(start: StartServer, request: RoundsRequest): Promise<R
         signaturesAhead,
         connectConcurrency: 8,
         emptyPauseMs: 3_000,
+        addresses: 1,
+        idle: false,
       });
-      const memory = watchMemory(server.pid);
+      const memory = watchMemory(server.processes);
       await server.run(app);
       const report = await fleet.finished(request.timeoutMs);
       return { server: server.name, report, memory: memory.stop(), cpuAtFirstTask };
@@ -57,6 +59,12 @@ export function runRounds(start: StartServer, request: RoundsRequest): Promise<R
 export function roundSeconds({ rounds }: FleetReport): number[] {
   const starts = rounds.toSorted((a, b) => a.round - b.round).map(({ firstTask }) => firstTask);
   return starts.slice(1).map((start, index) => (start - (starts[index] as number)) / 1_000);
+}
+
+/** Seconds from the last acknowledged answer of a round to the first task of the next: without what the nodes do. */
+export function secondsAfterAnswers({ rounds }: FleetReport): number[] {
+  const sorted = rounds.toSorted((a, b) => a.round - b.round);
+  return sorted.slice(1).map(({ firstTask }, index) => (firstTask - (sorted[index]?.lastAnswer ?? firstTask)) / 1_000);
 }
 
 export function median(values: number[]): number {

@@ -1,7 +1,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { treeOf } from './processes.ts';
 
@@ -15,6 +15,7 @@ export interface ChildOptions {
 
 /** Everything the bench starts, so that an interrupted bench leaves nothing behind. */
 const running = new Set<Child>();
+let ending = false;
 
 /** A process the bench started. It is stopped by its id, with everything it started itself. */
 export class Child {
@@ -22,6 +23,7 @@ export class Child {
   readonly #log: string;
 
   constructor(command: string, args: string[], options: ChildOptions) {
+    if (ending) throw new Error('the bench is ending');
     const log = openSync(options.log, 'a', 0o600);
     const stdio: StdioOptions = ['ignore', log, log, ...(options.ipc ? (['ipc'] as const) : [])];
     this.process = spawn(command, args, { cwd: options.cwd, env: { ...process.env, ...options.env }, stdio });
@@ -50,6 +52,12 @@ export class Child {
     return this.process.exitCode ?? 1;
   }
 
+  /** SIGKILL to the process and everything it started, as when the power goes. */
+  async kill(): Promise<void> {
+    if (this.alive) for (const pid of treeOf(this.pid)) signal(pid, 'SIGKILL');
+    await this.exited();
+  }
+
   async stop(): Promise<void> {
     if (!this.alive) {
       running.delete(this);
@@ -67,11 +75,22 @@ export const stopEverything = async (): Promise<void> => {
   await Promise.allSettled([...running].map((child) => child.stop()));
 };
 
-/** Runs a command to its end; throws with its last words if it fails. */
-export async function run(command: string, args: string[], options: ChildOptions): Promise<void> {
+/** The same, and nothing more starts. */
+export const endEverything = async (): Promise<void> => {
+  ending = true;
+  await stopEverything();
+};
+
+/** Runs a command to its end and gives what it wrote; throws with its last words if it fails. */
+export async function run(command: string, args: string[], options: ChildOptions): Promise<string> {
+  const before = await stat(options.log).then(
+    ({ size }) => size,
+    () => 0,
+  );
   const child = new Child(command, args, options);
   const code = await child.exited();
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}\n${await child.lastWords()}`);
+  return (await readFile(options.log)).subarray(before).toString('utf8');
 }
 
 function stillThere(pid: number): boolean {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CallsReport, FleetOptions, FleetReport, FromNodes, ToNodes } from '../nodes/protocol.ts';
+import type { CallsReport, FleetOptions, FleetReport, FromNodes, IdleReport, ToNodes } from '../nodes/protocol.ts';
 import { Child } from './child.ts';
 
 const NODES_MAIN = fileURLToPath(new URL('../nodes/main.ts', import.meta.url));
@@ -29,9 +29,9 @@ export class Fleet {
     this.#child.process.on('exit', () => this.#wake?.());
   }
 
-  async connect(options: FleetOptions): Promise<void> {
+  async connect(options: FleetOptions, timeoutMs = 120_000): Promise<void> {
     this.#tell({ kind: 'start', options });
-    await this.#hear('connected', 120_000);
+    await this.#hear('connected', timeoutMs);
   }
 
   async finished(timeoutMs: number): Promise<FleetReport> {
@@ -44,6 +44,16 @@ export class Fleet {
     await this.#hear('calls-begin', warmupSeconds * 1_000 + 30_000);
     at('begin');
     const { report } = await this.#hear('calls-end', seconds * 1_000 + 30_000);
+    at('end');
+    return report;
+  }
+
+  /** Idle nodes, counted for a while; `at` is called when counting begins and ends. */
+  async idle(settleSeconds: number, seconds: number, at: (moment: 'begin' | 'end') => void): Promise<IdleReport> {
+    this.#tell({ kind: 'idle', settleSeconds, seconds });
+    await this.#hear('idle-begin', settleSeconds * 1_000 + 60_000);
+    at('begin');
+    const { report } = await this.#hear('idle-end', seconds * 1_000 + 60_000);
     at('end');
     return report;
   }

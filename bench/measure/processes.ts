@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import type { ServerProcess } from '../peers/contract.ts';
 
 // Costs of a server as the kernel counts them, over the whole tree of processes that belong to it.
 
@@ -36,11 +37,41 @@ function treeStats(root: number): Stat[] {
   return tree;
 }
 
+/** Every process of the trees: a root by the name it was given, a descendant by the name of its program. */
+const namedStats = (roots: readonly ServerProcess[]): Stat[] =>
+  roots.flatMap((root) =>
+    treeStats(root.pid).map((stat) => (stat.pid === root.pid ? { ...stat, name: root.name } : stat)),
+  );
+
 export const treeOf = (root: number): number[] => treeStats(root).map(({ pid }) => pid);
 
-/** User and system CPU seconds of a process, its live descendants and those they waited for. */
-export const cpuSecondsOf = (root: number): number =>
-  treeStats(root).reduce((sum, { ticks }) => sum + ticks, 0) / TICKS_PER_SECOND;
+export interface CpuSeconds {
+  total: number;
+  byProcess: Record<string, number>;
+}
+
+/** User and system CPU seconds of processes, their live descendants and those they waited for. */
+export function cpuSecondsOf(roots: readonly ServerProcess[]): CpuSeconds {
+  const cpu: CpuSeconds = { total: 0, byProcess: {} };
+  for (const { name, ticks } of namedStats(roots)) {
+    const seconds = ticks / TICKS_PER_SECOND;
+    cpu.total += seconds;
+    cpu.byProcess[name] = (cpu.byProcess[name] ?? 0) + seconds;
+  }
+  return cpu;
+}
+
+/** What was spent between two readings. */
+export function cpuBetween(begin: CpuSeconds, end: CpuSeconds): CpuSeconds {
+  const byProcess = Object.fromEntries(
+    Object.entries(end.byProcess).map(([name, seconds]) => [name, seconds - (begin.byProcess[name] ?? 0)]),
+  );
+  return { total: end.total - begin.total, byProcess };
+}
+
+/** Resident bytes now, all together. */
+export const residentBytes = (roots: readonly ServerProcess[]): number =>
+  namedStats(roots).reduce((sum, { pid }) => sum + statusBytes(pid, 'VmRSS'), 0);
 
 function statusBytes(pid: number, key: string): number {
   try {
@@ -52,18 +83,18 @@ function statusBytes(pid: number, key: string): number {
 }
 
 export interface PeakMemory {
-  /** Highest sum of resident sizes over the tree seen at one moment. */
+  /** Highest sum of resident sizes over all processes seen at one moment. */
   bytes: number;
   /** Highest resident size of each process by name, as the kernel remembers it (VmHWM). */
   byProcess: Record<string, number>;
 }
 
-/** Samples the tree's memory until stopped. */
-export function watchMemory(root: number, everyMs = 100): { stop(): PeakMemory } {
+/** Samples the memory of the trees until stopped. */
+export function watchMemory(roots: readonly ServerProcess[], everyMs = 100): { stop(): PeakMemory } {
   const peak: PeakMemory = { bytes: 0, byProcess: {} };
   const high = new Map<number, { name: string; bytes: number }>();
   const sample = () => {
-    const stats = treeStats(root);
+    const stats = namedStats(roots);
     peak.bytes = Math.max(
       peak.bytes,
       stats.reduce((sum, { pid }) => sum + statusBytes(pid, 'VmRSS'), 0),

@@ -7,11 +7,18 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const folders = new Set<string>();
+const kept = new Set<string>();
+
+/** The folder stays, for somebody to look into. */
+export const keepScratch = (folder: string): void => {
+  kept.add(folder);
+};
+
+const stays = (folder: string): boolean => Boolean(process.env.AEGIS_BENCH_KEEP) || kept.has(folder);
 
 // An interrupted bench ends by process.exit, which runs no finally.
 process.on('exit', () => {
-  if (process.env.AEGIS_BENCH_KEEP) return;
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders) if (!stays(folder)) rmSync(folder, { recursive: true, force: true });
 });
 
 /** A folder for one figure; gone afterwards. */
@@ -21,7 +28,7 @@ export async function withScratch<T>(work: (folder: string) => Promise<T>): Prom
   try {
     return await work(folder);
   } finally {
-    if (process.env.AEGIS_BENCH_KEEP) console.error(`kept ${folder}`);
+    if (stays(folder)) console.error(`kept ${folder}`);
     else await rm(folder, { recursive: true, force: true, maxRetries: 3 });
     folders.delete(folder);
   }

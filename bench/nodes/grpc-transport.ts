@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectTls } from 'node:tls';
 import type { Signer } from './signer.ts';
-import { FleetError, type FleetMethod, type Refusal, type Transport, totalLength } from './transport.ts';
+import { FleetError, type FleetMethod, type Place, type Refusal, type Transport, totalLength } from './transport.ts';
 
 /** Initial window of gRPC's C core, seen on the wire of flwr 1.39. */
 const WINDOW = 4_194_304;
@@ -12,11 +13,11 @@ export class GrpcTransport implements Transport {
   readonly #key: string;
   #broken: Error | null = null;
 
-  constructor(host: string, port: number, ca: string, signer: Signer) {
+  constructor(place: Place, ca: string, signer: Signer) {
     this.#signer = signer;
     this.#key = signer.publicKeyPem.toString('base64');
-    this.#session = connect(`https://${host}:${port}`, {
-      ca,
+    this.#session = connect(`https://${place.host}:${place.port}`, {
+      createConnection: () => connectTls({ ...place, ca, ALPNProtocols: ['h2'] }),
       settings: { enablePush: false, initialWindowSize: WINDOW },
     });
     this.#session.on('connect', (session) => session.setLocalWindowSize(WINDOW));

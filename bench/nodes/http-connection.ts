@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
-import { FleetError } from './transport.ts';
+import { FleetError, type Place } from './transport.ts';
 
 export interface HttpAnswer {
   status: number;
@@ -34,8 +34,8 @@ export class HttpConnection {
     socket.on('timeout', () => socket.destroy(new Error('read timeout')));
   }
 
-  static async open(host: string, port: number, secureContext: SecureContext): Promise<HttpConnection> {
-    const socket = connect({ host, port, secureContext, ALPNProtocols: ['http/1.1'] });
+  static async open(place: Place, secureContext: SecureContext): Promise<HttpConnection> {
+    const socket = connect({ ...place, secureContext, ALPNProtocols: ['http/1.1'] });
     socket.setNoDelay(true);
     try {
       await once(socket, 'secureConnect');

@@ -8,9 +8,10 @@ export class Ledger {
   retries = 0;
   emptyPulls = 0;
   runOver = 0;
-  heartbeatsLost = 0;
   modelsChecked = 0;
   nodesFinished = 0;
+  nodesLost = 0;
+  readonly #noted = new Set<string>();
   readonly #rounds = new Map<number, RoundReport>();
   readonly #calls = new Map<string, CallTimes>();
   readonly #onFirstTask: (round: number) => void;
@@ -40,6 +41,28 @@ export class Ledger {
     times.totalMs += milliseconds;
     times.longestMs = Math.max(times.longestMs, milliseconds);
     this.#calls.set(method, times);
+  }
+
+  retried(error: Error): void {
+    this.retries += 1;
+    this.#note('repeats a call', error);
+  }
+
+  gaveUp(error: Error): void {
+    this.nodesLost += 1;
+    this.#note('gave up', error);
+  }
+
+  /** The first of each kind, for the log. */
+  #note(what: string, { message }: Error): void {
+    const words = `a node ${what}: ${message}`;
+    if (this.#noted.size >= 20 || this.#noted.has(words)) return;
+    this.#noted.add(words);
+    console.error(words);
+  }
+
+  answers(method: string): CallTimes {
+    return { ...(this.#calls.get(method) ?? { count: 0, totalMs: 0, longestMs: 0 }) };
   }
 
   report(): FleetReport {

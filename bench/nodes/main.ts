@@ -1,9 +1,10 @@
 // A process of simulated SuperNodes; the bench starts it and speaks to it over IPC (protocol.ts).
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GrpcTransport } from './grpc-transport.ts';
-import { HttpTransport, httpSecureContext } from './http-transport.ts';
+import { HttpTransport } from './http-transport.ts';
 import { Ledger } from './ledger.ts';
-import type { CallsReport, FleetOptions, FromNodes, ToNodes } from './protocol.ts';
+import { Opener } from './opener.ts';
+import type { CallsReport, FleetOptions, FromNodes, IdleReport, ToNodes } from './protocol.ts';
 import { inParallel } from './retry.ts';
 import { Signer } from './signer.ts';
 import { SuperNode } from './super-node.ts';
@@ -15,19 +16,25 @@ const tell = (message: FromNodes): void => {
 
 const ledger = new Ledger((round) => tell({ kind: 'first-task', round }));
 let nodes: SuperNode[] = [];
+let opener: Opener | null = null;
+let stopping = false;
 
 async function start(options: FleetOptions): Promise<void> {
   const workshop = new Workshop(ledger);
-  const secure = httpSecureContext(options.ca);
-  await inParallel(Array.from({ length: options.nodes }), options.connectConcurrency, async () => {
+  opener = new Opener(options.ca);
+  const http = opener;
+  await inParallel(Array.from({ length: options.nodes }).keys(), options.connectConcurrency, async (index) => {
     const signer = await Signer.create(options.signaturesAhead);
+    const { host, port } = options;
+    const place = { host, port, localAddress: `127.0.0.${1 + (index % options.addresses)}` };
     const transport =
       options.dialect === 'http'
-        ? new HttpTransport(options.host, options.port, secure, signer)
-        : new GrpcTransport(options.host, options.port, options.ca, signer);
+        ? new HttpTransport(place, http, signer)
+        : new GrpcTransport(place, options.ca, signer);
     const node = new SuperNode(transport, signer, options, workshop, ledger);
     await node.connect();
     nodes.push(node);
+    if (options.idle) void wait(node);
   });
   tell({ kind: 'connected' });
   if (options.rounds === 0) return;
@@ -38,6 +45,42 @@ async function start(options: FleetOptions): Promise<void> {
     }),
   );
   tell({ kind: 'finished', report: ledger.report() });
+}
+
+/** For a task that never comes. */
+async function wait(node: SuperNode): Promise<void> {
+  try {
+    await node.work(Number.POSITIVE_INFINITY);
+  } catch (error) {
+    if (!stopping) ledger.gaveUp(error as Error);
+  }
+}
+
+/** Counts what idle nodes do. */
+async function idle(settleSeconds: number, seconds: number): Promise<void> {
+  await sleep(settleSeconds * 1_000);
+  const count = () => ({
+    at: performance.now(),
+    pulls: ledger.answers('PullMessages'),
+    heartbeats: ledger.answers('SendNodeHeartbeat'),
+    handshakes: opener?.opened ?? 0,
+    retries: ledger.retries,
+  });
+  const begin = count();
+  tell({ kind: 'idle-begin' });
+  await sleep(seconds * 1_000);
+  const end = count();
+  const heartbeats = end.heartbeats.count - begin.heartbeats.count;
+  const report: IdleReport = {
+    seconds: (end.at - begin.at) / 1_000,
+    pulls: end.pulls.count - begin.pulls.count,
+    heartbeats,
+    heartbeatMs: (end.heartbeats.totalMs - begin.heartbeats.totalMs) / heartbeats,
+    handshakes: end.handshakes - begin.handshakes,
+    retries: end.retries - begin.retries,
+    lost: ledger.nodesLost,
+  };
+  tell({ kind: 'idle-end', report });
 }
 
 /** Every node sends heartbeats as fast as they are answered. */
@@ -73,20 +116,28 @@ async function calls(warmupSeconds: number, seconds: number): Promise<void> {
 }
 
 async function stop(): Promise<void> {
+  stopping = true;
   const leaving = nodes;
   nodes = [];
   await Promise.race([inParallel(leaving, 32, (node) => node.leave()), sleep(10_000)]);
   process.exit(0);
 }
 
+function obey(message: ToNodes): Promise<void> {
+  switch (message.kind) {
+    case 'start':
+      return start(message.options);
+    case 'calls':
+      return calls(message.warmupSeconds, message.seconds);
+    case 'idle':
+      return idle(message.settleSeconds, message.seconds);
+    case 'stop':
+      return stop();
+  }
+}
+
 process.on('message', (message: ToNodes) => {
-  const work =
-    message.kind === 'start'
-      ? start(message.options)
-      : message.kind === 'calls'
-        ? calls(message.warmupSeconds, message.seconds)
-        : stop();
-  work.catch((error: Error) => {
+  obey(message).catch((error: Error) => {
     if (nodes.length > 0 || message.kind === 'start') tell({ kind: 'failed', reason: error.stack ?? error.message });
   });
 });

@@ -13,10 +13,29 @@ export interface FleetOptions {
   rounds: number;
   /** 0: a new signature for every call. n > 0: n signatures per node made ahead and used in turn, renewed while young. */
   signaturesAhead: number;
-  /** Connections of one process are opened at most this many at a time. */
+  /** So many nodes of one process register at a time. */
   connectConcurrency: number;
   /** Stock SuperNodes wait 3,000 ms after an empty answer. */
   emptyPauseMs: number;
+  /** Nodes come from so many loopback addresses, in turn: a server may limit the connections of one address. */
+  addresses: number;
+  /** Each node pulls and sends heartbeats from the moment it is connected, and never gets a task. */
+  idle: boolean;
+}
+
+export interface IdleReport {
+  seconds: number;
+  /** Calls answered meanwhile. */
+  pulls: number;
+  heartbeats: number;
+  /** What one took on average, a new connection included. */
+  heartbeatMs: number;
+  /** New TLS connections. */
+  handshakes: number;
+  /** Calls that had to be repeated. */
+  retries: number;
+  /** Nodes that gave up, since the start. */
+  lost: number;
 }
 
 export interface CallsReport {
@@ -58,6 +77,7 @@ export interface FleetReport {
 export type ToNodes =
   | { kind: 'start'; options: FleetOptions }
   | { kind: 'calls'; warmupSeconds: number; seconds: number }
+  | { kind: 'idle'; settleSeconds: number; seconds: number }
   | { kind: 'stop' };
 
 export type FromNodes =
@@ -65,5 +85,7 @@ export type FromNodes =
   | { kind: 'first-task'; round: number }
   | { kind: 'calls-begin' }
   | { kind: 'calls-end'; report: CallsReport }
+  | { kind: 'idle-begin' }
+  | { kind: 'idle-end'; report: IdleReport }
   | { kind: 'finished'; report: FleetReport }
   | { kind: 'failed'; reason: string };

@@ -2,13 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FleetError } from './transport.ts';
 
 /** A stock node's back-off: full jitter, 1 s doubling to 20 s, for ever. */
-export async function withRetry<T>(call: () => Promise<T>, onRetry: () => void, signal: AbortSignal): Promise<T> {
+export async function withRetry<T>(
+  call: () => Promise<T>,
+  onRetry: (error: Error) => void,
+  signal: AbortSignal,
+): Promise<T> {
   for (let bound = 1_000; ; bound = Math.min(2 * bound, 20_000)) {
     try {
       return await call();
     } catch (error) {
       if (!(error instanceof FleetError && error.refusal === 'retry') || signal.aborted) throw error;
-      onRetry();
+      onRetry(error);
       await sleep(Math.random() * bound, undefined, { signal });
     }
   }

@@ -49,6 +49,7 @@ export class SuperNode {
   readonly #ledger: Ledger;
   readonly #stop = new AbortController();
   readonly #knownRuns = new Set<bigint>();
+  readonly #retried = (error: Error): void => this.#ledger.retried(error);
   #nodeId = 0n;
 
   constructor(transport: Transport, signer: Signer, options: FleetOptions, workshop: Workshop, ledger: Ledger) {
@@ -96,7 +97,9 @@ export class SuperNode {
   async heartbeat(): Promise<void> {
     const request = { node: { nodeId: this.#nodeId }, heartbeatInterval: HEARTBEAT_SECONDS };
     const body = SendNodeHeartbeatRequest.encode(request).finish();
+    const begin = performance.now();
     const answer = await this.#transport.call('SendNodeHeartbeat', [body], CALL_TIMEOUT_MS);
+    this.#ledger.called('SendNodeHeartbeat', performance.now() - begin);
     if (!SendNodeHeartbeatResponse.decode(answer).success) throw new FleetError('fatal', 'heartbeat refused');
   }
 
@@ -117,13 +120,13 @@ export class SuperNode {
   async #beat(): Promise<void> {
     try {
       for (;;) {
-        await this.heartbeat();
+        await withRetry(() => this.heartbeat(), this.#retried, this.#stop.signal);
         await sleep((HEARTBEAT_SECONDS - 5) * 1_000 * (0.7 + 0.2 * Math.random()), undefined, {
           signal: this.#stop.signal,
         });
       }
     } catch (error) {
-      if (!this.#stop.signal.aborted) this.#ledger.heartbeatsLost += error instanceof FleetError ? 1 : 0;
+      if (!this.#stop.signal.aborted) this.#ledger.gaveUp(error as Error);
     }
   }
 
@@ -224,13 +227,10 @@ export class SuperNode {
   }
 
   async #callPieces(method: FleetMethod, body: Uint8Array[]): Promise<Buffer> {
-    const retried = () => {
-      this.#ledger.retries += 1;
-    };
     const begin = performance.now();
     const answer = await withRetry(
       () => this.#transport.call(method, body, CALL_TIMEOUT_MS),
-      retried,
+      this.#retried,
       this.#stop.signal,
     );
     this.#ledger.called(method, performance.now() - begin);

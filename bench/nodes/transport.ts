@@ -12,6 +12,13 @@ export type FleetMethod =
   | 'PullObject'
   | 'ConfirmMessageReceived';
 
+/** Where the server is and which of our addresses a node comes from. */
+export interface Place {
+  host: string;
+  port: number;
+  localAddress: string;
+}
+
 /** One node's way to the server. The body is given in pieces so that megabytes are never joined in the driver. */
 export interface Transport {
   call(method: FleetMethod, body: Uint8Array[], timeoutMs: number): Promise<Buffer>;

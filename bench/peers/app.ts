@@ -16,10 +16,13 @@ export interface BenchApp {
 }
 
 /** A copy of the bench app with these settings as its own defaults, so that no server needs overrides. */
-export async function writeBenchApp(folder: string, settings: BenchAppSettings): Promise<BenchApp> {
-  const directory = join(folder, 'bench-app');
+export const writeBenchApp = (folder: string, settings: BenchAppSettings): Promise<BenchApp> =>
+  writeApp(TEMPLATE, join(folder, 'bench-app'), settings);
+
+/** The same with the app of another folder, which has the same three keys. */
+export async function writeApp(template: string, directory: string, settings: BenchAppSettings): Promise<BenchApp> {
   await mkdir(directory, { recursive: true });
-  await cp(TEMPLATE, directory, { recursive: true, filter: (path) => !path.includes('__pycache__') });
+  await cp(template, directory, { recursive: true, filter: (path) => !path.includes('__pycache__') });
   const file = join(directory, 'pyproject.toml');
   const text = (await readFile(file, 'utf8'))
     .replace(/^num-server-rounds = .*$/m, `num-server-rounds = ${settings.rounds}`)

@@ -1,5 +1,11 @@
 import type { BenchApp } from './app.ts';
 
+/** The root of a tree of processes, with the name its costs are shown under. */
+export interface ServerProcess {
+  name: string;
+  pid: number;
+}
+
 /** A Flower-speaking server under measurement. */
 export interface Server {
   readonly name: string;
@@ -8,12 +14,12 @@ export interface Server {
   readonly ports: { http: number; grpc: number };
   /** PEM of the authority behind the server's certificate. */
   readonly ca: string;
-  /** Root of the tree of processes whose costs are the server's. */
-  readonly pid: number;
+  /** All processes whose costs are the server's, at this moment. */
+  readonly processes: readonly ServerProcess[];
   /** Everything that comes before `flwr run`. */
   prepare(app: BenchApp): Promise<void>;
-  /** Starts a run of the app with the stock `flwr run`. */
-  run(app: BenchApp): Promise<void>;
+  /** Starts a run of the app with the stock `flwr run`; its id. */
+  run(app: BenchApp): Promise<bigint>;
   stop(): Promise<void>;
 }
 

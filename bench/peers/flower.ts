@@ -42,7 +42,7 @@ export const flower =
       host: '127.0.0.1',
       ports: { http: port, grpc },
       ca,
-      pid: superlink.pid,
+      processes: [{ name: 'superlink', pid: superlink.pid }],
       prepare: async () => {},
       run: (app) => flwrRun(folder, port, caFile, app),
       stop: () => superlink.stop(),

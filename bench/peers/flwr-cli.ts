@@ -20,13 +20,19 @@ export const flwrEnv = (folder: string): NodeJS.ProcessEnv => ({
   PYTHONDONTWRITEBYTECODE: '1',
 });
 
-/** The stock CLI of flwr 1.41 against any server. */
-export async function flwrRun(folder: string, port: number, caFile: string, app: BenchApp): Promise<void> {
+/** The stock CLI of flwr 1.41 against any server; the id of the run it started. */
+export async function flwrRun(folder: string, port: number, caFile: string, app: BenchApp): Promise<bigint> {
   const env = flwrEnv(folder);
   const home = env.FLWR_HOME as string;
   await mkdir(home, { recursive: true });
   const config = `[superlink]\ndefault = "bench"\n[superlink.bench]\naddress = "127.0.0.1:${port}"\nroot-certificates = "${caFile}"\n`;
   await writeFile(join(home, 'config.toml'), config);
   const flwr = join(flwrBin('1.41.0'), 'flwr');
-  await run(flwr, ['run', app.directory, 'bench'], { env, log: join(folder, 'flwr-run.log') });
+  const text = await run(flwr, ['run', app.directory, 'bench', '--format', 'json'], {
+    env,
+    log: join(folder, 'flwr-run.log'),
+  });
+  const runId = /"run-id": *"?(\d+)/.exec(text)?.[1];
+  if (runId === undefined) throw new Error(`flwr run named no run:\n${text.slice(-2_000)}`);
+  return BigInt(runId);
 }

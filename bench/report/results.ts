@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { Comparison, FigureSpec } from '../figures/contract.ts';
+import type { Comparison, FigureSpec, Point } from '../figures/contract.ts';
 
 export const RESULTS_FILE = fileURLToPath(new URL('../results/latest.json', import.meta.url));
 
@@ -15,6 +15,8 @@ export interface FigureResult {
   note: string;
   date: string;
   commit: string;
+  /** For the plots: by side, by name of the line. */
+  points?: { aegis: Record<string, Point[]>; peer: Record<string, Point[]> };
 }
 
 export interface Results {
@@ -40,6 +42,7 @@ export function toResult(
     note: [aegis?.note, peer?.note, caveat].filter((note) => note).join(' | '),
     date,
     commit,
+    ...((aegis?.points || peer?.points) && { points: { aegis: aegis?.points ?? {}, peer: peer?.points ?? {} } }),
   };
 }
 
@@ -60,8 +63,12 @@ export function merge(old: Results, machine: string, fresh: FigureResult[]): Res
   return { machine, figures: [...kept, ...fresh.filter(({ id }) => !known.has(id))] };
 }
 
+/** Indented, but a point stays on one line. */
+export const resultsText = (results: Results): string =>
+  `${JSON.stringify(results, null, 2).replace(/\[\s+(-?[\d.e+-]+),\s+(-?[\d.e+-]+)\s+\]/g, '[$1, $2]')}\n`;
+
 export async function writeResults(results: Results): Promise<void> {
   const temporary = `${RESULTS_FILE}.part`;
-  await writeFile(temporary, `${JSON.stringify(results, null, 2)}\n`);
+  await writeFile(temporary, resultsText(results));
   await rename(temporary, RESULTS_FILE);
 }

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { FigureSpec } from '../figures/contract.ts';
 import type { FigureResult, Results } from './results.ts';
+import { shortfalls, standingOf } from './verdict.ts';
 
 const README = fileURLToPath(new URL('../README.md', import.meta.url));
 const BEGIN = '<!-- figures: begin (rendered from results/latest.json by make bench) -->';
@@ -10,33 +11,44 @@ const END = '<!-- figures: end -->';
 const shown = (value: number | null, suffix = ''): string =>
   value === null ? '–' : `${value.toLocaleString('en-US', { maximumSignificantDigits: 4 })}${suffix}`;
 
-function row(spec: FigureSpec, result: FigureResult | undefined): string {
-  const { aegis = null, peer = null, ratio = null, date = '', commit = '' } = result ?? {};
-  const cells = [`\`${spec.id}\``, shown(aegis), shown(peer), shown(ratio, '×'), spec.unit, spec.must, spec.aim];
-  return `| ${[...cells, date.slice(0, 10), commit].join(' | ')} |`;
+function row(spec: FigureSpec, figure: FigureResult): string {
+  const { aegis, peer, ratio, date, commit } = figure;
+  const values = [`\`${spec.id}\``, shown(aegis), shown(peer), shown(ratio, '×'), spec.unit];
+  const cells = [...values, spec.must.text, standingOf(spec, figure).text, spec.aim, date.slice(0, 10), commit];
+  return `| ${cells.join(' | ')} |`;
 }
 
 export function renderTable(results: Results, specs: FigureSpec[]): string {
   const byId = new Map(results.figures.map((figure) => [figure.id, figure]));
-  const measured = specs.filter(({ id }) => byId.has(id));
+  const measured = specs.flatMap((spec) => {
+    const figure = byId.get(spec.id);
+    return figure ? [{ spec, figure }] : [];
+  });
+  const short = shortfalls(specs, byId);
   const lines = [
     `Measured on: ${results.machine || 'nothing measured yet'}`,
     '',
-    '| figure | Aegis | peer | ratio | unit | must | aim | date | commit |',
-    '| --- | ---: | ---: | ---: | --- | --- | --- | --- | --- |',
-    ...measured.map((spec) => row(spec, byId.get(spec.id))),
+    '| figure | Aegis | peer | ratio | unit | must | verdict | aim | date | commit |',
+    '| --- | ---: | ---: | ---: | --- | --- | --- | --- | --- | --- |',
+    ...measured.map(({ spec, figure }) => row(spec, figure)),
     '',
-    ...measured.map(({ id }) => `- \`${id}\`: ${byId.get(id)?.note ?? ''}`),
+    ...(short.length > 0
+      ? ['What falls short, and why:', '', ...short.map((line) => `- ${line}`)]
+      : ['Nothing falls short.']),
+    '',
+    'How each came about:',
+    '',
+    ...measured.map(({ figure }) => `- \`${figure.id}\`: ${figure.note}`),
   ];
   return lines.join('\n');
 }
 
 /** Writes the table between the markers of the README. */
-export async function renderReadme(results: Results, specs: FigureSpec[]): Promise<void> {
+export async function renderReadme(results: Results, specs: FigureSpec[], plots: string[]): Promise<void> {
   const text = await readFile(README, 'utf8');
   const begin = text.indexOf(BEGIN);
   const end = text.indexOf(END);
   if (begin < 0 || end < begin) throw new Error('bench/README.md has lost its markers');
-  const table = `${text.slice(0, begin + BEGIN.length)}\n${renderTable(results, specs)}\n${text.slice(end)}`;
-  await writeFile(README, table);
+  const middle = [renderTable(results, specs), ...plots].join('\n\n');
+  await writeFile(README, `${text.slice(0, begin + BEGIN.length)}\n${middle}\n${text.slice(end)}`);
 }

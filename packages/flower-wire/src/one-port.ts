@@ -58,6 +58,9 @@ const defaults: OnePortLimits = {
   keepAliveMs: 90_000,
 };
 
+/** Connections the system holds until we take them: thousands of nodes come back at once when a server returns. Node's default is 511. */
+const BACKLOG = 4_096;
+
 /** First bytes of HTTP/2 with prior knowledge; no HTTP/1.1 method begins like this. */
 const h2Preface = Buffer.from('PRI ');
 
@@ -117,7 +120,8 @@ class Port implements OnePort {
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(this.#options.port, this.#options.host, () => {
+      const { host, port } = this.#options;
+      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
         this.#server.off('error', reject);
         resolve();
       });
