@@ -1,6 +1,6 @@
 import { AegisError } from '@aegis/errors';
 import type { ModelFacts } from '../domain/run.ts';
-import { BoundedCache, SingleFlight } from './flower/bounded-cache.ts';
+import { BoundedCache, SingleFlight } from './bounded-cache.ts';
 
 const MiB = 2 ** 20;
 /** Read from the aggregator and sent at once. Aligned, so that the nodes of a round share what was read. */

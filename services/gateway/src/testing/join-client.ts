@@ -1,6 +1,6 @@
 import { ClientMessage, ServerMessage } from '@aegis/contracts/flwr/proto/transport';
-import { Client, type ClientDuplexStream, credentials, type StatusObject } from '@grpc/grpc-js';
-import type { Target } from './wire-client.ts';
+import type { Client, ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import { openClient, type Target } from './wire-client.ts';
 
 type Instruction = NonNullable<ServerMessage['msg']>;
 type Reply = NonNullable<ClientMessage['msg']>;
@@ -14,12 +14,7 @@ export class JoinClient {
   readonly #waiting: (() => void)[] = [];
 
   constructor(target: Target) {
-    const security = target.ca ? credentials.createSsl(target.ca) : credentials.createInsecure();
-    this.#client = new Client(`${target.host}:${target.port}`, security, {
-      ...(target.ca && { 'grpc.ssl_target_name_override': 'localhost' }),
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.max_receive_message_length': -1,
-    });
+    this.#client = openClient(target);
     const same = (bytes: Buffer): Buffer => bytes;
     this.#call = this.#client.makeBidiStreamRequest('/flwr.proto.FlowerService/Join', same, same);
     this.ended = new Promise((resolve) => this.#call.once('status', resolve));

@@ -7,9 +7,9 @@ import {
   type TaskOffer,
 } from '@aegis/contracts/aegis/node/v1/node';
 import { fromGrpcStatus, rawField } from '@aegis/service-kit';
-import { Client, type ClientDuplexStream, credentials, type ServiceError, type StatusObject } from '@grpc/grpc-js';
+import type { Client, ClientDuplexStream, ServiceError, StatusObject } from '@grpc/grpc-js';
 import { NodeKey } from './node-key.ts';
-import type { Target } from './wire-client.ts';
+import { openClient, type Target } from './wire-client.ts';
 
 export type Said = NonNullable<ServerFrame['frame']>;
 export type ToSay = NonNullable<ClientFrame['frame']>;
@@ -30,12 +30,7 @@ export class NativeStream {
   readonly #taken = new Set<object>();
 
   constructor(target: Target) {
-    const security = target.ca ? credentials.createSsl(target.ca) : credentials.createInsecure();
-    this.#client = new Client(`${target.host}:${target.port}`, security, {
-      ...(target.ca && { 'grpc.ssl_target_name_override': 'localhost' }),
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.max_receive_message_length': -1,
-    });
+    this.#client = openClient(target);
     this.#call = this.#client.makeBidiStreamRequest('/aegis.node.v1.Node/Connect', same, same);
     this.ended = new Promise((resolve) => this.#call.once('status', resolve));
     this.#call.on('error', () => {});

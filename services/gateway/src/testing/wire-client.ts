@@ -1,6 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type ChannelOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Signed } from './node-key.ts';
 
 export interface Target {
@@ -90,16 +90,25 @@ export const rawHttp = (target: Target, agent: HttpAgent | undefined, raw: RawRe
     request.end(body);
   });
 
+/** A gRPC client on a connection of its own. */
+export const openClient = (target: Target, options: ChannelOptions = {}): Client =>
+  new Client(
+    `${target.host}:${target.port}`,
+    target.ca ? credentials.createSsl(target.ca) : credentials.createInsecure(),
+    {
+      ...(target.ca && { 'grpc.ssl_target_name_override': 'localhost' }),
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.max_receive_message_length': -1,
+      ...options,
+    },
+  );
+
 /** flwr 1.20 to 1.39: gRPC. */
 export const grpcClient = (target: Target, flwrVersion = ''): WireClient => {
-  const security = target.ca ? credentials.createSsl(target.ca) : credentials.createInsecure();
-  const client = new Client(`${target.host}:${target.port}`, security, {
-    ...(target.ca && { 'grpc.ssl_target_name_override': 'localhost' }),
-    'grpc.max_receive_message_length': -1,
+  const client = openClient(target, {
     'grpc.max_send_message_length': -1,
     'grpc.initial_reconnect_backoff_ms': 50,
     'grpc.max_reconnect_backoff_ms': 200,
-    'grpc.use_local_subchannel_pool': 1,
   });
   return {
     call: (method, body, signed, signal) => {

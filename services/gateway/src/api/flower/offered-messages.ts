@@ -10,7 +10,7 @@ import {
 import type { ModelFacts } from '../../domain/run.ts';
 import type { Task, TaskRef } from '../../domain/task.ts';
 import { refOf } from '../../domain/task.ts';
-import { BoundedCache, SingleFlight } from './bounded-cache.ts';
+import { BoundedCache, SingleFlight } from '../bounded-cache.ts';
 
 export interface OfferedMessage {
   readonly task: Task;

@@ -1,7 +1,7 @@
 import { AegisError } from '@aegis/errors';
 import { checkChild, type HeldObject, holdObject, type ObjectTreeNode } from '@aegis/flower-wire';
 import type { UploadRecord } from '../../domain/upload.ts';
-import { BoundedCache } from './bounded-cache.ts';
+import { BoundedCache } from '../bounded-cache.ts';
 
 /** Enough of an ArrayChunk to read its header: a type, no children, and a length. */
 const CHUNK_PREFIX = 64;

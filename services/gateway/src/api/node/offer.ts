@@ -4,7 +4,7 @@ import { fromEntry } from '@aegis/flower-wire';
 import type { Task } from '../../domain/task.ts';
 import { describeRun } from '../../flows/describe-run.ts';
 import type { Gateway } from '../../flows/gateway.ts';
-import { BoundedCache } from '../flower/bounded-cache.ts';
+import { BoundedCache } from '../bounded-cache.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
 
 const RUNS = 256;
