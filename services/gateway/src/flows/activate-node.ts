@@ -1,7 +1,7 @@
 import { actingNode, sameKey } from '../domain/credential.ts';
 import { createdNode } from '../domain/enrolment.ts';
 import { activateNode as activated, checkHeartbeatSeconds, type NodeRecord } from '../domain/node.ts';
-import { type Credential, proveKey } from './authenticate-node.ts';
+import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
 import { lookAlive } from './heartbeat.ts';
 import { enrol } from './register-node.ts';
@@ -26,16 +26,28 @@ export const createNode = async (
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
   checkHeartbeatSeconds(heartbeatSeconds);
-  const key = await proveKey(gateway, credential);
-  const known = createdNode(gateway.settings.enrolment, key.owner);
-  const record = known === 'create' ? await enrol(gateway, key) : known;
-  return activate(gateway, record, credential, heartbeatSeconds);
+  return enrolAndActivate(gateway, await proveKey(gateway, credential), credential, heartbeatSeconds);
 };
 
-export const activate = async (
+/** What a client says of itself. */
+type Client = Pick<Credential, 'flwrVersion' | 'dialect'>;
+
+/** The holder of a key comes to work: an unknown key enrols itself where the door is open. */
+export const enrolAndActivate = async (
+  gateway: Gateway,
+  key: ProvenKey,
+  client: Client,
+  heartbeatSeconds: number,
+): Promise<NodeRecord> => {
+  const known = createdNode(gateway.settings.enrolment, key.owner);
+  const record = known === 'create' ? await enrol(gateway, key) : known;
+  return activate(gateway, record, client, heartbeatSeconds);
+};
+
+const activate = async (
   gateway: Gateway,
   record: NodeRecord,
-  { flwrVersion, dialect }: Pick<Credential, 'flwrVersion' | 'dialect'>,
+  { flwrVersion, dialect }: Client,
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
   const now = gateway.clock.now();

@@ -1,9 +1,7 @@
-import { createdNode } from '../domain/enrolment.ts';
 import type { NodeRecord } from '../domain/node.ts';
-import { activate } from './activate-node.ts';
+import { enrolAndActivate } from './activate-node.ts';
 import { proveSigned, type SignedMessage } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
-import { enrol } from './register-node.ts';
 
 /**
  * A native client says who it is, once per stream, by signing what this stream alone was asked to sign. An unknown key
@@ -14,9 +12,10 @@ export const greetNode = async (
   signed: SignedMessage,
   client: string,
   heartbeatSeconds: number,
-): Promise<NodeRecord> => {
-  const key = await proveSigned(gateway, signed);
-  const known = createdNode(gateway.settings.enrolment, key.owner);
-  const record = known === 'create' ? await enrol(gateway, key) : known;
-  return activate(gateway, record, { flwrVersion: client, dialect: 'native' }, heartbeatSeconds);
-};
+): Promise<NodeRecord> =>
+  enrolAndActivate(
+    gateway,
+    await proveSigned(gateway, signed),
+    { flwrVersion: client, dialect: 'native' },
+    heartbeatSeconds,
+  );
