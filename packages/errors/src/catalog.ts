@@ -192,6 +192,83 @@ export const catalog = {
     'Check the disk. Start the run anew from its newest model; `aegis models ls` has it.',
   ),
 
+  // the privacy ledger
+  PRIVACY_BUDGET_EXHAUSTED: entry(
+    'conflict',
+    'The privacy budget does not cover this.',
+    'The message says what was asked, what is left and what would fit; `aegis budget ls` shows the budgets, `aegis budget set` changes one.',
+  ),
+  PRIVACY_EVENT_INVALID: entry(
+    'invalid',
+    'The privacy event cannot be accounted for.',
+    'Correct the field that the message names; docs/privacy.md has the vocabulary.',
+  ),
+  PRIVACY_UNIT_UNPROTECTED: entry(
+    'invalid',
+    'This unit is not protected by what the server does.',
+    'Use `node` (or `user`): a clip of whole updates says nothing about single examples.',
+  ),
+  PRIVACY_UNITS: entry(
+    'invalid',
+    'The units of the reservation are not acceptable.',
+    'Name everyone whom the events may concern, once, by the pseudonym that the gateway made.',
+  ),
+  PRIVACY_POLICY_INVALID: entry(
+    'invalid',
+    'The privacy policy of this run is not acceptable.',
+    'Correct the field that the message names.',
+  ),
+  PRIVACY_POLICY_CHANGED: entry(
+    'conflict',
+    'The privacy policy of a run is fixed with its first reservation.',
+    'Start another run to use another policy.',
+  ),
+  PRIVACY_KEY_CONFLICT: entry(
+    'conflict',
+    'This idempotency key was used for another reservation.',
+    'Use a key for one attempt only; repeat an attempt with the same content.',
+  ),
+  PRIVACY_RESERVATION_NOT_FOUND: entry(
+    'not-found',
+    'There is no such reservation.',
+    'Reserve first; `aegis ledger show` lists what the ledger knows.',
+  ),
+  PRIVACY_RESERVATION_COMMITTED: entry(
+    'conflict',
+    'The reservation is committed already.',
+    'Nothing: what has left cannot be taken back.',
+  ),
+  PRIVACY_RESERVATION_RELEASED: entry(
+    'conflict',
+    'The reservation was released.',
+    'Nothing of it may leave; reserve again under a new key.',
+  ),
+  PRIVACY_RELEASE_UNPROVEN: entry(
+    'invalid',
+    'A reservation is released only when provably nothing left.',
+    'Say the proof; without one it stays spent.',
+  ),
+  PRIVACY_BUDGET_EDIT: entry(
+    'conflict',
+    'The budget cannot be changed like this.',
+    'What is spent stays spent: the message says what is possible.',
+  ),
+  PRIVACY_PARTITION: entry(
+    'conflict',
+    'The partition of the data set is not declared, or not disjoint.',
+    'Declare it with `aegis budget set --partition`; a unit belongs to one partition of a data set.',
+  ),
+  PRIVACY_NOTHING_SPENT: entry(
+    'not-found',
+    'The ledger knows of nothing that left this run.',
+    'Statements are about runs whose plan asks for privacy; `aegis ledger show` lists what is known.',
+  ),
+  PRIVACY_LEDGER_DAMAGED: entry(
+    'internal',
+    'The privacy ledger does not verify, so nothing is granted.',
+    'Operator: `aegis ledger verify` names what is wrong; docs/operations.md says what to do.',
+  ),
+
   // tasks, parts, updates
   TASK_NOT_FOUND: entry(
     'over',
