@@ -9,6 +9,7 @@ export interface StateDirectory {
   readonly connection: string;
   readonly lock: string;
   readonly operatorToken: string;
+  readonly unitKey: string;
   readonly pki: string;
   readonly nats: string;
   readonly natsLog: string;
@@ -26,6 +27,7 @@ export const stateDirectory = (root: string): StateDirectory => ({
   connection: join(root, 'connection.json'),
   lock: join(root, 'lock'),
   operatorToken: join(root, 'operator.token'),
+  unitKey: join(root, 'keys', 'unit.key'),
   pki: join(root, 'pki'),
   nats: join(root, 'nats'),
   natsLog: join(root, 'log', 'nats.log'),

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { noTelemetry, silentLogger } from '@aegis/service-kit';
 import { seededRandom } from '@aegis/testkit';
 import { FlowerFleet } from '../../services/gateway/src/api/flower/fleet.ts';
@@ -11,6 +12,7 @@ import type { Gateway } from '../../services/gateway/src/flows/gateway.ts';
 import { HeldPulls } from '../../services/gateway/src/flows/held-pulls.ts';
 import { OpenUploads } from '../../services/gateway/src/flows/open-uploads.ts';
 import { ProvenKeys } from '../../services/gateway/src/flows/proven-keys.ts';
+import { UnitNames } from '../../services/gateway/src/flows/unit-names.ts';
 import { aggregatorPeer } from '../../services/gateway/src/peers/aggregator.ts';
 import { aggregatorsChannel } from '../../services/gateway/src/peers/aggregators.ts';
 import { PresenceEvents } from '../../services/gateway/src/peers/presence-events.ts';
@@ -23,6 +25,8 @@ import { wayTo } from './calls.ts';
 import { Life } from './life.ts';
 
 const HOLD_MS = 20_000;
+/** The same at every gateway and in each of its lives, as its key file is. */
+const unitNames = new UnitNames(createSecretKey(Buffer.alloc(32, 1)));
 const cache = { modelBytes: 2 ** 20, messageBytes: 2 ** 20, replyBytes: 2 ** 20 };
 
 /** The aggregators, as a gateway knows them. */
@@ -73,6 +77,7 @@ export class GatewayProcess {
       tasks: await BusTaskFeed.open(bus, silentLogger),
       presence,
       signatures: async () => true,
+      unitNames,
       mailbox,
       provenKeys: new ProvenKeys('per-call'),
       roster: new Roster(),

@@ -17,6 +17,7 @@ import { lockState } from '../state-lock.ts';
 import { demandFreePort, listenFailure } from './free-port.ts';
 import { findNatsServer, startNatsChild } from './nats-child.ts';
 import { ensureOperatorToken } from './operator-token.ts';
+import { ensureUnitKey } from './unit-key.ts';
 
 export type Enrolment = 'open' | 'registered';
 export type ControlPolicy = 'loopback' | 'open' | 'off';
@@ -91,6 +92,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     log = createLogger({ name: 'aegis', destination: state.log });
     const tls = insecure ? undefined : await ensureGatewayCertificate(state.pki, { san, now: systemClock.now() });
     await ensureOperatorToken(state.operatorToken, systemRandom);
+    await ensureUnitKey(state.unitKey, systemRandom);
     const telemetry = createTelemetry({ service: 'aegis', version, env });
     undo.push(() => telemetry.shutdown());
     signal.throwIfAborted();
@@ -123,6 +125,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         signatures,
         join,
         'operator-token-file': state.operatorToken,
+        'unit-key-file': state.unitKey,
       }),
       { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel },
     ).catch((error: unknown) => {

@@ -1,9 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { loadConfig, parseConfig } from '@aegis/service-kit';
 import { temporaryFolder } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
-import { gatewayConfig, processConfig, readOperatorToken, splitHostPort } from './config.ts';
+import { gatewayConfig, processConfig, readOperatorToken, readUnitKey, splitHostPort } from './config.ts';
 import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 
 const parse = (text: string) => parseConfig(text, gatewayConfig, 'test');
@@ -65,15 +66,40 @@ describe('configuration', () => {
   });
 });
 
+async function folderToWrite() {
+  const folder = await temporaryFolder('secrets');
+  await mkdir(folder.path, { recursive: true });
+  const write = async (name: string, text: string, mode: number) => {
+    const file = join(folder.path, name);
+    await writeFile(file, text, { mode });
+    return file;
+  };
+  return { folder, write };
+}
+
+describe('unit key', () => {
+  it('is 32 bytes in a file that only its owner can read, and does not print', async () => {
+    const { folder, write } = await folderToWrite();
+    await using _ = folder;
+    const hex = '0a'.repeat(32);
+    const key = readUnitKey(await write('good', `${hex}\n`, 0o600));
+    expect(key.export()).toEqual(Buffer.from(hex, 'hex'));
+    expect(inspect(key)).not.toContain('0a0a');
+    for (const bad of [
+      await write('open', hex, 0o640),
+      await write('short', hex.slice(2), 0o600),
+      await write('no-hex', 'x'.repeat(64), 0o600),
+      join(folder.path, 'missing'),
+    ]) {
+      expect(() => readUnitKey(bad)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    }
+  });
+});
+
 describe('operator token', () => {
   it('is read from a file that only its owner can read, and from no other', async () => {
-    await using folder = await temporaryFolder('token');
-    await mkdir(folder.path, { recursive: true });
-    const write = async (name: string, text: string, mode: number) => {
-      const file = join(folder.path, name);
-      await writeFile(file, text, { mode });
-      return file;
-    };
+    const { folder, write } = await folderToWrite();
+    await using _ = folder;
     const token = readOperatorToken(await write('good', '0123456789abcdef0123\n', 0o600));
     expect(token.reveal()).toBe('0123456789abcdef0123');
     expect(`${token}`).toBe('[secret]');

@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { AegisError } from '@aegis/errors';
 import { Secret, secretFile, tlsFiles } from '@aegis/service-kit';
@@ -27,6 +28,11 @@ const gatewayShape = {
   join: z.boolean().default(false),
   /** Bearer token of the operator's door, in a file only its owner may read. Without it the door is shut. */
   'operator-token-file': z.string().min(1).optional(),
+  /**
+   * 32 bytes in hex, in a file only its owner may read, the same at every gateway: pseudonyms of nodes in privacy budgets are made with it.
+   * Without it the gateway's nodes take no part in private runs; with another one every unit would be a new one.
+   */
+  'unit-key-file': z.string().min(1).optional(),
   /** Seconds an empty pull is held. Flower's HTTP client gives up after 30. */
   'hold-seconds': z.number().min(0).max(25).default(20),
   /** Where /metrics is served besides loopback callers of the one port. */
@@ -110,16 +116,26 @@ export const splitHostPort = (address: string): { host: string; port: number } =
 
 /** Refuses a token that others on the machine may read. */
 export const readOperatorToken = (file: string): Secret => {
-  let text: string;
-  try {
-    if ((statSync(file).mode & 0o077) !== 0) {
-      throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} is open to others; chmod 600 it.`);
-    }
-    text = readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    if (error instanceof AegisError) throw error;
-    throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} cannot be read.`, error);
-  }
+  const text = readPrivate('operator-token-file', file);
   if (text.length < 16) throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} holds no token.`);
   return new Secret(text);
 };
+
+export const readUnitKey = (file: string): KeyObject => {
+  const text = readPrivate('unit-key-file', file);
+  if (!/^[0-9a-f]{64}$/.test(text))
+    throw new AegisError('CONFIG_INVALID', `unit-key-file: ${file} must hold 32 bytes as 64 hex digits.`);
+  return createSecretKey(text, 'hex');
+};
+
+function readPrivate(key: string, file: string): string {
+  try {
+    if ((statSync(file).mode & 0o077) !== 0) {
+      throw new AegisError('CONFIG_INVALID', `${key}: ${file} is open to others; chmod 600 it.`);
+    }
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if (error instanceof AegisError) throw error;
+    throw new AegisError('CONFIG_INVALID', `${key}: ${file} cannot be read.`, error);
+  }
+}

@@ -12,7 +12,7 @@ import {
 import { countedBy } from './api/counted.ts';
 import { openPort } from './api/port.ts';
 import { startTimers } from './api/timers.ts';
-import { type GatewayConfig, readOperatorToken } from './config.ts';
+import { type GatewayConfig, readOperatorToken, readUnitKey } from './config.ts';
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
 import { adoptNodes } from './flows/expire-nodes.ts';
@@ -21,6 +21,7 @@ import type { Gateway } from './flows/gateway.ts';
 import { HeldPulls } from './flows/held-pulls.ts';
 import { OpenUploads } from './flows/open-uploads.ts';
 import { ProvenKeys } from './flows/proven-keys.ts';
+import { UnitNames } from './flows/unit-names.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
@@ -53,6 +54,8 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
   const tokenFile = config['operator-token-file'];
   const token = tokenFile === undefined ? undefined : readOperatorToken(tokenFile);
+  const unitKeyFile = config['unit-key-file'];
+  const unitNames = unitKeyFile === undefined ? null : new UnitNames(readUnitKey(unitKeyFile));
   const stopping = new AbortController();
   const { signal } = stopping;
 
@@ -72,6 +75,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     tasks: await BusTaskFeed.open(bus, log),
     presence,
     signatures: verifyEcdsa,
+    unitNames,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys(config.signatures),
     roster: new Roster(),

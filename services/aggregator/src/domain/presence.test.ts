@@ -34,6 +34,23 @@ describe('presence', () => {
     expect(list(hear(heard, gone('g', 2n), 2))).toEqual([1n, 3n]);
   });
 
+  it('knows nodes by kind and unit for as long as somebody vouches for them', () => {
+    const news = (unit: string | undefined, kind?: 'native') => ({
+      gatewayId: 'g',
+      snapshot: false,
+      nodes: [{ nodeId: 1n, online: true, kind, unit }],
+    });
+    const heard = hear(nobody, news('k-1', 'native'), 0);
+    expect([heard.kinds.get(1n), heard.units.get(1n)]).toEqual(['native', 'k-1']);
+    const again = hear(heard, news('k-1', 'native'), 1);
+    expect([again.kinds, again.units]).toEqual([heard.kinds, heard.units]);
+    expect(again.units).toBe(heard.units);
+    expect(hear(again, gone('g', 1n), 2).units.get(1n)).toBe('k-1');
+    expect(hear(again, news('k-2'), 2).units.get(1n)).toBe('k-2');
+    expect(hear(again, news(undefined), 2).units.size).toBe(0);
+    expect(expire(again, LINGER_MS + 1).units.size).toBe(0);
+  });
+
   it('is the same heard at once or one by one', () => {
     const news = [sees('g', 1n, 2n), says('h', 3n), gone('g', 2n), says('g', 4n), gone('h', 3n)];
     expect(hearAll(nobody, news, 5)).toEqual(news.reduce((heard, one) => hear(heard, one, 5), nobody));

@@ -16,6 +16,7 @@ export interface PresenceNews {
     readonly nodeId: bigint;
     readonly online: boolean;
     readonly kind?: NodeKind | undefined;
+    readonly unit?: string | undefined;
   }[];
 }
 
@@ -26,12 +27,14 @@ export interface Presence {
   readonly overdue: ReadonlyMap<bigint, number>;
   /** Of the nodes that are not plain ones. */
   readonly kinds: ReadonlyMap<bigint, NodeKind>;
+  /** Pseudonyms that privacy budgets know nodes by. Who has none takes no part in private runs. */
+  readonly units: ReadonlyMap<bigint, string>;
 }
 
 /** Not a gateway's id: what we assume ourselves. */
 const ASSUMED = '';
 
-export const nobody: Presence = { gateways: new Map(), overdue: new Map(), kinds: new Map() };
+export const nobody: Presence = { gateways: new Map(), overdue: new Map(), kinds: new Map(), units: new Map() };
 
 /** Several pieces of news in one go: a thousand nodes that join cost one copy. */
 export function hear(presence: Presence, news: readonly PresenceNews[], now: number): Presence {
@@ -40,24 +43,40 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
   gateways.set(ASSUMED, assumed);
   const overdue = new Map(presence.overdue);
   const copies = new Map<string, Map<bigint, number>>();
-  let kinds: Map<bigint, NodeKind> | null = null;
+  const kinds = new Changing(presence.kinds);
+  const units = new Changing(presence.units);
   for (const { gatewayId, snapshot, nodes } of news) {
     const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
     copies.set(gatewayId, known);
     gateways.set(gatewayId, known);
-    for (const { nodeId, online, kind } of nodes) {
-      if (online && kind !== (kinds ?? presence.kinds).get(nodeId)) {
-        kinds ??= new Map(presence.kinds);
-        if (kind === undefined) kinds.delete(nodeId);
-        else kinds.set(nodeId, kind);
-      }
+    for (const { nodeId, online, kind, unit } of nodes) {
+      if (online) kinds.put(nodeId, kind);
+      if (online) units.put(nodeId, unit);
       assumed.delete(nodeId);
       if (online && !snapshot) overdue.delete(nodeId);
       if (online) known.set(nodeId, now + LINGER_MS);
       else known.delete(nodeId);
     }
   }
-  return { gateways, overdue, kinds: kinds ?? presence.kinds };
+  return { gateways, overdue, kinds: kinds.now, units: units.now };
+}
+
+/** A map that is copied with its first change: what stayed as it was is the same object. */
+class Changing<T> {
+  now: ReadonlyMap<bigint, T>;
+  private own: Map<bigint, T> | null = null;
+
+  constructor(before: ReadonlyMap<bigint, T>) {
+    this.now = before;
+  }
+
+  put(node: bigint, value: T | undefined): void {
+    if (this.now.get(node) === value) return;
+    this.own ??= new Map(this.now);
+    this.now = this.own;
+    if (value === undefined) this.own.delete(node);
+    else this.own.set(node, value);
+  }
 }
 
 /** These let a deadline pass. */
@@ -90,13 +109,16 @@ export function expire(presence: Presence, now: number): Presence {
     if (living.size > 0) gateways.set(gateway, living);
   }
   const known = new Set([...gateways.values()].flatMap((nodes) => [...nodes.keys()]));
-  const forgotten = [...presence.kinds.keys()].some((node) => !known.has(node));
   return {
     gateways,
     overdue: new Map([...presence.overdue].filter(([, until]) => until > now)),
-    kinds: forgotten ? new Map([...presence.kinds].filter(([node]) => known.has(node))) : presence.kinds,
+    kinds: only(presence.kinds, known),
+    units: only(presence.units, known),
   };
 }
+
+const only = <T>(all: ReadonlyMap<bigint, T>, known: ReadonlySet<bigint>): ReadonlyMap<bigint, T> =>
+  [...all.keys()].every((node) => known.has(node)) ? all : new Map([...all].filter(([node]) => known.has(node)));
 
 /** After we ourselves were cut off: silence meanwhile says nothing about the nodes. */
 export function vouchAgain(presence: Presence, now: number): Presence {

@@ -44,6 +44,8 @@ export interface PresenceView {
   online(): ReadonlySet<bigint>;
   /** Of those that cannot be given everything. */
   kinds(): ReadonlyMap<bigint, NodeKind>;
+  /** Pseudonyms that privacy budgets know them by. Who has none cannot be charged, and takes no part in private runs. */
+  units(): ReadonlyMap<bigint, string>;
   /** Those that let a deadline pass and have not shown themselves since: not to be selected. */
   overdue(): ReadonlySet<bigint>;
   miss(nodes: Iterable<bigint>): void;

@@ -25,6 +25,9 @@ export interface RealWorldOptions {
   readonly log?: Logger;
 }
 
+/** As a gateway with the unit key `test` tells it. */
+export const unitOf = (nodeId: bigint): string => `test-${String(nodeId).padStart(20, '0')}`;
+
 export class RealWorld {
   readonly stateDir: string;
   readonly bus: Bus;
@@ -66,7 +69,7 @@ export class RealWorld {
       this.bus.publish('presence', {
         gatewayId: 'gateway',
         snapshot: true,
-        nodes: ids.map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED })),
+        nodes: ids.map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId) })),
       });
     const asked = await this.bus.subscribe('presence-ask', signal);
     const bucket = await this.bus.bucket('tasks');
@@ -89,7 +92,7 @@ export class RealWorld {
     this.bus.publish('presence', {
       gatewayId: 'gateway',
       snapshot: false,
-      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED }],
+      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId) }],
     });
   }
 

@@ -8,6 +8,8 @@ export interface PresenceChange {
   readonly online: boolean;
   /** Absent: it runs the app's own code. */
   readonly kind?: NodeKind | undefined;
+  /** The pseudonym that privacy budgets know it by; absent: none. */
+  readonly unit?: string | undefined;
 }
 
 /** The news that this node is there. */
@@ -21,6 +23,7 @@ interface Seen {
   readonly at: number;
   readonly heartbeatSeconds: number;
   readonly kind: NodeKind | undefined;
+  readonly unit: string | undefined;
   /** When its last connection closed; a node that is there heartbeats over a new one within its interval. */
   readonly cutOffAt?: number;
 }
@@ -39,10 +42,10 @@ export class Roster {
   readonly #seen = new Map<bigint, Seen>();
 
   /** True when the node was not online before, or as something else. */
-  see(nodeId: bigint, heartbeatSeconds: number, now: number, kind?: NodeKind): boolean {
+  see(nodeId: bigint, heartbeatSeconds: number, now: number, as: Pick<PresenceChange, 'kind' | 'unit'> = {}): boolean {
     const before = this.#seen.get(nodeId);
-    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind });
-    return before === undefined || before.kind !== kind;
+    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind: as.kind, unit: as.unit });
+    return before === undefined || before.kind !== as.kind || before.unit !== as.unit;
   }
 
   /** No connection of the node is open any more. Its next call makes up for that. */
@@ -84,7 +87,12 @@ export class Roster {
   }
 
   snapshot(): PresenceChange[] {
-    return [...this.#seen].map(([nodeId, { kind }]) => ({ nodeId, online: true, ...(kind && { kind }) }));
+    return [...this.#seen].map(([nodeId, { kind, unit }]) => ({
+      nodeId,
+      online: true,
+      ...(kind && { kind }),
+      ...(unit && { unit }),
+    }));
   }
 }
 

@@ -1,7 +1,6 @@
 import { expireNode } from '../domain/node.ts';
-import { present } from '../domain/presence.ts';
 import type { Gateway } from './gateway.ts';
-import { lookGone } from './heartbeat.ts';
+import { lookGone, presentAs } from './heartbeat.ts';
 
 /** Nodes that were silent for too long are offline; they may come back any time. */
 export const expireNodes = (gateway: Gateway): void => {
@@ -25,7 +24,7 @@ export const expireNodes = (gateway: Gateway): void => {
 export const adoptNodes = async (gateway: Gateway): Promise<void> => {
   for (const node of await gateway.nodes.list()) {
     if (node.activity !== 'active') continue;
-    gateway.roster.see(node.nodeId, node.heartbeatSeconds, gateway.clock.monotonic(), present(node).kind);
+    gateway.roster.see(node.nodeId, node.heartbeatSeconds, gateway.clock.monotonic(), presentAs(gateway, node));
     gateway.mailbox.assumeTaken(node.nodeId);
   }
   gateway.presence.snapshot(gateway.roster.snapshot());

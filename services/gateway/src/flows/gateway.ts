@@ -7,6 +7,7 @@ import type { NodeStore, UploadStore } from '../store/contract.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
 import type { ProvenKeys } from './proven-keys.ts';
+import type { UnitNames } from './unit-names.ts';
 
 /** Everything a flow may touch. Wiring makes one; tests make their own. */
 export interface Gateway {
@@ -22,6 +23,8 @@ export interface Gateway {
   readonly tasks: TaskFeed;
   readonly presence: PresenceOut;
   readonly signatures: SignatureCheck;
+  /** Null: this gateway has no unit key, and none of its nodes takes part in private runs. */
+  readonly unitNames: UnitNames | null;
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
   readonly provenKeys: ProvenKeys;

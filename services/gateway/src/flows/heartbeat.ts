@@ -1,5 +1,5 @@
 import { checkHeartbeatSeconds, isAtWork, type NodeRecord, reviveNode } from '../domain/node.ts';
-import { present } from '../domain/presence.ts';
+import { type PresenceChange, present } from '../domain/presence.ts';
 import type { Gateway } from './gateway.ts';
 
 /** False tells the node that it is not at work here: its heartbeats end for good. */
@@ -18,6 +18,12 @@ export const nodeAtWork = async (gateway: Gateway, node: NodeRecord): Promise<No
   return latest && isAtWork(latest) ? latest : null;
 };
 
+/** The news that the node is there, with the pseudonym of its unit where it has one. */
+export const presentAs = ({ unitNames }: Gateway, node: NodeRecord): PresenceChange => {
+  const unit = unitNames?.of(node);
+  return { ...present(node), ...(unit && { unit }) };
+};
+
 /**
  * A sign of life. Memory only, but for the first one after the node was given up: that is written down, so that a
  * gateway that restarts counts it among the living.
@@ -25,8 +31,8 @@ export const nodeAtWork = async (gateway: Gateway, node: NodeRecord): Promise<No
 export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds = node.heartbeatSeconds): void => {
   if (!isAtWork(node)) return;
   const now = gateway.clock.now();
-  const news = present(node);
-  const isNews = gateway.roster.see(node.nodeId, heartbeatSeconds, gateway.clock.monotonic(), news.kind);
+  const news = presentAs(gateway, node);
+  const isNews = gateway.roster.see(node.nodeId, heartbeatSeconds, gateway.clock.monotonic(), news);
   if (isNews) gateway.presence.changed([news]);
   if (node.activity !== 'expired') return;
   gateway.nodes
@@ -38,7 +44,7 @@ export const lookAlive = (gateway: Gateway, node: NodeRecord, heartbeatSeconds =
 
 /** It has nothing in hand. The round that gave it up last hears so: nobody selects it again before this. */
 export const lookFree = (gateway: Gateway, node: NodeRecord): void => {
-  if (gateway.mailbox.wasGivenUp(node.nodeId)) gateway.presence.changed([present(node)]);
+  if (gateway.mailbox.wasGivenUp(node.nodeId)) gateway.presence.changed([presentAs(gateway, node)]);
 };
 
 /** Its last connection closed: it has one interval to be heard again. */

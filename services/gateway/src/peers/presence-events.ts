@@ -56,7 +56,12 @@ export class PresenceEvents implements PresenceOut {
   }
 
   #publish(snapshot: boolean, changes: readonly PresenceChange[]): void {
-    const nodes = changes.map(({ nodeId, online, kind }) => ({ nodeId, online, kind: kinds[kind ?? 'app'] }));
+    const nodes = changes.map(({ nodeId, online, kind, unit }) => ({
+      nodeId,
+      online,
+      kind: kinds[kind ?? 'app'],
+      unit: unit ?? '',
+    }));
     this.#bus.publish('presence', { gatewayId: this.#gatewayId, snapshot, nodes });
   }
 

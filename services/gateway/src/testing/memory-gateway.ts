@@ -9,10 +9,11 @@ import type { Gateway } from '../flows/gateway.ts';
 import { HeldPulls } from '../flows/held-pulls.ts';
 import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
+import type { UnitNames } from '../flows/unit-names.ts';
 import { MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
-export const memoryGateway = async (changes: Partial<NodeRecord> = {}) => {
+export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames: UnitNames | null = null) => {
   const clock = new FakeClock();
   const failed: { taskId: string; code: number; reason: string }[] = [];
   const told: PresenceChange[] = [];
@@ -48,6 +49,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}) => {
       ask: () => {},
     },
     signatures: async () => true,
+    unitNames,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys('per-call'),
     roster: new Roster(),

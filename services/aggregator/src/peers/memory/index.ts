@@ -10,6 +10,7 @@ export class MemoryPeers implements Peers {
   /** Called for every task that is put. */
   onTask: (task: Task) => void = () => {};
   readonly kinds = new Map<bigint, NodeKind>();
+  readonly units = new Map<bigint, string>();
   private nodes: ReadonlySet<bigint> = new Set();
   private readonly late = new Set<bigint>();
   private readonly listeners = new Set<() => void>();
@@ -33,6 +34,7 @@ export class MemoryPeers implements Peers {
     this.presence = {
       online: () => this.nodes,
       kinds: () => this.kinds,
+      units: () => this.units,
       overdue: () => new Set(this.late),
       miss: (nodes) => {
         for (const node of nodes) this.late.add(node);

@@ -30,13 +30,16 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   let nodes: ReadonlySet<bigint> = new Set();
   let overdue: ReadonlySet<bigint> = new Set();
   let kinds = nobody.kinds;
+  let units = nobody.units;
   let timer: { cancel(): void } | undefined;
 
   const become = (next: Presence): void => {
     presence = next;
     const now = online(next);
-    const changed = !sameNodes(now, nodes) || !sameNodes(next.overdue, overdue) || next.kinds !== kinds;
+    const changed =
+      !sameNodes(now, nodes) || !sameNodes(next.overdue, overdue) || next.kinds !== kinds || next.units !== units;
     kinds = next.kinds;
+    units = next.units;
     if (!changed) return;
     nodes = now;
     overdue = new Set(next.overdue.keys());
@@ -74,6 +77,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   return {
     online: () => nodes,
     kinds: () => kinds,
+    units: () => units,
     overdue: () => overdue,
     miss: (missed) => become(miss(presence, missed, clock.monotonic())),
     meet: (node) => become(meet(presence, node)),
@@ -94,7 +98,12 @@ const kindOf: Readonly<Partial<Record<WireKind, NodeKind>>> = { [WireKind.NATIVE
 const toNews = ({ gatewayId, snapshot, nodes }: WirePresence): PresenceNews => ({
   gatewayId,
   snapshot,
-  nodes: nodes.map(({ nodeId, online, kind }) => ({ nodeId, online, kind: kindOf[kind] })),
+  nodes: nodes.map(({ nodeId, online, kind, unit }) => ({
+    nodeId,
+    online,
+    kind: kindOf[kind],
+    ...(unit !== '' && { unit }),
+  })),
 });
 
 type Nodes = Pick<ReadonlySet<bigint>, 'size' | 'has'>;

@@ -119,6 +119,7 @@ export interface NodePresence {
   nodeId: bigint;
   online: boolean;
   kind: NodeKind;
+  unit: string;
 }
 
 export interface TaskConfirmed {
@@ -1148,7 +1149,7 @@ export const Presence: MessageFns<Presence> = {
 };
 
 function createBaseNodePresence(): NodePresence {
-  return { nodeId: 0n, online: false, kind: 0 };
+  return { nodeId: 0n, online: false, kind: 0, unit: "" };
 }
 
 export const NodePresence: MessageFns<NodePresence> = {
@@ -1164,6 +1165,9 @@ export const NodePresence: MessageFns<NodePresence> = {
     }
     if (message.kind !== 0) {
       writer.uint32(24).int32(message.kind);
+    }
+    if (message.unit !== "") {
+      writer.uint32(34).string(message.unit);
     }
     return writer;
   },
@@ -1205,6 +1209,14 @@ export const NodePresence: MessageFns<NodePresence> = {
             message.kind = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1225,6 +1237,7 @@ export const NodePresence: MessageFns<NodePresence> = {
     message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
     message.online = object.online ?? false;
     message.kind = object.kind ?? 0;
+    message.unit = object.unit ?? "";
     return message;
   },
 };

@@ -1,0 +1,45 @@
+import { createSecretKey } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { memoryGateway } from '../testing/memory-gateway.ts';
+import { admitGuest } from './admit-guest.ts';
+import { adoptNodes } from './expire-nodes.ts';
+import { heartbeat } from './heartbeat.ts';
+import { UnitNames } from './unit-names.ts';
+
+const names = (byte: number) => new UnitNames(createSecretKey(Buffer.alloc(32, byte)));
+const a = { fingerprint: 'a'.repeat(64) };
+const b = { fingerprint: 'b'.repeat(64) };
+
+describe('names of units', () => {
+  it('are the same for the same key of a node, whatever its id, and after a restart', () => {
+    expect(names(1).of(a)).toBe(names(1).of(a));
+    expect(names(1).of(a)).not.toBe(names(1).of(b));
+  });
+
+  it('say nothing about the node without the key of the gateways, and show which key that was', () => {
+    const [one, other] = [names(1).of(a), names(2).of(a)];
+    expect(one).toMatch(/^[0-9a-f]{8}-[0-9a-f]{32}$/);
+    expect(one).not.toContain(a.fingerprint.slice(0, 8));
+    expect(one?.slice(0, 8)).toBe(names(1).of(b)?.slice(0, 8));
+    expect(one?.slice(0, 8)).not.toBe(other?.slice(0, 8));
+    expect(one?.slice(9)).not.toBe(other?.slice(9));
+  });
+
+  it('are told with presence: changes, snapshots, and after a restart', async () => {
+    const { gateway, node, told, snapshots } = await memoryGateway({}, names(1));
+    const news = { nodeId: 1n, online: true, unit: names(1).of(node) };
+    await heartbeat(gateway, node, 30);
+    expect(told).toEqual([news]);
+    await adoptNodes(gateway);
+    expect(snapshots).toEqual([[news]]);
+  });
+
+  it('are not made for a client without identity, nor where the gateway has no key', async () => {
+    const { gateway, told } = await memoryGateway({}, names(1));
+    admitGuest(gateway, 30);
+    expect(told).toEqual([expect.not.objectContaining({ unit: expect.anything() })]);
+    const keyless = await memoryGateway();
+    await heartbeat(keyless.gateway, keyless.node, 30);
+    expect(keyless.told).toEqual([{ nodeId: 1n, online: true }]);
+  });
+});

@@ -1,0 +1,34 @@
+import { createHmac, type KeyObject } from 'node:crypto';
+import type { NodeRecord } from '../domain/node.ts';
+
+const KEY_HEX = 8;
+const NAME_HEX = 32;
+
+/**
+ * Pseudonyms of the units that privacy budgets belong to: HMAC-SHA256 of a node's key, under a key that only gateways have. Whoever keeps
+ * the ledger can tell units apart and cannot tell who they are. A node is known by its own key, not by its id: registered anew with
+ * the same key it is the same unit, with what it has spent.
+ *
+ * The name begins with that of the gateways' key: two gateways with different keys, or a key that was replaced, show at once instead
+ * of giving every unit a second budget.
+ */
+export class UnitNames {
+  readonly #key: KeyObject;
+  readonly #keyName: string;
+
+  /** `key`: 32 bytes. */
+  constructor(key: KeyObject) {
+    this.#key = key;
+    this.#keyName = this.#hex('aegis unit key').slice(0, KEY_HEX);
+  }
+
+  /** Null for a client without a key: whoever comes back without one cannot be recognised. */
+  of({ fingerprint }: Pick<NodeRecord, 'fingerprint'>): string | null {
+    if (fingerprint === '') return null;
+    return `${this.#keyName}-${this.#hex(`aegis unit node\n${fingerprint}`).slice(0, NAME_HEX)}`;
+  }
+
+  #hex(text: string): string {
+    return createHmac('sha256', this.#key).update(text).digest('hex');
+  }
+}
