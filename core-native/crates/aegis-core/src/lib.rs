@@ -1,7 +1,8 @@
 //! The arithmetic, cryptography and storage of Aegis: one implementation for every service and every language.
 //!
 //! Read in this order: [`tensor`] (what a model is made of), [`seal`] (how bytes rest), [`intake`] (how updates arrive),
-//! [`update`] (what is accepted), [`fold`] (how updates become a mean), [`model`] (how the mean is kept).
+//! [`update`] (what is accepted), [`fold`] (how updates become a mean), [`model`] (how the mean is kept), [`privacy`] (what is
+//! added so that nobody is told apart).
 
 #![deny(unsafe_code)] // allowed where it stands, with its reason
 
@@ -11,6 +12,7 @@ pub mod fold;
 pub mod hash;
 pub mod intake;
 pub mod model;
+pub mod privacy;
 pub mod seal;
 pub mod signature;
 pub mod tensor;
