@@ -96,10 +96,29 @@ const twoCohortsAtOnce: List = {
   ],
 };
 
+/** The paused owner was opening the next cohort's room: it went on with that when its successor had finished, and swept, the run. */
+const roomAfterSweep: List = {
+  name: 'a paused aggregator opens a room of a run that its successor has swept',
+  seed: 731249587,
+  shape: { ...small, nodes: 3, aggregators: 2, minReport: 2 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'join', node: 1 },
+    { do: 'join', node: 2 },
+    { do: 'slow-disk', ms: 100 },
+    { do: 'leave', node: 0, unregister: false },
+    { do: 'pause', process: 'aggregator 0' },
+    { do: 'advance', ms: 20_000 },
+    { do: 'resume', process: 'aggregator 0' },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
   crashInStop,
   lateAnnouncement,
   twoCohortsAtOnce,
+  roomAfterSweep,
 ];

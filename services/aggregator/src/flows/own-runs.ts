@@ -137,17 +137,19 @@ export class RunOwner {
   private async clearAway(): Promise<void> {
     const { stores, log } = this.ground;
     try {
-      for (const runId of await stores.intakes.runs()) {
-        if (this.drivers.has(runId)) continue;
-        const run = await stores.runs.get(runId);
-        if (run?.value.state === 'finished') await stores.intakes.removeRun(runId);
-        // the coordination store is younger than the volume, or another: nothing is thrown away on its word
-        else if (run === null)
-          log.warn({ runId }, 'the volume has answers to a run that the store does not know; they stay');
-      }
+      for (const runId of await stores.intakes.runs()) if (!this.drivers.has(runId)) await this.clearAwayAfter(runId);
     } catch (error) {
       log.warn({ err: error }, 'old intakes were not removed');
     }
+  }
+
+  private async clearAwayAfter(runId: bigint): Promise<void> {
+    const { stores, log } = this.ground;
+    const run = await stores.runs.get(runId);
+    if (run?.value.state === 'finished') await stores.intakes.removeRun(runId);
+    // the coordination store is younger than the volume, or another: nothing is thrown away on its word
+    else if (run === null)
+      log.warn({ runId }, 'the volume has answers to a run that the store does not know; they stay');
   }
 
   private async tryAdopt(runId: bigint, volumeLost: boolean): Promise<void> {
@@ -234,6 +236,10 @@ export class RunOwner {
     if (this.draining || this.drivers.get(runId) !== driver) return;
     if (driver.record().state !== 'finished') {
       this.drivers.delete(runId);
+      // a room that it opened late, on a slow disk, may have come after its successor had swept the run
+      await this.clearAwayAfter(runId).catch((error: unknown) =>
+        this.ground.log.warn({ err: error, runId }, 'what is left of the run was not looked for'),
+      );
       return;
     }
     // late answers are told so for a while
