@@ -63,7 +63,7 @@ export class AggregatorProcess {
     };
     const ground: Ground = {
       stores,
-      peers: await natsPeers(bus, time, silentLogger, PARALLEL_TASKS),
+      peers: await natsPeers(bus, time, silentLogger, PARALLEL_TASKS, null),
       clock: time,
       random: seededRandom(`${seed} ${life.name}`),
       telemetry: noTelemetry,

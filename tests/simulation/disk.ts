@@ -134,6 +134,7 @@ export class SimulatedDisk {
       return model;
     };
     return {
+      privately: null,
       has: (part) => inner.has(part),
       append: async (part, content) => {
         const known = pending.get(part);

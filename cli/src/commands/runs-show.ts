@@ -1,11 +1,11 @@
-import type { RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { RunPrivacy, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { AegisError } from '@aegis/errors';
 import type { ConnectionOptions } from '../connection.ts';
 import { type AddCommand, withConnectionOptions, withOperator } from '../context.ts';
 import type { Operator } from '../operator.ts';
 import { parseId } from '../parse.ts';
-import { roundHead, roundRow, runJson, runStatus } from '../present/runs.ts';
-import { formatBytes, formatTime } from '../present/values.ts';
+import { privacyText, roundHead, roundRow, runJson, runStatus } from '../present/runs.ts';
+import { formatBytes, formatNumber, formatTime } from '../present/values.ts';
 import type { Terminal } from '../terminal.ts';
 
 export async function findRun(operator: Operator, runId: bigint): Promise<RunSummary> {
@@ -25,6 +25,17 @@ export const addRunsShow: AddCommand = (runs, context) =>
       show(terminal, summary);
     });
 
+const privacyFacts = (privacy: RunPrivacy | undefined): [string, string][] =>
+  privacy === undefined
+    ? []
+    : [
+        ['privacy', `${privacyText(privacy)}, per ${privacy.unit}, data set ${privacy.dataset}`],
+        [
+          'noise',
+          `multiplier ${formatNumber(privacy.noiseMultiplier)}, clip ${formatNumber(privacy.clip)}, sampling ${privacy.sampling}`,
+        ],
+      ];
+
 function show(terminal: Terminal, summary: RunSummary): void {
   const facts = [
     ['run', (summary.run?.runId ?? 0n).toString()],
@@ -35,6 +46,7 @@ function show(terminal: Terminal, summary: RunSummary): void {
     ['phase', summary.phase],
     ['started', formatTime(summary.runningAt || summary.pendingAt)],
     ['finished', formatTime(summary.finishedAt)],
+    ...privacyFacts(summary.privacy),
     ['model', summary.modelId],
     ['sent', formatBytes(summary.bytesSent)],
     ['received', formatBytes(summary.bytesReceived)],

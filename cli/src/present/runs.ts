@@ -1,4 +1,4 @@
-import type { RoundSummary, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { RoundSummary, RunPrivacy, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { formatMetrics, formatSeconds, formatTime, isoTime, type Plain, plainMetrics } from './values.ts';
 
 export const runStatus = (summary: RunSummary): string => {
@@ -20,6 +20,7 @@ export const roundJson = (round: RoundSummary) => ({
   modelId: round.modelId,
   trainMetrics: plainMetrics(round.trainMetrics),
   evaluateMetrics: plainMetrics(round.evaluateMetrics),
+  ...(round.privacy && { privacy: round.privacy }),
 });
 
 export const runJson = (summary: RunSummary) => ({
@@ -40,6 +41,7 @@ export const runJson = (summary: RunSummary) => ({
   finishedAt: isoTime(summary.finishedAt),
   bytesSent: summary.bytesSent,
   bytesReceived: summary.bytesReceived,
+  ...(summary.privacy && { privacy: summary.privacy }),
   history: summary.history.map(roundJson),
 });
 
@@ -67,15 +69,25 @@ export const roundHead = ['ROUND', 'COHORT', 'ACCEPTED', 'REFUSED', 'DROPPED', '
 
 export const roundRow = (round: RoundSummary): string[] => [
   round.round.toString(),
-  round.cohort.toString(),
-  round.accepted.toString(),
-  round.refused.toString(),
-  round.dropped.toString(),
+  ...(isSecret(round) ? ['secret', '', '', ''] : countsOf(round)),
   formatSeconds(round.seconds),
   formatMetrics(plainMetrics(round.trainMetrics)),
   formatMetrics(plainMetrics(round.evaluateMetrics)),
   round.modelId.slice(0, 12),
 ];
+
+/** `ε 0.41 of 1 (δ 1e-5), 59 % left`. Never less ε, and never more left, than there is. */
+export function privacyText({ epsilon, epsilonBudget, delta, left }: RunPrivacy): string {
+  return `ε ${upwards(epsilon)} of ${epsilonBudget} (δ ${delta}), ${Math.floor(left * 100)} % left`;
+}
+
+const upwards = (epsilon: number): string => (Math.ceil(epsilon * 1000) / 1000).toFixed(3);
+
+/** Of a round with a secret cohort nothing is told about its nodes. */
+const isSecret = (round: RoundSummary): boolean => round.privacy !== undefined && round.cohort === 0;
+
+const countsOf = ({ cohort, accepted, refused, dropped }: RoundSummary): string[] =>
+  [cohort, accepted, refused, dropped].map(String);
 
 const lossNames = ['eval_loss', 'loss', 'evaluate_loss', 'val_loss', 'test_loss'];
 const accuracyNames = ['eval_acc', 'accuracy', 'eval_accuracy', 'acc', 'val_accuracy', 'test_accuracy'];
@@ -89,15 +101,17 @@ export function roundLine(round: RoundSummary, rounds: number): string {
   const loss = firstNumber(metrics, lossNames);
   const accuracy = firstNumber(metrics, accuracyNames);
   const named = loss !== undefined || accuracy !== undefined;
+  const hidden = isSecret(round);
   const parts = [
     `round ${round.round}/${rounds}`,
-    `cohort ${round.cohort}`,
-    `accepted ${round.accepted}`,
+    hidden ? '' : `cohort ${round.cohort}`,
+    hidden ? '' : `accepted ${round.accepted}`,
     round.refused === 0 ? '' : `refused ${round.refused}`,
     round.dropped === 0 ? '' : `dropped ${round.dropped}`,
     loss === undefined ? '' : `loss ${loss.toFixed(4)}`,
     accuracy === undefined ? '' : `accuracy ${accuracy.toFixed(3)}`,
     named ? '' : formatMetrics(metrics),
+    round.privacy === undefined ? '' : `ε ${upwards(round.privacy.epsilon)}`,
     formatSeconds(round.seconds),
   ];
   return parts.filter((part) => part !== '').join('  ');

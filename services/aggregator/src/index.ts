@@ -4,6 +4,7 @@ import {
   type LocalService,
   type Logger,
   type Random,
+  type ServiceChannel,
   systemClock,
   systemRandom,
   type Telemetry,
@@ -15,6 +16,7 @@ import type { Ground } from './flows/ground.ts';
 import { createMeasures } from './flows/measures.ts';
 import { ModelUse } from './flows/model-use.ts';
 import { RunOwner } from './flows/own-runs.ts';
+import { ledgerPeer } from './peers/ledger.ts';
 import { natsPeers } from './peers/nats/index.ts';
 import { openDurableStores } from './store/durable/index.ts';
 
@@ -26,6 +28,8 @@ export interface AggregatorDeps {
   readonly log: Logger;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** The way to the privacy-accountant; without it private runs are refused. */
+  readonly ledger?: ServiceChannel | undefined;
   /** host:port of this process among several; without it calls go where every call goes. */
   readonly address?: string | undefined;
 }
@@ -42,7 +46,8 @@ export interface Aggregator {
 export async function startAggregator(config: AggregatorConfig, deps: AggregatorDeps): Promise<Aggregator> {
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
   const stores = await openDurableStores(bus, config['state-dir'], random);
-  const peers = await natsPeers(bus, clock, log, config['parallel-tasks']);
+  const ledger = deps.ledger === undefined ? null : ledgerPeer(deps.ledger);
+  const peers = await natsPeers(bus, clock, log, config['parallel-tasks'], ledger);
   const limits = { initialModelBytes: config['initial-model-bytes'] };
   const measures = createMeasures(telemetry);
   const modelUse = new ModelUse();

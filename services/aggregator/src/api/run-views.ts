@@ -1,11 +1,14 @@
 import type {
   NodeOutcome,
   RunEvent,
+  RunPrivacy,
   RunSummary,
   RunView,
   ModelVersion as WireVersion,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import type { ModelVersion } from '../domain/model.ts';
+import { hidesCohort } from '../domain/private-round.ts';
+import type { RunRecord } from '../domain/run.ts';
 import type { NodeRunView } from '../flows/get-run.ts';
 import type { RunOverview } from '../flows/list-runs.ts';
 import { writeEntries } from './scalars.ts';
@@ -45,16 +48,35 @@ export function writeSummary(view: RunOverview): RunSummary {
       trainMetrics: writeEntries(round.trainMetrics),
       evaluateMetrics: writeEntries(round.evaluateMetrics),
       evaluated: round.evaluated,
+      privacy: round.privacy,
     })),
     modelId: run.modelId ?? '',
     bytesSent: BigInt(Math.round(run.bytesSent)),
     bytesReceived: BigInt(Math.round(run.bytesReceived)),
+    privacy: writePrivacy(view.run),
+  };
+}
+
+function writePrivacy({ plan: { privacy }, history }: RunRecord): RunPrivacy | undefined {
+  if (privacy === undefined) return undefined;
+  const last = history.at(-1)?.privacy;
+  return {
+    unit: privacy.unit,
+    dataset: privacy.dataset,
+    epsilonBudget: privacy.epsilon,
+    delta: privacy.delta,
+    sampling: privacy.sampling.kind,
+    noiseMultiplier: privacy.noiseMultiplier ?? 0,
+    epsilon: last?.epsilon ?? 0,
+    left: last?.left ?? 1,
+    clip: last?.nextClip ?? privacy.clip,
   };
 }
 
 export function writeEvent(view: RunOverview): RunEvent {
   const { run, round, phase } = view;
-  const nodes: NodeOutcome[] = [...(round?.members.values() ?? [])].map(({ nodeId, state, reason }) => ({
+  const shown = hidesCohort(round?.rules.privacy) ? [] : [...(round?.members.values() ?? [])];
+  const nodes: NodeOutcome[] = shown.map(({ nodeId, state, reason }) => ({
     nodeId,
     state: state === 'recording' ? 'waiting' : state,
     reason,

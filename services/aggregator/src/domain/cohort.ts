@@ -30,3 +30,7 @@ export function smallestCohort(sampling: Sampling): { online: number; wanted: nu
   const sample = sampleSize(online, sampling);
   return sample.kind === 'draw' ? { online, wanted: sample.wanted, size: sample.size } : { online, wanted: 0, size: 0 };
 }
+
+/** The cohort of a Poisson round: each node is in with chance `rate`, whoever else is. `chance`: uniform in [0, 1), one for each. */
+export const poissonCohort = (nodes: readonly bigint[], rate: number, chance: () => number): bigint[] =>
+  nodes.filter(() => chance() < rate);

@@ -23,8 +23,19 @@ const aegisKeys = [
   'aegis.selection.over-select',
   'aegis.selection.min-report',
   'aegis.selection.deadline',
+  'aegis.selection.sampling',
   'aegis.evaluate.every',
   'aegis.join',
+  'aegis.privacy.unit',
+  'aegis.privacy.epsilon',
+  'aegis.privacy.delta',
+  'aegis.privacy.dataset',
+  'aegis.privacy.clip',
+  'aegis.privacy.clip-max',
+  'aegis.privacy.adaptive-clip',
+  'aegis.privacy.noise-multiplier',
+  'aegis.privacy.weight-max',
+  'aegis.privacy.denominator',
 ] as const;
 export const TRAIN_CONFIG = 'aegis.train-config.';
 export const EVALUATE_CONFIG = 'aegis.evaluate-config.';
@@ -67,6 +78,13 @@ export class PlanValues {
   find(key: string): Scalar | undefined {
     if (isAegisKey(key)) return this.overrides.get(key) ?? this.appConfig.get(key) ?? this.captured.get(key);
     return this.overrides.get(key) ?? this.captured.get(key) ?? this.appConfig.get(key);
+  }
+
+  /** Some source has a key that begins so. */
+  mentions(prefix: string): boolean {
+    return [this.overrides, this.appConfig, this.captured].some((source) =>
+      [...source.keys()].some((key) => key.startsWith(prefix)),
+    );
   }
 
   text(key: string, otherwise: string): string {

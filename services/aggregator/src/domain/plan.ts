@@ -14,6 +14,7 @@ import {
   refused,
   TRAIN_CONFIG,
 } from './plan-values.ts';
+import { type PrivacyPlan, privacyNotes, readPrivacy } from './privacy-plan.ts';
 import type { RecordDialect } from './record-dialect.ts';
 import {
   type ConfigEntry,
@@ -21,6 +22,7 @@ import {
   type FlatConfig,
   integer,
   mergeEntries,
+  real,
   type Scalar,
   sameScalar,
   showScalar,
@@ -56,6 +58,8 @@ export interface Plan {
   readonly initialModel: InitialModel;
   /** Clients without identity (Flower's start_client) may take part. */
   readonly join: boolean;
+  /** Absent: the run promises nothing. */
+  readonly privacy?: PrivacyPlan | undefined;
 }
 
 export interface PlanSources {
@@ -110,6 +114,13 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   };
   checkTraining(train, dialect);
   const minReport = readMinReport(value, train);
+  const privacy = readPrivacy(value, train) ?? undefined;
+  const initialModel = readInitialModel(value, dialect, sources);
+  if (privacy !== undefined && initialModel.from === 'node')
+    throw refused(
+      'aegis.initial-model',
+      'is "node", but in a private run what a node sends leaves clipped and noised only: import a first model, or name a stored one.',
+    );
   const notes = known === undefined ? [] : compareWithCapture(known, overrides);
   const plan: Plan = {
     strategy,
@@ -121,21 +132,33 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     deadlineSeconds: value.real('aegis.selection.deadline', 1, WEEK_SECONDS, DEFAULT_DEADLINE_SECONDS),
     trainConfig: schedule(known?.trainConfig, known, overrides, value.below(TRAIN_CONFIG)),
     evaluateConfig: schedule(known?.evaluateConfig, known, overrides, value.below(EVALUATE_CONFIG)),
-    initialModel: readInitialModel(value, dialect, sources),
+    initialModel,
     join: value.flag('aegis.join', false),
+    ...(privacy && { privacy }),
   };
+  if (privacy !== undefined) notes.push(...privacyNotes(privacy, train));
   for (const item of known?.leftOut ?? []) notes.push(`left out in native mode: ${item}`);
   return { plan, notes };
 }
 
 /** What a node is told in a round. Message apps find the round under Flower's own key; legacy apps get exactly what was captured. */
-export function taskConfig(plan: Plan, kind: TaskKind, round: number): readonly ConfigEntry[] {
+export function taskConfig(
+  plan: Plan,
+  kind: TaskKind,
+  round: number,
+  privacy?: { readonly clip: number } | undefined,
+): readonly ConfigEntry[] {
   if (kind === 'initial-model') return [];
-  const entries = configOfRound(kind === 'train' ? plan.trainConfig : plan.evaluateConfig, round);
+  const planned = configOfRound(kind === 'train' ? plan.trainConfig : plan.evaluateConfig, round);
+  const entries =
+    privacy === undefined ? planned : mergeEntries(planned, [{ key: CLIPPING_NORM, value: real(privacy.clip) }]);
   return plan.layout.dialect === 'legacy'
     ? entries
     : mergeEntries(entries, [{ key: 'server-round', value: integer(round) }]);
 }
+
+/** Where Flower's fixedclipping_mod and adaptiveclipping_mod look for the clip (flwr.clientapp.mod, flwr.client.mod). */
+const CLIPPING_NORM = 'clipping_norm';
 
 /** Only keys that the app's config has (a SuperNode dies of any other), and never ours. */
 export const overridesForNodes = (appConfig: FlatConfig, overrides: FlatConfig): ConfigEntry[] =>

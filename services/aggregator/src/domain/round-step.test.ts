@@ -45,7 +45,7 @@ class Play {
               {
                 type: 'drawn' as const,
                 tasks: effect.from
-                  .slice(0, effect.size)
+                  .slice(0, 'size' in effect.draw ? effect.draw.size : 0)
                   .map((nodeId) => ({ nodeId, taskId: `t${nodeId}-${this.state.attempt}` })),
                 wanted: effect.wanted,
                 traceparent: 'trace',
@@ -102,7 +102,7 @@ describe('selecting', () => {
   it('draws as soon as they are, saves, and only then dispatches', () => {
     const play = new Play(open()).give(online(2n, 1n));
     expect(play.did()).toEqual(['draw', 'save', 'dispatch', 'wake']);
-    expect(play.effect('draw')).toMatchObject({ from: [1n, 2n], size: 2, wanted: 2 });
+    expect(play.effect('draw')).toMatchObject({ from: [1n, 2n], draw: { size: 2 }, wanted: 2 });
     expect(play.effect('wake')).toEqual({ do: 'wake', at: 60_000 });
     expect(play.state).toMatchObject({ stage: 'collecting', traceparent: 'trace', dispatchedAt: 0 });
   });

@@ -1,8 +1,10 @@
 // The round machine. It only decides: drawing nodes, saving, sending, folding are effects that a flow carries out; whatever comes
 // back is the next input. `save` stands before every effect that the world can see: an owner whose save is refused does nothing.
 import { sampleSize } from './cohort.ts';
+import { hidesCohort } from './private-round.ts';
 import {
   deadlineOf,
+  drawOf,
   isOpen,
   type Member,
   type MemberState,
@@ -11,6 +13,7 @@ import {
   type RoundInput,
   type RoundState,
 } from './round.ts';
+import { phaseName, reasonsOf } from './round-report.ts';
 
 export function step(state: RoundState, input: RoundInput, now: number): { state: RoundState; effects: RoundEffect[] } {
   return stepAll(state, [input], now);
@@ -61,6 +64,12 @@ class Machine {
       case 'drawn':
         this.drawn(input);
         break;
+      case 'reserved':
+        if (this.draft.stage === 'reserving') this.reserved(input.reservationId);
+        break;
+      case 'not-reserved':
+        if (this.draft.stage === 'reserving') this.abandon(input.reason, () => this.end('failed', input.reason));
+        break;
       case 'recording':
         this.move(input.taskId, ['waiting'], 'recording');
         break;
@@ -87,7 +96,10 @@ class Machine {
         if (this.draft.stage === 'finishing') this.end('failed', input.reason);
         break;
       case 'stop':
-        this.abandon('the run was stopped', () => this.end('stopped', ''));
+        this.abandon('the run was stopped', () => {
+          this.release('the run was stopped');
+          this.end('stopped', '');
+        });
         break;
     }
   }
@@ -96,8 +108,15 @@ class Machine {
     const able = [...online].filter((node) => !overdue.has(node));
     const sample = sampleSize(able.length, this.draft.rules.sampling);
     if (sample.kind === 'draw') {
-      if (sample.size === 0) this.end('skipped', 'no node was to be selected');
-      else this.effects.push({ do: 'draw', from: able.sort(compare), size: sample.size, wanted: sample.wanted });
+      const isPoisson = this.draft.rules.privacy?.sampling.kind === 'poisson';
+      if (sample.size === 0 && !isPoisson) this.end('skipped', 'no node was to be selected');
+      else
+        this.effects.push({
+          do: 'draw',
+          from: able.sort(compare),
+          draw: drawOf(this.draft.rules, sample.size),
+          wanted: sample.wanted,
+        });
       return;
     }
     if (this.draft.waitingFor !== sample.needed) {
@@ -111,8 +130,6 @@ class Machine {
 
   private drawn(input: RoundInput & { type: 'drawn' }): void {
     if (this.draft.stage !== 'selecting') return;
-    this.draft.stage = 'collecting';
-    this.draft.dispatchedAt = Math.max(this.now, this.draft.openedAt);
     this.draft.wanted = input.wanted;
     this.draft.waitingFor = 0;
     this.draft.traceparent = input.traceparent;
@@ -120,6 +137,28 @@ class Machine {
       this.members.set(taskId, { nodeId, taskId, state: 'waiting', code: '', reason: '' });
       this.counts.waiting += 1;
     }
+    if (this.draft.rules.privacy === undefined) {
+      this.dispatch();
+      return;
+    }
+    this.draft.stage = 'reserving';
+    this.draft.units = input.units;
+    this.save();
+    this.effects.push({ do: 'reserve' });
+  }
+
+  /** Paid for. Whatever happens to the round from here on, what it releases is covered. */
+  private reserved(reservationId: string): void {
+    this.draft.reservationId = reservationId;
+    this.draft.units = undefined;
+    this.dispatch();
+    // a cohort of nobody is a cohort: its round releases noise
+    this.advance();
+  }
+
+  private dispatch(): void {
+    this.draft.stage = 'collecting';
+    this.draft.dispatchedAt = Math.max(this.now, this.draft.openedAt);
     this.save();
     this.effects.push({ do: 'dispatch', tasks: [...this.members.values()] });
     this.wake();
@@ -139,7 +178,7 @@ class Machine {
     this.move(input.taskId, ['waiting', 'recording'], input.type, input.code, input.reason);
     this.save();
     this.withdraw([before]);
-    this.log(`node ${before.nodeId} ${input.type}: ${input.reason}`);
+    this.logOf(`node ${before.nodeId} ${input.type}: ${input.reason}`);
     this.advance();
   }
 
@@ -152,7 +191,7 @@ class Machine {
     for (const member of gone) this.move(member.taskId, ['waiting'], 'dropped', '', 'the node went offline');
     this.save();
     this.withdraw(gone);
-    this.log(
+    this.logOf(
       gone.length === 1
         ? `node ${gone[0]?.nodeId} dropped: it went offline`
         : `${gone.length} nodes dropped: they went offline`,
@@ -180,7 +219,7 @@ class Machine {
     }
     const silent = [...this.members.values()].filter((member) => member.state === 'waiting');
     if (silent.length > 0) this.effects.push({ do: 'miss', nodes: silent.map((member) => member.nodeId) });
-    if (this.counts.accepted + this.counts.recording >= this.needed()) {
+    if (this.mayClose(this.counts.accepted + this.counts.recording)) {
       // what is being written now may still make it enough
       this.close(`no answer within ${deadlineSeconds} s`);
     } else {
@@ -191,6 +230,10 @@ class Machine {
   private resumed(recorded: ReadonlySet<string>): void {
     if (this.draft.stage === 'selecting') {
       this.wake();
+      return;
+    }
+    if (this.draft.stage === 'reserving') {
+      this.effects.push({ do: 'reserve' });
       return;
     }
     const collecting = this.draft.stage === 'collecting';
@@ -213,7 +256,7 @@ class Machine {
     const { stage } = this.draft;
     const { waiting, recording, accepted } = this.counts;
     if (stage === 'closing' && recording === 0) {
-      if (accepted >= this.needed()) {
+      if (this.mayClose(accepted)) {
         this.draft.stage = 'finishing';
         this.effects.push({ do: 'finish' });
       } else {
@@ -221,12 +264,20 @@ class Machine {
       }
     }
     if (stage !== 'collecting') return;
+    if (this.draft.rules.privacy !== undefined) {
+      if (waiting > 0 || recording > 0) return;
+      if (this.mayClose(accepted)) this.close('');
+      else this.tryAgain(`none of ${this.members.size} nodes answered (${reasonsOf(this.members.values())})`);
+      return;
+    }
     if (waiting === 0 && recording === 0 && accepted >= this.needed()) {
       this.close('');
     } else if (accepted >= this.enough()) {
       this.close('enough nodes had answered');
     } else if (accepted + waiting + recording < this.needed()) {
-      this.tryAgain(`${accepted} of ${this.members.size} nodes answered, ${this.needed()} needed (${this.reasons()})`);
+      this.tryAgain(
+        `${accepted} of ${this.members.size} nodes answered, ${this.needed()} needed (${reasonsOf(this.members.values())})`,
+      );
     }
   }
 
@@ -243,12 +294,16 @@ class Machine {
   private tryAgain(reason: string): void {
     const { attempt, rules } = this.draft;
     if (attempt >= rules.tries) {
-      const given = `${this.phase()} got no further: ${reason}${attempt > 1 ? `, after ${attempt} tries` : ''}`;
-      this.abandon(reason, () => this.end(rules.optional ? 'skipped' : 'failed', given));
+      const given = `${phaseName(this.draft)} got no further: ${reason}${attempt > 1 ? `, after ${attempt} tries` : ''}`;
+      this.abandon(reason, () => {
+        this.release(reason);
+        this.end(rules.optional ? 'skipped' : 'failed', given);
+      });
       return;
     }
     this.abandon(reason, () => {
       this.log(`${reason}; trying again with a new cohort`);
+      this.release(reason);
       this.effects.push({ do: 'discard' });
     });
     this.draft.attempt = attempt + 1;
@@ -257,6 +312,7 @@ class Machine {
     this.draft.openedAt = this.now === this.draft.dispatchedAt ? this.now + 1 : this.now;
     this.draft.dispatchedAt = null;
     this.draft.closedAt = null;
+    this.draft.reservationId = undefined;
     this.members.clear();
     for (const state of Object.keys(this.counts) as MemberState[]) this.counts[state] = 0;
   }
@@ -280,9 +336,27 @@ class Machine {
     if (this.draft.ended !== null) this.effects.push({ do: 'end', ...this.draft.ended });
   }
 
+  /**
+   * A private round closes with whatever came, and divides by what it promised to divide by. Only where who answers is public, and nobody
+   * did, is there nothing to release: then what was reserved is given back, and a new cohort is reserved for anew. With a secret cohort a
+   * second try would tell that the first was empty.
+   */
+  private mayClose(answers: number): boolean {
+    const { privacy } = this.draft.rules;
+    return privacy === undefined ? answers >= this.needed() : answers > 0 || hidesCohort(privacy);
+  }
+
+  /** Before the answers are put together nothing of them can have left. After that, what is reserved stays spent. */
+  private release(reason: string): void {
+    const { reservationId, stage } = this.draft;
+    if (reservationId === undefined || stage === 'finishing') return;
+    this.effects.push({ do: 'release', reservationId, reason });
+  }
+
   /** Fewer answers than this are not put together. An evaluation takes what it gets. */
   private needed(): number {
     const { kind, rules } = this.draft;
+    if (rules.privacy !== undefined) return 1;
     if (rules.minReport !== null || kind === 'evaluate') return rules.minReport ?? 1;
     return Math.max(Math.min(rules.sampling.minNodes, this.members.size), 1);
   }
@@ -315,22 +389,12 @@ class Machine {
   }
 
   private log(line: string): void {
-    this.effects.push({ do: 'log', line: `${this.phase()}: ${line}` });
+    this.effects.push({ do: 'log', line: `${phaseName(this.draft)}: ${line}` });
   }
 
-  private phase(): string {
-    const { kind, round, rounds } = this.draft;
-    return kind === 'initial-model' ? 'initial model' : `round ${round}/${rounds}, ${kind}`;
-  }
-
-  private reasons(): string {
-    const reasons = new Map<string, number>();
-    for (const { state, reason } of this.members.values()) {
-      if (state === 'accepted' || reason === '') continue;
-      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-    }
-    const shown = [...reasons].slice(0, 3).map(([reason, count]) => (count > 1 ? `${count} × ${reason}` : reason));
-    return shown.join('; ') || 'no reason given';
+  /** What it says of single nodes nobody may read where the cohort is secret. */
+  private logOf(line: string): void {
+    if (!hidesCohort(this.draft.rules.privacy)) this.log(line);
   }
 }
 

@@ -1,10 +1,12 @@
 // What is known of one phase of a round: nodes are selected, sent a task, and answer or not; then the answers are put together.
 //   selecting → collecting → closing → finishing → ended
+// A private round pays before it asks: selecting → reserving → collecting → …
 // round-step.ts decides what happens next.
 import type { Sampling } from './cohort.ts';
 import type { TaskKind } from './plan.ts';
+import type { RoundPrivacy } from './private-round.ts';
 
-export type Stage = 'selecting' | 'collecting' | 'closing' | 'finishing' | 'ended';
+export type Stage = 'selecting' | 'reserving' | 'collecting' | 'closing' | 'finishing' | 'ended';
 /** `recording`: the answer is being written; from here on the round waits for it. */
 export type MemberState = 'waiting' | 'recording' | 'accepted' | 'refused' | 'failed' | 'dropped';
 
@@ -31,6 +33,8 @@ export interface RoundRules {
   readonly tries: number;
   /** When given up: the run goes on without (evaluation), or fails. */
   readonly optional: boolean;
+  /** Of training in a private run: other rules of closing, and no answer counts before it is paid for. */
+  readonly privacy?: RoundPrivacy | undefined;
 }
 
 export interface RoundState {
@@ -52,6 +56,9 @@ export interface RoundState {
   /** By task id. */
   readonly members: ReadonlyMap<string, Member>;
   readonly traceparent: string;
+  /** Of a private round. Kept as they were drawn until the ledger has answered: asked again, it must be asked for the same. */
+  readonly units?: readonly string[] | undefined;
+  readonly reservationId?: string | undefined;
   /** How it ended; null: not yet, or never begun. Kept until the run's own record says so. */
   readonly ended: { readonly end: RoundEnd; readonly reason: string } | null;
 }
@@ -64,7 +71,12 @@ export type RoundInput =
       readonly tasks: readonly { readonly nodeId: bigint; readonly taskId: string }[];
       readonly wanted: number;
       readonly traceparent: string;
+      /** Pseudonyms of those whom a private round is charged to. */
+      readonly units?: readonly string[] | undefined;
     }
+  | { readonly type: 'reserved'; readonly reservationId: string }
+  /** The budget does not cover the round, or the ledger refuses it. */
+  | { readonly type: 'not-reserved'; readonly reason: string }
   | { readonly type: 'recording'; readonly taskId: string }
   /** The answer could not be written; the node may try again. */
   | { readonly type: 'not-recorded'; readonly taskId: string }
@@ -78,15 +90,22 @@ export type RoundInput =
   | { readonly type: 'finish-failed'; readonly reason: string }
   | { readonly type: 'stop' };
 
+/** So many of them, or each with a chance of its own. */
+export type Draw = { readonly size: number } | { readonly rate: number };
+
 export type RoundEnd = 'completed' | 'skipped' | 'failed' | 'stopped';
 
 export type RoundEffect =
-  /** Choose `size` of these at random, name their tasks, answer with `drawn`. */
-  | { readonly do: 'draw'; readonly from: readonly bigint[]; readonly size: number; readonly wanted: number }
+  /** Choose of these at random, name their tasks, answer with `drawn`. */
+  | { readonly do: 'draw'; readonly from: readonly bigint[]; readonly draw: Draw; readonly wanted: number }
   | { readonly do: 'save' }
   | { readonly do: 'dispatch'; readonly tasks: readonly Member[] }
   | { readonly do: 'withdraw'; readonly tasks: readonly Member[] }
   | { readonly do: 'wake'; readonly at: number }
+  /** Pay for what the round will release; answer with `reserved` or `not-reserved`. */
+  | { readonly do: 'reserve' }
+  /** Nothing of the round left, and nothing will: the ledger may have it back. */
+  | { readonly do: 'release'; readonly reservationId: string; readonly reason: string }
   /** Put the accepted answers together; answer with `finished` or `finish-failed`. */
   | { readonly do: 'finish' }
   /** These let the deadline pass: not to be selected before they show themselves. */
@@ -117,6 +136,12 @@ export function deadlineOf(state: RoundState): number | null {
   const window = state.rules.deadlineSeconds * 1000;
   if (state.stage === 'collecting' && state.dispatchedAt !== null) return state.dispatchedAt + window;
   return state.stage === 'selecting' && state.rules.optional ? state.openedAt + window : null;
+}
+
+/** `size`: what the rules of sampling say for those who are online. */
+export function drawOf({ privacy }: RoundRules, size: number): Draw {
+  if (privacy?.sampling.kind === 'poisson') return { rate: privacy.sampling.rate };
+  return { size: privacy?.sampling.kind === 'fixed' ? privacy.sampling.size : size };
 }
 
 export const isOpen = (member: Member): boolean => member.state === 'waiting' || member.state === 'recording';

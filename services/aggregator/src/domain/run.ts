@@ -2,6 +2,7 @@
 
 import type { ModelVersion } from './model.ts';
 import type { Plan, TaskKind } from './plan.ts';
+import { hidesCohort, type ReleasedRound, type RoundPrivacy } from './private-round.ts';
 import type { NodeOutcome } from './round.ts';
 import { type ConfigEntry, mergeEntries } from './scalar.ts';
 
@@ -33,6 +34,8 @@ export interface RoundSummary {
   readonly evaluateMetrics: readonly ConfigEntry[];
   /** Unix milliseconds when its model was made. */
   readonly at: number;
+  /** Of a private run: what was released, and what it has cost so far. */
+  readonly privacy?: ReleasedRound | undefined;
 }
 
 export interface RunRecord {
@@ -75,6 +78,7 @@ export interface PhaseReport {
   readonly seconds: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  readonly privacy?: ReleasedRound | undefined;
 }
 
 export type NewRun = Pick<
@@ -122,10 +126,12 @@ export const fail = (run: RunRecord, reason: string, now: number): RunRecord =>
 export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunRecord {
   const { phase } = run;
   if (phase === null) return run;
+  // how much went to and fro tells how many were asked
+  const isOpen = !(phase.kind === 'train' && hidesCohort(run.plan.privacy));
   const counted: RunRecord = {
     ...run,
-    bytesSent: run.bytesSent + report.bytesSent,
-    bytesReceived: run.bytesReceived + report.bytesReceived,
+    bytesSent: run.bytesSent + (isOpen ? report.bytesSent : 0),
+    bytesReceived: run.bytesReceived + (isOpen ? report.bytesReceived : 0),
     modelId: report.modelId ?? run.modelId,
     modelBytes: report.modelId === null ? run.modelBytes : report.modelBytes,
   };
@@ -140,6 +146,21 @@ export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunR
   const done = { ...recorded, round: phase.round };
   if (phase.round < run.plan.rounds) return { ...done, phase: { kind: 'train', round: phase.round + 1 } };
   return finish(done, 'completed', '', now);
+}
+
+/** The rules of the next round of training; undefined: the run is not private. */
+export function roundPrivacy({ plan, history }: RunRecord): RoundPrivacy | undefined {
+  const { privacy } = plan;
+  if (privacy === undefined) return undefined;
+  if (privacy.noiseMultiplier === null) throw new Error('a private run was accepted without its noise');
+  return {
+    sampling: privacy.sampling,
+    clip: history.at(-1)?.privacy?.nextClip ?? privacy.clip,
+    noiseMultiplier: privacy.noiseMultiplier,
+    adapts: privacy.adaptive !== null,
+    weightMax: privacy.weightMax,
+    denominator: privacy.denominator,
+  };
 }
 
 /** Every `aegis.evaluate.every` rounds, and after the last. */
@@ -185,13 +206,14 @@ const finish = (run: RunRecord, outcome: RunOutcome, details: string, now: numbe
 });
 
 function record(run: RunRecord, phase: PhaseId, report: PhaseReport, now: number): RoundSummary[] {
-  const count = (state: NodeOutcome['state']): number => report.nodes.filter((node) => node.state === state).length;
+  const nodes = phase.kind === 'train' && hidesCohort(run.plan.privacy) ? [] : report.nodes;
+  const count = (state: NodeOutcome['state']): number => nodes.filter((node) => node.state === state).length;
   if (phase.kind === 'train') {
     return [
       ...run.history,
       {
         round: phase.round,
-        cohort: report.nodes.length,
+        cohort: nodes.length,
         accepted: count('accepted'),
         refused: count('refused'),
         dropped: count('dropped') + count('failed'),
@@ -201,6 +223,7 @@ function record(run: RunRecord, phase: PhaseId, report: PhaseReport, now: number
         evaluated: 0,
         evaluateMetrics: [],
         at: now,
+        ...(report.privacy && { privacy: report.privacy }),
       },
     ];
   }

@@ -1,17 +1,27 @@
 import { AegisError } from '@aegis/errors';
 import type { Span } from '@opentelemetry/api';
-import { suits } from '../domain/cohort.ts';
+import { poissonCohort, suits } from '../domain/cohort.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import { type Plan, taskConfig } from '../domain/plan.ts';
-import { isOpen, type Member, type RoundEffect, type RoundInput, type RoundState } from '../domain/round.ts';
-import { phaseLine } from '../domain/round-report.ts';
+import { hidesCohort } from '../domain/private-round.ts';
+import {
+  isOpen,
+  type Member,
+  type RoundEffect,
+  type RoundEnd,
+  type RoundInput,
+  type RoundState,
+} from '../domain/round.ts';
+import { phaseName } from '../domain/round-report.ts';
 import { stepAll } from '../domain/round-step.ts';
 import type { PhaseReport } from '../domain/run.ts';
-import type { ConfigEntry } from '../domain/scalar.ts';
 import type { Task } from '../peers/contract.ts';
 import type { IntakeRoom } from '../store/contract.ts';
 import type { FencedDocument } from './fenced-document.ts';
 import type { Ground } from './ground.ts';
+import { PaidRound } from './pay-round.ts';
+import { unitsToCharge } from './private-round.ts';
+import { type PhaseResult, reportPhase } from './report-phase.ts';
 import { type OpenRound, PhaseAnswers } from './take-answers.ts';
 import { untilAvailable } from './until-available.ts';
 
@@ -50,7 +60,10 @@ export class PhaseDriver {
   /** Unix time when the monotonic clock stood at 0, as it was when this phase was opened. */
   private readonly epoch: number;
   private finishing: Promise<void> = Promise.resolve();
-  private result: { metrics: ConfigEntry[]; model: ModelInfo | null } = { metrics: [], model: null };
+  private reserving: Promise<void> = Promise.resolve();
+  /** Of a private run: what its rounds owe the ledger. */
+  private readonly paying: PaidRound;
+  private result: PhaseResult = { metrics: [], model: null };
 
   private constructor(
     ground: Ground,
@@ -63,6 +76,12 @@ export class PhaseDriver {
     this.state = state;
     this.epoch = ground.clock.now() - ground.clock.monotonic();
     this.answers = answers(this.openRound());
+    this.paying = new PaidRound(ground, setting.plan, {
+      ...this.openRound(),
+      answers: () => this.answers,
+      postNodes: () => this.postQuietly(this.nodes()),
+      signal: setting.signal,
+    });
     const { promise, resolve, reject } = Promise.withResolvers<PhaseReport>();
     promise.catch(() => {});
     this.report = promise;
@@ -100,7 +119,7 @@ export class PhaseDriver {
     this.timer?.cancel();
     this.selecting?.end();
     for (const { failed } of this.inputs.splice(0)) failed(new AegisError('DRAINING'));
-    await Promise.all([this.finishing, this.pumping]);
+    await Promise.all([this.finishing, this.reserving, this.pumping]);
     await this.answers.close();
   }
 
@@ -130,7 +149,12 @@ export class PhaseDriver {
     const work = { firstModel: this.state.kind === 'initial-model', join: this.setting.plan.join };
     const isUnsuited = [...kinds.values()].some((kind) => !suits(kind, work));
     const online = presence.online();
-    const suited = isUnsuited ? new Set([...online].filter((node) => suits(kinds.get(node), work))) : online;
+    // who cannot be charged is not asked
+    const units = this.setting.plan.privacy === undefined ? null : presence.units();
+    const suited =
+      isUnsuited || units !== null
+        ? new Set([...online].filter((node) => suits(kinds.get(node), work) && (units === null || units.has(node))))
+        : online;
     return { type: 'nodes', online: suited, overdue: presence.overdue() };
   }
 
@@ -177,12 +201,18 @@ export class PhaseDriver {
     for (const effect of effects) await this.carryOut(effect);
   }
 
-  private draw({ from, size, wanted }: RoundEffect & { do: 'draw' }): RoundInput {
-    const { random, clock } = this.ground;
+  private draw({ from, draw, wanted }: RoundEffect & { do: 'draw' }): RoundInput {
+    const { random, clock, peers } = this.ground;
     this.selecting?.end();
-    const chosen = random.shuffle(from).slice(0, size);
+    const units = peers.presence.units();
+    const able = this.setting.plan.privacy === undefined ? from : from.filter((node) => units.has(node));
+    const chosen =
+      'rate' in draw
+        ? poissonCohort(able, draw.rate, () => uniformOf(random.bytes(8)))
+        : random.shuffle(able).slice(0, draw.size);
     const tasks = chosen.map((nodeId) => ({ nodeId, taskId: random.ulid(clock.now()) }));
-    return { type: 'drawn', tasks, wanted, traceparent: this.setting.traceparent };
+    const charged = unitsToCharge(units, this.state, able, chosen);
+    return { type: 'drawn', tasks, wanted, traceparent: this.setting.traceparent, units: charged };
   }
 
   // --- what comes out -----------------------------------------------------------------------------------------------------
@@ -194,6 +224,12 @@ export class PhaseDriver {
         break;
       case 'dispatch':
         await this.dispatch(effect.tasks);
+        break;
+      case 'reserve':
+        this.reserving = this.paying.reserve(this.state);
+        break;
+      case 'release':
+        await this.paying.release(effect.reservationId, effect.reason);
         break;
       case 'withdraw':
         this.withdraw(effect.tasks);
@@ -229,7 +265,7 @@ export class PhaseDriver {
       round,
       kind,
       modelId: model?.modelId ?? null,
-      config: taskConfig(plan, kind, round),
+      config: taskConfig(plan, kind, round, this.state.rules.privacy),
       layout: plan.layout,
       createdAt: dispatchedAt ?? 0,
       ttlSeconds: TASK_TTL_SECONDS,
@@ -238,7 +274,8 @@ export class PhaseDriver {
       deadline: (dispatchedAt ?? 0) + this.state.rules.deadlineSeconds * 1000,
       join: plan.join,
     };
-    const attributes = { ...this.attributes(), 'aegis.cohort': members.length };
+    const cohort = hidesCohort(this.state.rules.privacy) ? {} : { 'aegis.cohort': members.length };
+    const attributes = { ...this.attributes(), ...cohort };
     return telemetry.inSpan('dispatch', { parent: this.parent(), attributes }, async () => {
       const tasks = members.map(({ taskId, nodeId }) => ({ ...shared, taskId, nodeId }));
       await this.untilAvailable(() => peers.mailbox.put(tasks));
@@ -279,8 +316,11 @@ export class PhaseDriver {
       await telemetry.inSpan(name, { parent: this.parent(), attributes: this.attributes() }, async () => {
         const { metrics, notes } = this.answers.metrics();
         for (const note of notes) peers.feed.log(runId, `round ${round}, ${kind}: ${note}`);
-        const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.writeModel());
-        this.result = { metrics: kind === 'initial-model' ? [] : metrics, model };
+        if (this.state.rules.privacy !== undefined) this.result = await this.paying.finish(this.state);
+        else {
+          const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.writeModel());
+          this.result = { metrics: kind === 'initial-model' ? [] : metrics, model };
+        }
       });
       if (kind === 'train') measures.finishSeconds.record((clock.monotonic() - begun) / 1000);
       this.postQuietly({ type: 'finished' });
@@ -291,48 +331,27 @@ export class PhaseDriver {
     }
   }
 
-  private reportOf(end: PhaseReport['outcome'], reason: string): PhaseReport {
-    const { measures, clock, peers } = this.ground;
-    const { kind, round, openedAt, dispatchedAt, members, runId } = this.state;
-    const seconds = (this.time() - (dispatchedAt ?? openedAt)) / 1000;
-    const completed = end === 'completed';
-    if (completed) {
-      measures.roundSeconds.record(seconds, { kind });
-      const { lastAt } = this.answers;
-      if (lastAt !== null) measures.deadSeconds.record((clock.monotonic() - lastAt) / 1000, { kind });
-      peers.feed.log(runId, phaseLine(this.state, this.result.metrics, seconds));
-    } else if (end === 'skipped') {
-      peers.feed.log(runId, `round ${round}, ${kind}: left out: ${reason}`);
-    }
-    const nodes = [...members.values()].map(({ nodeId, state, code, reason: why }) => ({
-      nodeId,
-      state,
-      code,
-      reason: why,
-    }));
-    for (const node of nodes) if (node.state === 'dropped') measures.dropped.add(1, { kind });
-    return {
-      outcome: end,
-      reason,
-      nodes,
-      metrics: completed ? this.result.metrics : [],
-      modelId: completed ? (this.result.model?.modelId ?? null) : null,
-      modelBytes: this.result.model?.bytes ?? 0,
+  private reportOf(end: RoundEnd, reason: string): PhaseReport {
+    const seconds = (this.time() - (this.state.dispatchedAt ?? this.state.openedAt)) / 1000;
+    const { lastAt, bytesReceived } = this.answers;
+    const bytesSent = (this.setting.model?.bytes ?? 0) * this.state.members.size;
+    return reportPhase(this.ground, this.state, { end, reason }, this.result, {
       seconds,
-      bytesSent: (this.setting.model?.bytes ?? 0) * nodes.length,
-      bytesReceived: this.answers.bytesReceived,
-    };
+      lastAt,
+      bytesSent,
+      bytesReceived,
+    });
   }
 
   // ------------------------------------------------------------------------------------------------------------------------
 
   private async resume(): Promise<void> {
     const { peers } = this.ground;
-    const { kind, round, rounds, runId, members } = this.state;
+    const { runId, members } = this.state;
     const recorded = await this.answers.recall();
     peers.presence.assume([...members.values()].filter(isOpen).map((member) => member.nodeId));
-    const where = kind === 'initial-model' ? 'initial model' : `round ${round}/${rounds}, ${kind}`;
-    peers.feed.log(runId, `${where}: resumed after a restart with ${recorded.size} of ${members.size} answers`);
+    const answers = hidesCohort(this.state.rules.privacy) ? '' : ` with ${recorded.size} of ${members.size} answers`;
+    peers.feed.log(runId, `${phaseName(this.state)}: resumed after a restart${answers}`);
     this.postQuietly({ type: 'resumed', recorded });
   }
 
@@ -354,6 +373,9 @@ export class PhaseDriver {
     return untilAvailable(work, this.ground, this.state.runId, this.setting.signal);
   }
 }
+
+/** 53 of the bits, as a number in [0, 1). */
+const uniformOf = (bytes: Buffer): number => Number(bytes.readBigUInt64LE() >> 11n) / 2 ** 53;
 
 /** A process that is being replaced may still hold the room for a moment. */
 async function openAnswers(ground: Ground, { plan, model, epoch, signal }: PhaseSetting, room: IntakeRoom) {

@@ -11,6 +11,7 @@ import {
   type PhaseId,
   type PhaseReport,
   type RunRecord,
+  roundPrivacy,
   stop,
 } from '../domain/run.ts';
 import type { Kept } from '../store/contract.ts';
@@ -128,7 +129,8 @@ export class RunDriver {
     const run = this.record();
     await this.run.save(claim(run, this.tenure.epoch, clock.now()));
     const kept = this.round.value;
-    const none = { ...this.newRound(run.phase ?? { kind: 'train', round: 0 }), stage: 'ended' as const };
+    const id = run.phase ?? { kind: 'train' as const, round: 0 };
+    const none = { ...this.newRound(id, attemptsAt(id, kept)), attempt: attemptsAt(id, kept), stage: 'ended' as const };
     await this.round.save(kept === null || volumeLost ? none : kept);
     if (kept !== null && volumeLost) {
       peers.feed.log(this.runId, `the volume of run ${this.runId} is lost: round ${kept.round} begins anew`);
@@ -147,7 +149,7 @@ export class RunDriver {
     const isOurs = kept !== null && kept.kind === id.kind && kept.round === id.round;
     const resumed = resumable && isOurs && (kept.stage !== 'ended' || kept.ended !== null);
     const traceparent = this.traceRound(id, resumed ? kept.traceparent : '');
-    const state = resumed ? kept : this.newRound(id);
+    const state = resumed ? kept : this.newRound(id, attemptsAt(id, kept));
     if (run.state === 'starting') await this.save(begin(run, clock.now()));
     const setting = {
       plan: run.plan,
@@ -238,11 +240,21 @@ export class RunDriver {
     peers.feed.changed(run.runId);
   }
 
-  private newRound({ kind, round }: PhaseId): RoundState {
-    const { plan, modelId } = this.record();
+  /** `attempts`: how many the round has had already, on a volume that is lost. What was reserved for them is not reserved again. */
+  private newRound({ kind, round }: PhaseId, attempts: number): RoundState {
+    const run = this.record();
+    const { plan, modelId } = run;
     const deadlineSeconds = plan.deadlineSeconds;
+    const privacy = roundPrivacy(run);
     const rules: Record<PhaseId['kind'], RoundRules> = {
-      train: { sampling: plan.train, minReport: plan.minReport, deadlineSeconds, tries: 2, optional: false },
+      train: {
+        sampling: plan.train,
+        minReport: plan.minReport,
+        deadlineSeconds,
+        tries: 2,
+        optional: false,
+        ...(privacy && { privacy }),
+      },
       evaluate: { sampling: plan.evaluate, minReport: null, deadlineSeconds, tries: 1, optional: true },
       'initial-model': {
         sampling: { fraction: 0, minNodes: 1, minAvailable: 1, overSelect: 1 },
@@ -252,10 +264,11 @@ export class RunDriver {
         optional: false,
       },
     };
-    return openRound(
+    const opened = openRound(
       { runId: this.runId, round, rounds: plan.rounds, kind, modelId, rules: rules[kind] },
       this.ground.clock.now(),
     );
+    return { ...opened, attempt: attempts + 1 };
   }
 
   /** One trace per round: training and evaluation share it; a resumed round goes on in the trace of its tasks. */
@@ -287,6 +300,10 @@ export class RunDriver {
     this.span = null;
   }
 }
+
+/** Attempts that the kept document counts for this phase. */
+const attemptsAt = (id: PhaseId, kept: RoundState | null): number =>
+  kept !== null && kept.kind === id.kind && kept.round === id.round ? kept.attempt : 0;
 
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

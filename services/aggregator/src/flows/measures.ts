@@ -23,6 +23,18 @@ export function createMeasures({ meter }: Telemetry) {
     takeovers: meter.createCounter('aegis_run_takeovers_total', {
       description: 'Runs gone on with, by from whom: itself (a restart), free, stale (its owner is gone), lost-volume.',
     }),
+    privacyRounds: meter.createCounter('aegis_privacy_rounds_total', {
+      description: 'Rounds of private runs by what the ledger was told: reserved, refused, committed, released.',
+    }),
+    privacyEpsilon: meter.createGauge('aegis_privacy_epsilon', {
+      description: 'Spent by the private run that released a round last, by data set.',
+    }),
+    privacyDelta: meter.createGauge('aegis_privacy_delta', { description: 'Of that run.' }),
+    privacyLeft: meter.createGauge('aegis_privacy_budget_left', {
+      description: "Share of that run's budget that is not spent, 0 to 1.",
+    }),
+    privacyClip: meter.createGauge('aegis_privacy_clip', { description: 'L2 norm that its updates were clipped to.' }),
+    privacyNoise: meter.createGauge('aegis_privacy_noise_multiplier', { description: 'Its noise over the clip.' }),
     runs: meter.createCounter('aegis_runs_total', { description: 'Runs finished, by outcome.' }),
   };
 }

@@ -6,6 +6,7 @@ import { newRun } from '../domain/run.ts';
 import type { ConfigEntry, FlatConfig } from '../domain/scalar.ts';
 import type { Ground } from './ground.ts';
 import type { RunOwner } from './own-runs.ts';
+import { planPrivacy } from './plan-privacy.ts';
 import { roundModel } from './read-models.ts';
 import { type UnpackedBundle, unpackBundle } from './unpack-bundle.ts';
 
@@ -66,19 +67,22 @@ async function begin(
     },
     request.fab,
   );
+  const runId = random.uint64();
+  const granted = await planPrivacy(ground, runId, plan);
   const run = newRun(
     {
-      runId: random.uint64(),
+      runId,
       seriesId: random.uint64(),
       app: { appId: bundle.facts.appId, version: bundle.facts.version, hash: bundle.hash },
       federation: request.federation,
       overrides: request.overrides,
-      plan,
+      plan: granted.plan,
       modelId: start?.modelId ?? null,
       modelBytes: start?.bytes ?? 0,
     },
     clock.now(),
   );
+  const said = [...notes, ...granted.notes];
   await owner.reserve(run.runId);
   try {
     await stores.runs.save(run, null);
@@ -88,11 +92,11 @@ async function begin(
       run.runId,
       `run ${run.runId}: ${run.app.appId} ${run.app.version}, ${plan.rounds} rounds of ${plan.strategy}, ${plan.layout.dialect} records`,
     );
-    for (const note of notes) peers.feed.log(run.runId, note);
+    for (const note of said) peers.feed.log(run.runId, note);
   } finally {
     owner.begin(run.runId);
   }
-  return { runId: run.runId, seriesId: run.seriesId, note: notes.join('\n') };
+  return { runId: run.runId, seriesId: run.seriesId, note: said.join('\n') };
 }
 
 async function findPlan(

@@ -4,11 +4,13 @@ import { type AcceptedAnswer, type Answer, canonicalAnswer, type TaskRef } from 
 import { weightedMeans } from '../domain/metrics.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
+import { clipBitOf, type RoundPrivacy } from '../domain/private-round.ts';
 import { isOpen, type Member, type RoundInput, type RoundState } from '../domain/round.ts';
 import type { ConfigEntry } from '../domain/scalar.ts';
 import { accepted, judgeAnswer, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
-import type { RoundIntake } from '../store/contract.ts';
+import type { NoisedRound, PrivateFold, RoundIntake } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
+import { noiseOf } from './private-round.ts';
 import { tellDiskFull } from './tell-disk-full.ts';
 
 const PART_BYTES_BESIDE_MODEL = 64 * 1024 * 1024;
@@ -42,6 +44,8 @@ export class PhaseAnswers {
   /** Judged or being judged: task → its answer's digest and verdict. */
   private readonly verdicts = new Map<string, { digest: string; verdict: Promise<Verdict> }>();
   private readonly counted = new Map<string, AcceptedAnswer>();
+  /** Of a private round, by task: +1 for an update that needed no clipping, −1 for one that did. */
+  private readonly clipBits = new Map<string, number>();
   private readonly taskBytes = new Map<string, number>();
   /** Work on the intake that must end before it is closed. */
   private readonly underWay = new Set<Promise<unknown>>();
@@ -138,12 +142,15 @@ export class PhaseAnswers {
       type: 'failed',
       taskId: task.taskId,
       code: String(code),
-      reason: oneLine(reason) || `error ${code}`,
+      // what went wrong on a node may say what it has: of a private round only that it did
+      reason: (this.privacy() === undefined && oneLine(reason)) || `error ${code}`,
     });
   }
 
   /** The weighted means of what was reported, and notes on what could not be averaged. */
   metrics(): { metrics: ConfigEntry[]; notes: string[] } {
+    // learned from what is protected: nobody accounts for them, so nobody gets them
+    if (this.privacy() !== undefined) return { metrics: [], notes: [] };
     return weightedMeans(this.inOrder(), this.plan.layout.weightedByKey);
   }
 
@@ -153,6 +160,19 @@ export class PhaseAnswers {
     const [first] = this.inOrder();
     if (first === undefined) throw new AegisError('INTERNAL', 'A round without answers was to be finished.');
     return this.round.state().kind === 'initial-model' ? this.intake.writeFirst(first) : this.intake.writeMean();
+  }
+
+  /** What a private round releases, also when nobody answered. */
+  async writeNoised(): Promise<NoisedRound> {
+    await this.folding;
+    const state = this.round.state();
+    const { clip, weightMax } = state.rules.privacy as RoundPrivacy;
+    const clipBits = [...this.clipBits.values()].reduce((sum, bit) => sum + bit, 0);
+    return this.privateFold().writeNoised({ ...noiseOf(state), clip, weightMax, clipBits });
+  }
+
+  hasNoised(): Promise<boolean> {
+    return this.privateFold().hasNoised();
   }
 
   async close(): Promise<void> {
@@ -222,12 +242,30 @@ export class PhaseAnswers {
     const attributes = { 'aegis.node_id': String(answer.nodeId) };
     this.folding = this.folding.then(async () => {
       const begun = clock.monotonic();
-      const fold = () => this.round.untilAvailable(() => this.intake.fold(answer));
+      const fold = () => this.round.untilAvailable(() => this.fold(answer));
       await telemetry.inSpan('fold', { parent: this.round.parent(), attributes }, fold);
       measures.foldSeconds.record((clock.monotonic() - begun) / 1000);
     });
     // whoever finishes the round waits for `folding` and meets the error there
     this.folding.catch(() => {});
+  }
+
+  private async fold(answer: AcceptedAnswer): Promise<void> {
+    const privacy = this.privacy();
+    if (privacy === undefined) return this.intake.fold(answer);
+    const { clip, weightMax } = privacy;
+    const { clipped } = await this.privateFold().add(answer, { clip, weightMax });
+    this.clipBits.set(answer.taskId, clipBitOf(clipped, answer.metrics));
+  }
+
+  private privateFold(): PrivateFold {
+    const { privately } = this.intake;
+    if (privately === null) throw new AegisError('INTERNAL', 'The store of a private run cannot fold privately.');
+    return privately;
+  }
+
+  private privacy(): RoundPrivacy | undefined {
+    return this.round.state().rules.privacy;
   }
 
   /** By node, so that sums of metrics do not depend on who was first. */

@@ -74,9 +74,76 @@ export interface RunFeed {
   changes(signal: AbortSignal): Promise<AsyncIterable<bigint>>;
 }
 
+/** Bounded by budget: what may leave is paid for before it leaves. Its words are those of proto/aegis/privacy/v1. */
+export interface Ledger {
+  /** What all of a run would cost. Keeps nothing. */
+  plan(request: { readonly policy: RunPolicy; readonly units: readonly string[] }): Promise<PlanAnswer>;
+  /** The same key with the same content is the same reservation; with other content PRIVACY_KEY_CONFLICT. Durable when it answers. */
+  reserve(request: ReserveRequest): Promise<LedgerAnswer>;
+  /** What is sealed will leave; nothing may leave before. Idempotent; PRIVACY_RESERVATION_COMMITTED for another digest. */
+  commit(request: CommitRequest): Promise<LedgerAnswer>;
+  /** Nothing of it left, and nothing will. Idempotent; PRIVACY_RESERVATION_COMMITTED after a commit. */
+  release(request: { readonly reservationId: string; readonly reason: string }): Promise<void>;
+}
+
+/** The same in every call of a run. */
+export interface RunPolicy {
+  readonly runId: bigint;
+  readonly dataset: string;
+  readonly unit: string;
+  readonly epsilon: number;
+  readonly delta: number;
+  /** Events, as JSON, that the run may let out in all, with counts; without a noise multiplier only when it is planned. */
+  readonly schedule: readonly string[];
+}
+
+export interface ReserveRequest {
+  readonly key: string;
+  readonly policy: RunPolicy;
+  /** Pseudonyms of everybody whom the events may concern; at least one. */
+  readonly units: readonly string[];
+  readonly events: readonly string[];
+}
+
+export interface CommitRequest {
+  readonly reservationId: string;
+  readonly resultDigest: string;
+  /** What leaves beside it without noise. */
+  readonly inTheClear: readonly string[];
+}
+
+export interface Refused {
+  readonly granted: false;
+  /** What was asked, what is left, what would fit. */
+  readonly refusal: string;
+}
+export type LedgerAnswer = { readonly granted: true; readonly reservation: Reservation } | Refused;
+export type PlanAnswer =
+  | { readonly granted: true; readonly noiseMultiplier: number; readonly balances: readonly Balance[] }
+  | Refused;
+
+export interface Reservation {
+  readonly reservationId: string;
+  readonly state: 'reserved' | 'committed' | 'released';
+  /** With this reservation in them. */
+  readonly balances: readonly Balance[];
+}
+
+export interface Balance {
+  readonly scope: 'run' | 'dataset' | 'unit';
+  readonly epsilonBudget: number;
+  readonly delta: number;
+  /** Reserved and committed together; an upper bound. */
+  readonly epsilon: number;
+  /** Share of the budget, 0 to 1. */
+  readonly used: number;
+}
+
 export interface Peers {
   readonly mailbox: Mailbox;
   readonly presence: PresenceView;
   readonly feed: RunFeed;
+  /** Null: no private run can be started here. */
+  readonly ledger: Ledger | null;
   close(): Promise<void>;
 }

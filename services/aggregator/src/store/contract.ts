@@ -157,6 +157,44 @@ export interface IntakeStore {
   removeRun(runId: bigint): Promise<void>;
 }
 
+/** The same in every call about a room. */
+export interface FoldRules {
+  /** Greatest L2 norm of one update, over all its float arrays together. */
+  readonly clip: number;
+  /** An update counts min(weight, weightMax) ÷ weightMax; null: each counts 1. */
+  readonly weightMax: number | null;
+}
+
+export interface RoundNoise extends FoldRules {
+  /** σ over the clip. */
+  readonly update: number;
+  /** σ of the noise on `clipBits`; null: no such sum leaves. */
+  readonly bit: number | null;
+  readonly clipBits: number;
+  readonly denominator: number;
+}
+
+export interface NoisedRound {
+  readonly model: ModelInfo;
+  readonly clipBits: number | null;
+}
+
+/** The answers of one private round. */
+export interface PrivateFold {
+  /**
+   * Adds the update's difference from the model that nodes started from, clipped as a whole; says whether it had to be. Repeated and in
+   * any order the sum is the same to the bit, and its sensitivity to one update is provably at most the clip.
+   */
+  add(answer: AcceptedAnswer, rules: FoldRules): Promise<{ clipped: boolean }>;
+  /**
+   * The start model plus the noised sum over the denominator, as a stored model. Noise is drawn once in a room: it is sealed before this
+   * resolves, and whoever asks again, in this process or after a crash, gets the same.
+   */
+  writeNoised(noise: RoundNoise): Promise<NoisedRound>;
+  /** Something noised is sealed here. */
+  hasNoised(): Promise<boolean>;
+}
+
 export interface RoundIntake {
   has(part: string): boolean;
   /**
@@ -175,6 +213,8 @@ export interface RoundIntake {
   fold(answer: AcceptedAnswer): Promise<void>;
   /** The weighted mean of what was folded, as a stored model. */
   writeMean(): Promise<ModelInfo>;
+  /** The private fold of the same answers; null: this store has none, and private runs cannot be kept in it. */
+  readonly privately: PrivateFold | null;
   /** The arrays of one answer, as they are, as a stored model. */
   writeFirst(answer: AcceptedAnswer): Promise<ModelInfo>;
   close(): Promise<void>;

@@ -43,6 +43,28 @@ export interface RoundSummary {
   readonly trainMetrics: readonly Metric[];
   readonly evaluateMetrics: readonly Metric[];
   readonly evaluated: number;
+  readonly privacy: RoundPrivacy | undefined;
+}
+
+/** What a round of a private run released, and what the run has cost since. */
+export interface RoundPrivacy {
+  readonly clip: number;
+  readonly noiseMultiplier: number;
+  readonly epsilon: number;
+  readonly delta: number;
+  readonly left: number;
+}
+
+export interface RunPrivacy {
+  readonly unit: string;
+  readonly dataset: string;
+  readonly epsilonBudget: number;
+  readonly delta: number;
+  readonly sampling: string;
+  readonly noiseMultiplier: number;
+  readonly epsilon: number;
+  readonly left: number;
+  readonly clip: number;
 }
 
 /** Times in Unix seconds, 0 = not yet. */
@@ -59,6 +81,8 @@ export interface RunSummary {
   readonly modelId: string;
   readonly bytesSent: bigint;
   readonly bytesReceived: bigint;
+  /** Absent: it promises nothing. */
+  readonly privacy: RunPrivacy | undefined;
 }
 
 export interface RunEvent {

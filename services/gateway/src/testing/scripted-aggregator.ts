@@ -148,11 +148,13 @@ export class ScriptedAggregator {
           trainMetrics: [{ key: 'loss', value: { value: { $case: 'real', value: 0.5 } } }],
           evaluateMetrics: [],
           evaluated: 0,
+          privacy: undefined,
         },
       ],
       modelId: 'm',
       bytesSent: 1n,
       bytesReceived: 2n,
+      privacy: undefined,
     });
     const version = {
       modelId: 'm',

@@ -1,5 +1,6 @@
 import type { NodeKind } from '../../domain/presence.ts';
 import type { LogLine, Mailbox, Peers, PresenceView, RunFeed, Task } from '../contract.ts';
+import { MemoryLedger } from './ledger.ts';
 
 /** For tests and simulation: mailboxes, presence and feed that can be looked into and that outlive an aggregator. */
 export class MemoryPeers implements Peers {
@@ -7,6 +8,7 @@ export class MemoryPeers implements Peers {
   readonly mailbox: Mailbox;
   readonly presence: PresenceView;
   readonly feed: RunFeed;
+  readonly ledger: MemoryLedger;
   /** Called for every task that is put. */
   onTask: (task: Task) => void = () => {};
   readonly kinds = new Map<bigint, NodeKind>();
@@ -17,7 +19,8 @@ export class MemoryPeers implements Peers {
   private readonly lines = new Map<bigint, LogLine[]>();
   private readonly watchers = new Set<(runId: bigint) => void>();
 
-  constructor() {
+  constructor(ledger = new MemoryLedger()) {
+    this.ledger = ledger;
     this.mailbox = {
       put: async (tasks) => {
         for (const task of tasks) {

@@ -1,16 +1,23 @@
 import type { Bus } from '@aegis/bus';
 import type { Clock, Logger } from '@aegis/service-kit';
-import type { Peers } from '../contract.ts';
+import type { Ledger, Peers } from '../contract.ts';
 import { natsMailbox } from './mailbox.ts';
 import { natsPresence } from './presence.ts';
 import { natsRunFeed } from './run-feed.ts';
 
-export async function natsPeers(bus: Bus, clock: Clock, log: Logger, parallelTasks: number): Promise<Peers> {
+export async function natsPeers(
+  bus: Bus,
+  clock: Clock,
+  log: Logger,
+  parallelTasks: number,
+  ledger: Ledger | null,
+): Promise<Peers> {
   const presence = await natsPresence(bus, clock, log);
   return {
     mailbox: await natsMailbox(bus, parallelTasks),
     presence,
     feed: natsRunFeed(bus, log),
+    ledger,
     close: async () => presence.close(),
   };
 }

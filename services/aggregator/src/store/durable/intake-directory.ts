@@ -70,6 +70,7 @@ export class IntakeDirectory implements IntakeStore {
 }
 
 class LoggedIntake implements RoundIntake {
+  readonly privately = null;
   private readonly log: IntakeLog;
   private readonly models: ModelDirectory;
   private readonly specs: TensorSpec[] | null;

@@ -4,7 +4,7 @@ import { MemoryIntakes } from './intakes.ts';
 import { MemoryModels } from './models.ts';
 
 /** For tests and simulation: nothing leaves the process, nothing needs a server or the native core. */
-export function memoryStores(): Stores {
+export function memoryStores(normal?: () => number): Stores {
   const models = new MemoryModels();
   return {
     runs: new MemoryRuns(),
@@ -14,7 +14,7 @@ export function memoryStores(): Stores {
     plans: new MemoryPlans(),
     imports: new MemoryImports(),
     models,
-    intakes: new MemoryIntakes(models),
+    intakes: new MemoryIntakes(models, normal),
     close: async () => {},
   };
 }

@@ -1,10 +1,20 @@
 import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
+import { systemRandom } from '@aegis/service-kit';
 import type { AcceptedAnswer, TensorSource } from '../../domain/answer.ts';
 import type { ModelInfo } from '../../domain/model.ts';
 import { accepted, refuse, type Verdict } from '../../domain/verdict.ts';
-import type { IntakeRoom, IntakeStore, RoundIntake } from '../contract.ts';
+import type {
+  FoldRules,
+  IntakeRoom,
+  IntakeStore,
+  NoisedRound,
+  PrivateFold,
+  RoundIntake,
+  RoundNoise,
+} from '../contract.ts';
 import type { MemoryModels } from './models.ts';
+import { normalOf } from './normal.ts';
 import { type NpyArray, readNpy, writeNpy } from './npy.ts';
 
 /** What counts under one epoch: a later one begins with a copy, so that what comes late to this one stays here. */
@@ -12,23 +22,28 @@ interface Room {
   readonly epoch: number;
   readonly parts: Map<string, Buffer>;
   readonly answers: Map<string, AcceptedAnswer>;
+  noised: NoisedRound | null;
 }
 
 export class MemoryIntakes implements IntakeStore {
   private readonly models: MemoryModels;
+  private readonly normal: () => number;
   private readonly rooms = new Map<string, Room>();
 
-  constructor(models: MemoryModels) {
+  /** `normal`: samples of N(0, 1). */
+  constructor(models: MemoryModels, normal: () => number = normalOf(systemRandom)) {
     this.models = models;
+    this.normal = normal;
   }
 
   async open(room: IntakeRoom, model: ModelInfo | null, epoch: number): Promise<RoundIntake> {
     const name = nameOf(room);
     const kept = this.rooms.get(name);
     if (kept !== undefined && kept.epoch > epoch) throw new AegisError('UNAVAILABLE', 'The run has another owner.');
-    const ours = kept?.epoch === epoch ? kept : { epoch, parts: new Map(kept?.parts), answers: new Map(kept?.answers) };
+    const copy = { parts: new Map(kept?.parts), answers: new Map(kept?.answers), noised: kept?.noised ?? null };
+    const ours = kept?.epoch === epoch ? kept : { epoch, ...copy };
     this.rooms.set(name, ours);
-    return new MemoryIntake(ours, this.models, model);
+    return new MemoryIntake(ours, this.models, model, this.normal);
   }
 
   async remove(room: IntakeRoom, epoch: number): Promise<void> {
@@ -47,15 +62,22 @@ export class MemoryIntakes implements IntakeStore {
 const nameOf = (room: IntakeRoom): string => `${room.runId}/${room.round}-${room.kind}-${room.attempt}`;
 
 class MemoryIntake implements RoundIntake {
+  readonly privately: PrivateFold = {
+    add: (answer, rules) => this.addPrivately(answer, rules),
+    writeNoised: (noise) => this.writeNoised(noise),
+    hasNoised: async () => this.room.noised !== null,
+  };
   private readonly room: Room;
   private readonly models: MemoryModels;
   private readonly model: ModelInfo | null;
+  private readonly normal: () => number;
   private readonly folded = new Map<string, { weight: number; arrays: Map<string, NpyArray> }>();
 
-  constructor(room: Room, models: MemoryModels, model: ModelInfo | null) {
+  constructor(room: Room, models: MemoryModels, model: ModelInfo | null, normal: () => number) {
     this.room = room;
     this.models = models;
     this.model = model;
+    this.normal = normal;
   }
 
   has(part: string): boolean {
@@ -129,6 +151,39 @@ class MemoryIntake implements RoundIntake {
     return this.models.keep(arrays);
   }
 
+  private async addPrivately(answer: AcceptedAnswer, { clip, weightMax }: FoldRules): Promise<{ clipped: boolean }> {
+    const start = await this.start();
+    let squares = 0;
+    const arrays = new Map<string, NpyArray>();
+    for (const source of answer.tensors) {
+      const { values, ...array } = readNpy(this.join(source) ?? Buffer.alloc(0));
+      const from = start.get(source.name)?.values ?? [];
+      const difference = values.map((value, i) => value - (from[i] ?? 0));
+      for (const value of difference) squares += value * value;
+      arrays.set(source.name, { ...array, values: difference });
+    }
+    const norm = Math.sqrt(squares);
+    const share = weightMax === null ? 1 : Math.min(answer.weight, weightMax) / weightMax;
+    this.folded.set(answer.taskId, { weight: share * Math.min(1, norm === 0 ? 1 : clip / norm), arrays });
+    return { clipped: norm > clip };
+  }
+
+  private async writeNoised({ update, bit, clip, clipBits, denominator }: RoundNoise): Promise<NoisedRound> {
+    if (this.room.noised !== null) return this.room.noised;
+    const start = await this.start();
+    const updates = [...this.folded].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, folded]) => folded);
+    const arrays = [...start].map(([name, { values, ...array }]) => {
+      const noised = values.map((from, i) => {
+        const sum = updates.reduce((all, { weight, arrays: own }) => all + weight * (own.get(name)?.values[i] ?? 0), 0);
+        return from + (sum + update * clip * this.normal()) / denominator;
+      });
+      return { name, npy: writeNpy({ ...array, values: noised }) };
+    });
+    const model = await this.models.keep(arrays);
+    this.room.noised = { model, clipBits: bit === null ? null : clipBits + Math.round(bit * this.normal()) };
+    return this.room.noised;
+  }
+
   async writeFirst(answer: AcceptedAnswer): Promise<ModelInfo> {
     return this.models.keep(
       answer.tensors.map((source) => ({ name: source.name, npy: this.join(source) ?? Buffer.alloc(0) })),
@@ -136,6 +191,14 @@ class MemoryIntake implements RoundIntake {
   }
 
   async close(): Promise<void> {}
+
+  private async start(): Promise<Map<string, NpyArray>> {
+    const { modelId, tensors } = this.model as ModelInfo;
+    const arrays = new Map<string, NpyArray>();
+    for (const { name, offset, length } of tensors)
+      arrays.set(name, readNpy(await this.models.read(modelId, offset, length)));
+    return arrays;
+  }
 
   private join(source: TensorSource): Buffer | null {
     const pieces: Buffer[] = [];

@@ -200,6 +200,27 @@ export interface RunSummary {
   modelId: string;
   bytesSent: bigint;
   bytesReceived: bigint;
+  privacy: RunPrivacy | undefined;
+}
+
+export interface RunPrivacy {
+  unit: string;
+  dataset: string;
+  epsilonBudget: number;
+  delta: number;
+  sampling: string;
+  noiseMultiplier: number;
+  epsilon: number;
+  left: number;
+  clip: number;
+}
+
+export interface RoundPrivacy {
+  clip: number;
+  noiseMultiplier: number;
+  epsilon: number;
+  delta: number;
+  left: number;
 }
 
 export interface RoundSummary {
@@ -213,6 +234,7 @@ export interface RoundSummary {
   trainMetrics: Metric[];
   evaluateMetrics: Metric[];
   evaluated: number;
+  privacy: RoundPrivacy | undefined;
 }
 
 export interface StopRunRequest {
@@ -2547,6 +2569,7 @@ function createBaseRunSummary(): RunSummary {
     modelId: "",
     bytesSent: 0n,
     bytesReceived: 0n,
+    privacy: undefined,
   };
 }
 
@@ -2593,6 +2616,9 @@ export const RunSummary: MessageFns<RunSummary> = {
         throw new globalThis.Error("value provided for field message.bytesReceived of type uint64 too large");
       }
       writer.uint32(96).uint64(message.bytesReceived);
+    }
+    if (message.privacy !== undefined) {
+      RunPrivacy.encode(message.privacy, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -2706,6 +2732,14 @@ export const RunSummary: MessageFns<RunSummary> = {
             message.bytesReceived = reader.uint64() as bigint;
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.privacy = RunPrivacy.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2737,6 +2771,273 @@ export const RunSummary: MessageFns<RunSummary> = {
     message.bytesReceived = (object.bytesReceived !== undefined && object.bytesReceived !== null)
       ? BigInt(object.bytesReceived)
       : 0n;
+    message.privacy = (object.privacy !== undefined && object.privacy !== null)
+      ? RunPrivacy.fromPartial(object.privacy)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunPrivacy(): RunPrivacy {
+  return {
+    unit: "",
+    dataset: "",
+    epsilonBudget: 0,
+    delta: 0,
+    sampling: "",
+    noiseMultiplier: 0,
+    epsilon: 0,
+    left: 0,
+    clip: 0,
+  };
+}
+
+export const RunPrivacy: MessageFns<RunPrivacy> = {
+  encode(message: RunPrivacy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.unit !== "") {
+      writer.uint32(10).string(message.unit);
+    }
+    if (message.dataset !== "") {
+      writer.uint32(18).string(message.dataset);
+    }
+    if (message.epsilonBudget !== 0) {
+      writer.uint32(25).double(message.epsilonBudget);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(33).double(message.delta);
+    }
+    if (message.sampling !== "") {
+      writer.uint32(42).string(message.sampling);
+    }
+    if (message.noiseMultiplier !== 0) {
+      writer.uint32(49).double(message.noiseMultiplier);
+    }
+    if (message.epsilon !== 0) {
+      writer.uint32(57).double(message.epsilon);
+    }
+    if (message.left !== 0) {
+      writer.uint32(65).double(message.left);
+    }
+    if (message.clip !== 0) {
+      writer.uint32(73).double(message.clip);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunPrivacy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunPrivacy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.dataset = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.epsilonBudget = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sampling = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.noiseMultiplier = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.left = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.clip = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunPrivacy>): RunPrivacy {
+    return RunPrivacy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunPrivacy>): RunPrivacy {
+    const message = createBaseRunPrivacy();
+    message.unit = object.unit ?? "";
+    message.dataset = object.dataset ?? "";
+    message.epsilonBudget = object.epsilonBudget ?? 0;
+    message.delta = object.delta ?? 0;
+    message.sampling = object.sampling ?? "";
+    message.noiseMultiplier = object.noiseMultiplier ?? 0;
+    message.epsilon = object.epsilon ?? 0;
+    message.left = object.left ?? 0;
+    message.clip = object.clip ?? 0;
+    return message;
+  },
+};
+
+function createBaseRoundPrivacy(): RoundPrivacy {
+  return { clip: 0, noiseMultiplier: 0, epsilon: 0, delta: 0, left: 0 };
+}
+
+export const RoundPrivacy: MessageFns<RoundPrivacy> = {
+  encode(message: RoundPrivacy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clip !== 0) {
+      writer.uint32(9).double(message.clip);
+    }
+    if (message.noiseMultiplier !== 0) {
+      writer.uint32(17).double(message.noiseMultiplier);
+    }
+    if (message.epsilon !== 0) {
+      writer.uint32(25).double(message.epsilon);
+    }
+    if (message.delta !== 0) {
+      writer.uint32(33).double(message.delta);
+    }
+    if (message.left !== 0) {
+      writer.uint32(41).double(message.left);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RoundPrivacy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoundPrivacy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.clip = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.noiseMultiplier = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.epsilon = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.delta = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.left = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RoundPrivacy>): RoundPrivacy {
+    return RoundPrivacy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RoundPrivacy>): RoundPrivacy {
+    const message = createBaseRoundPrivacy();
+    message.clip = object.clip ?? 0;
+    message.noiseMultiplier = object.noiseMultiplier ?? 0;
+    message.epsilon = object.epsilon ?? 0;
+    message.delta = object.delta ?? 0;
+    message.left = object.left ?? 0;
     return message;
   },
 };
@@ -2753,6 +3054,7 @@ function createBaseRoundSummary(): RoundSummary {
     trainMetrics: [],
     evaluateMetrics: [],
     evaluated: 0,
+    privacy: undefined,
   };
 }
 
@@ -2787,6 +3089,9 @@ export const RoundSummary: MessageFns<RoundSummary> = {
     }
     if (message.evaluated !== 0) {
       writer.uint32(80).uint32(message.evaluated);
+    }
+    if (message.privacy !== undefined) {
+      RoundPrivacy.encode(message.privacy, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -2884,6 +3189,14 @@ export const RoundSummary: MessageFns<RoundSummary> = {
             message.evaluated = reader.uint32();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.privacy = RoundPrivacy.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2911,6 +3224,9 @@ export const RoundSummary: MessageFns<RoundSummary> = {
     message.trainMetrics = object.trainMetrics?.map((e) => Metric.fromPartial(e)) || [];
     message.evaluateMetrics = object.evaluateMetrics?.map((e) => Metric.fromPartial(e)) || [];
     message.evaluated = object.evaluated ?? 0;
+    message.privacy = (object.privacy !== undefined && object.privacy !== null)
+      ? RoundPrivacy.fromPartial(object.privacy)
+      : undefined;
     return message;
   },
 };

@@ -1,0 +1,109 @@
+// One round of a private run: what is released, what it is charged as, and to whom.
+import type { PrivacyPlan, PrivateSampling } from './privacy-plan.ts';
+import type { ConfigEntry } from './scalar.ts';
+
+/** Fixed before the round selects anybody. */
+export interface RoundPrivacy {
+  readonly sampling: PrivateSampling;
+  /** Greatest L2 norm of one update. */
+  readonly clip: number;
+  /** σ of everything that the round releases together, over the clip: what is charged. */
+  readonly noiseMultiplier: number;
+  /** A clip bit of each update is released too, with noise of its own; `noiseMultiplier` covers both. */
+  readonly adapts: boolean;
+  readonly weightMax: number | null;
+  /** Null: the number of nodes selected. */
+  readonly denominator: number | null;
+}
+
+/** The bit costs (1/10)² = 1 % of the round: it gets ten times the noise of the whole. */
+const BIT_SHARE = 10;
+
+/**
+ * Two Gaussians on the same cohort are one with z = (z_u⁻² + z_b⁻²)^(-1/2) (Andrew et al. 1905.03871, theorem 1, with a sensitivity of 1
+ * for a bit told as ±1). They are charged as that one: under sampling, two events of their own would not have the same cohort.
+ */
+export function splitNoise({ noiseMultiplier: z, adapts }: Pick<RoundPrivacy, 'noiseMultiplier' | 'adapts'>): {
+  update: number;
+  bit: number | null;
+} {
+  if (!adapts) return { update: z, bit: null };
+  return { update: z / Math.sqrt(1 - 1 / BIT_SHARE ** 2), bit: z * BIT_SHARE };
+}
+
+/** Nobody may learn who was selected, or amplification is not earned: not the log, not the views, not other nodes. */
+export const hidesCohort = (privacy: Pick<RoundPrivacy, 'sampling'> | null | undefined): boolean =>
+  privacy != null && privacy.sampling.kind !== 'none';
+
+/** In the ledger's vocabulary; without a noise multiplier the ledger is asked for it. */
+export function eventOf(sampling: PrivateSampling, noiseMultiplier: number | null, count: number): string {
+  const how =
+    sampling.kind === 'none'
+      ? { sampling: { kind: 'none' }, relation: 'zero-out' }
+      : sampling.kind === 'poisson'
+        ? { sampling: { kind: 'poisson', rate: sampling.rate }, relation: 'add-or-remove-one' }
+        : {
+            sampling: { kind: 'without-replacement', rate: sampling.size / sampling.population },
+            relation: 'replace-one',
+          };
+  return JSON.stringify({
+    mechanism: 'discrete-gaussian',
+    ...(noiseMultiplier !== null && { 'noise-multiplier': noiseMultiplier }),
+    ...how,
+    count,
+    unit: 'node',
+  });
+}
+
+/** Reserved under one key for good: what a run lets out in one attempt at one round. */
+export const reservationKey = (runId: bigint, round: number, attempt: number): string =>
+  `${runId}/${round}/${attempt}/train`;
+
+/** What the accounting must cover: with a secret cohort everybody who could have been in it, else those who are. */
+export const chargedNodes = (
+  { sampling }: Pick<RoundPrivacy, 'sampling'>,
+  online: readonly bigint[],
+  selected: readonly bigint[],
+): readonly bigint[] => (sampling.kind === 'none' ? selected : online);
+
+/** Names of units begin with that of the key they were made with; more than one means that one node may have two budgets. */
+export const unitKeys = (units: Iterable<string>): ReadonlySet<string> =>
+  new Set([...units].map((unit) => unit.slice(0, unit.indexOf('-'))));
+
+/**
+ * The clip of the next round: C · exp(−η (b − γ)), where b is the noised share of updates that needed no clipping. `noisedSum`: each
+ * update counts +1 when it needed none and −1 when it did; who did not answer counts 0.
+ */
+export function nextClip(plan: PrivacyPlan, clip: number, noisedSum: number, denominator: number): number {
+  if (plan.adaptive === null) return clip;
+  const share = Math.min(Math.max((noisedSum / denominator + 1) / 2, 0), 1);
+  return Math.min(clip * Math.exp(-plan.adaptive.rate * (share - plan.adaptive.quantile)), plan.clipMax);
+}
+
+/** +1: the update needed no clipping. A node that clips by itself (Flower's adaptiveclipping_mod) says so in `norm_bit`. */
+export function clipBitOf(clippedHere: boolean, metrics: readonly ConfigEntry[]): number {
+  const said = metrics.find(({ key }) => key === 'norm_bit')?.value;
+  const clippedThere = said !== undefined && !Array.isArray(said.value) && Number(said.value) === 1;
+  return clippedHere || clippedThere ? -1 : 1;
+}
+
+/** What leaves beside the noised model, for the statement. Nothing of it is covered by ε. */
+export function inTheClear(evaluates: boolean, sampling: PrivateSampling): string[] {
+  return [
+    ...(evaluates ? ['evaluate-metrics: weighted means over the nodes that evaluated'] : []),
+    ...(sampling.kind === 'none' ? ['cohort: who was selected, and who answered'] : []),
+    'presence: which nodes were online',
+  ];
+}
+
+/** What came of a round, as people are shown it. */
+export interface ReleasedRound {
+  readonly clip: number;
+  readonly nextClip: number;
+  readonly noiseMultiplier: number;
+  /** Of the run, with this round in it; an upper bound. */
+  readonly epsilon: number;
+  readonly delta: number;
+  /** Share of the run's budget that is not spent, 0 to 1. */
+  readonly left: number;
+}

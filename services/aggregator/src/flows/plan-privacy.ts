@@ -1,0 +1,37 @@
+import { AegisError } from '@aegis/errors';
+import type { Plan } from '../domain/plan.ts';
+import type { Ground } from './ground.ts';
+import { policyOf } from './private-round.ts';
+
+/**
+ * Asks the ledger, before the first message leaves, whether all rounds of a private run fit its budgets, and with which noise. Nothing
+ * is reserved: another run may be first, and then a round is refused later. Runs that promise nothing pass unchanged.
+ */
+export async function planPrivacy(
+  { peers, telemetry }: Ground,
+  runId: bigint,
+  plan: Plan,
+): Promise<{ plan: Plan; notes: string[] }> {
+  const { privacy } = plan;
+  if (privacy === undefined) return { plan, notes: [] };
+  const { ledger } = peers;
+  if (ledger === null)
+    throw new AegisError(
+      'PLAN_INVALID',
+      'aegis.privacy.unit asks for a private run, but this aggregator was started without a privacy-accountant.',
+    );
+  const units = [...new Set(peers.presence.units().values())].sort();
+  const attributes = { 'aegis.run_id': String(runId), 'aegis.privacy.epsilon': privacy.epsilon };
+  const answer = await telemetry.inSpan('privacy.plan', { attributes }, () =>
+    ledger.plan({ policy: policyOf(runId, plan, privacy), units }),
+  );
+  if (!answer.granted) throw new AegisError('PRIVACY_BUDGET_EXHAUSTED', answer.refusal);
+  const { noiseMultiplier, balances } = answer;
+  const after = balances.find(({ scope }) => scope === 'run');
+  const spent =
+    after === undefined ? '' : `, ε ${Number(after.epsilon.toPrecision(4))} after all ${plan.rounds} rounds`;
+  const notes = [
+    `privacy: budget ε ${privacy.epsilon}, δ ${privacy.delta} per node; noise multiplier ${Number(noiseMultiplier.toPrecision(4))} in each round${spent}`,
+  ];
+  return { plan: { ...plan, privacy: { ...privacy, noiseMultiplier } }, notes };
+}

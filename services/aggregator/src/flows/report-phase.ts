@@ -1,0 +1,60 @@
+import type { ModelInfo } from '../domain/model.ts';
+import type { ReleasedRound } from '../domain/private-round.ts';
+import type { RoundEnd, RoundState } from '../domain/round.ts';
+import { phaseLine, privacyLine } from '../domain/round-report.ts';
+import type { PhaseReport } from '../domain/run.ts';
+import type { ConfigEntry } from '../domain/scalar.ts';
+import type { Ground } from './ground.ts';
+
+/** What the answers of a phase came to. */
+export interface PhaseResult {
+  readonly metrics: ConfigEntry[];
+  readonly model: ModelInfo | null;
+  readonly privacy?: ReleasedRound | undefined;
+}
+
+export interface PhaseCosts {
+  readonly seconds: number;
+  /** When the last verdict or failure came, by the monotonic clock; null = none did. */
+  readonly lastAt: number | null;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** Measures and tells how a phase ended; returns what the run's record keeps of it. */
+export function reportPhase(
+  { measures, clock, peers }: Ground,
+  state: RoundState,
+  { end, reason }: { end: RoundEnd; reason: string },
+  { metrics, model, privacy }: PhaseResult,
+  { seconds, lastAt, ...bytes }: PhaseCosts,
+): PhaseReport {
+  const { kind, round, members, runId } = state;
+  const completed = end === 'completed';
+  if (completed) {
+    measures.roundSeconds.record(seconds, { kind });
+    if (lastAt !== null) measures.deadSeconds.record((clock.monotonic() - lastAt) / 1000, { kind });
+    peers.feed.log(runId, phaseLine(state, metrics, seconds));
+    if (privacy) peers.feed.log(runId, privacyLine(state, privacy));
+  } else if (end === 'skipped') {
+    peers.feed.log(runId, `round ${round}, ${kind}: left out: ${reason}`);
+  }
+  const nodes = [...members.values()].map(({ nodeId, state: was, code, reason: why }) => ({
+    nodeId,
+    state: was,
+    code,
+    reason: why,
+  }));
+  for (const node of nodes) if (node.state === 'dropped') measures.dropped.add(1, { kind });
+  return {
+    outcome: end,
+    reason,
+    nodes,
+    metrics: completed ? metrics : [],
+    modelId: completed ? (model?.modelId ?? null) : null,
+    modelBytes: model?.bytes ?? 0,
+    seconds,
+    ...bytes,
+    ...(completed && privacy && { privacy }),
+  };
+}
