@@ -19,6 +19,7 @@ export interface CapturedPlan {
   'train-config'?: ConfigOfRound[];
   'evaluate-config'?: ConfigOfRound[];
   'left-out'?: string[];
+  privacy?: { clip: number; 'noise-multiplier': number; denominator: number; 'adaptive-clip': number | null };
 }
 
 interface ConfigOfRound {
@@ -49,8 +50,19 @@ export function planRows(plan: CapturedPlan, arrays: readonly ArrayFacts[]): [st
     ['weighted by', plan['weighted-by-key'] ?? ''],
     ['train config', configText(plan['train-config'])],
     ['evaluate config', configText(plan['evaluate-config'])],
+    ...privacyRows(plan.privacy),
   ];
 }
+
+const privacyRows = (privacy: CapturedPlan['privacy']): [string, string][] =>
+  privacy === undefined
+    ? []
+    : [
+        [
+          'private',
+          `clip ${formatNumber(privacy.clip)}${privacy['adaptive-clip'] === null ? '' : ', adaptive'}, noise multiplier ${formatNumber(privacy['noise-multiplier'])}, sum divided by ${formatNumber(privacy.denominator)}`,
+        ],
+      ];
 
 const share = (fraction = 0, least = 0): string =>
   fraction === 0 ? 'never' : `${Math.round(fraction * 100)}% of the nodes, at least ${least}`;

@@ -183,6 +183,57 @@ def main(grid: Grid, context: Context) -> None:
     assert error["code"] == "STRATEGY_UNSUPPORTED" and "sends messages itself" in error["detail"]
 
 
+WRAPPED = """
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    from flwr.serverapp import strategy as s
+    inner = FedAvg(fraction_evaluate=0.0)
+    s.{wrapped}.start(grid, ArrayRecord({{"w": Array(np.zeros(3))}}), num_rounds=2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "privacy"),
+    [
+        (
+            "DifferentialPrivacyServerSideFixedClipping(inner, 1.5, 0.25, 12)",
+            {"clip": 0.25, "noise-multiplier": 1.5, "denominator": 12.0, "adaptive-clip": None},
+        ),
+        (
+            "DifferentialPrivacyClientSideFixedClipping(inner, 1.5, 0.25, 12)",
+            {"clip": 0.25, "noise-multiplier": 1.5, "denominator": 12.0, "adaptive-clip": None},
+        ),
+        (
+            "DifferentialPrivacyServerSideAdaptiveClipping(inner, 1.5, 40, initial_clipping_norm=0.5, target_clipped_quantile=0.7)",
+            {"clip": 0.5, "noise-multiplier": pytest.approx(1.5), "denominator": 40.0, "adaptive-clip": 0.7},
+        ),
+        (
+            "DifferentialPrivacyClientSideAdaptiveClipping(inner, 1.5, 40)",
+            {"clip": 0.1, "noise-multiplier": pytest.approx(1.5), "denominator": 40.0, "adaptive-clip": 0.5},
+        ),
+    ],
+)
+def test_wrappers_for_differential_privacy_become_a_private_plan(import_app, make_app, wrapped, privacy) -> None:
+    plan = import_app(make_app(MESSAGE_APP.format(body=WRAPPED.format(wrapped=wrapped)))).plan
+
+    assert plan["privacy"] == privacy
+    assert plan["strategy"] == "fedavg" and plan["strategy-class"].endswith(wrapped.split("(")[0])
+    # what a client-side wrapper tells the nodes the server tells them anew in each round
+    assert plan["train-config"] == [{"round": 0, "entries": []}]
+    assert any("count alike" in line for line in plan["left-out"])
+
+
+def test_a_wrapper_without_noise_is_refused(import_app, make_app) -> None:
+    body = WRAPPED.format(wrapped="DifferentialPrivacyServerSideFixedClipping(inner, 0.0, 0.25, 12)")
+    error = import_app(make_app(MESSAGE_APP.format(body=body))).error
+
+    assert error["code"] == "STRATEGY_UNSUPPORTED" and "without noise nothing is private" in error["detail"]
+
+
+def test_what_is_not_private_has_no_word_of_it(import_app) -> None:
+    assert "privacy" not in import_app(APPS / "fedavg_msg").plan
+
+
 def test_code_after_start_is_named_with_its_lines(import_app, make_app) -> None:
     body = "Strategy = FedAvg\n" + START + "    np.savez('final.npz', **{'x': result})\n"
     plan = import_app(make_app(MESSAGE_APP.format(body=body))).plan

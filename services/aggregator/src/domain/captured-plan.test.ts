@@ -36,6 +36,14 @@ describe('a captured plan', () => {
     expect(plan.runConfig.get('lr')).toEqual({ kind: 'real', value: 0.1 });
   });
 
+  it('knows what a wrapper for central differential privacy was set to', () => {
+    const privacy = { clip: 0.5, 'noise-multiplier': 1.2, denominator: 10, 'adaptive-clip': null };
+    expect(read().privacy).toBeNull();
+    expect(read({ privacy }).privacy).toEqual({ clip: 0.5, noiseMultiplier: 1.2, denominator: 10, adaptiveClip: null });
+    expect(() => read({ privacy: { ...privacy, clip: 0 } })).toThrow(refusal('privacy.clip must be a number above 0'));
+    expect(() => read({ privacy: { ...privacy, sigma: 1 } })).toThrow(refusal('privacy.sigma'));
+  });
+
   it.each([
     ['double', 0.5, 'real', 0.5],
     ['double', 'NaN', 'real', Number.NaN],

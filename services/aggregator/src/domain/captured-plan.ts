@@ -26,6 +26,16 @@ export interface CapturedPlan {
   readonly leftOut: readonly string[];
   /** The app's flattened config that the capture ran with. */
   readonly runConfig: FlatConfig;
+  /** What a wrapper of Flower's for central differential privacy was set to; null: the strategy had none around it. */
+  readonly privacy: CapturedPrivacy | null;
+}
+
+export interface CapturedPrivacy {
+  readonly clip: number;
+  readonly noiseMultiplier: number;
+  readonly denominator: number;
+  /** The share of updates to leave unclipped; null: the clip stands. */
+  readonly adaptiveClip: number | null;
 }
 
 /** One item per round, or a single item for round 0 when the config never varies. */
@@ -74,8 +84,24 @@ export function readCapturedPlan(json: string): CapturedPlan {
       .list('left-out')
       .map((item, i) => (typeof item === 'string' ? item : plan.fail(`left-out[${i}]`, 'a text'))),
     runConfig: readRunConfig(plan),
+    privacy: plan.has('privacy') ? readPrivacy(plan.take('privacy')) : null,
   };
   plan.nothingElse();
+  return result;
+}
+
+function readPrivacy(item: unknown): CapturedPrivacy {
+  const privacy = new Reader(item, 'privacy.');
+  const adaptiveClip = privacy.take('adaptive-clip');
+  if (adaptiveClip !== null && typeof adaptiveClip !== 'number')
+    throw privacy.fail('adaptive-clip', 'a number or null');
+  const result = {
+    clip: privacy.positive('clip'),
+    noiseMultiplier: privacy.positive('noise-multiplier'),
+    denominator: privacy.positive('denominator'),
+    adaptiveClip,
+  };
+  privacy.nothingElse();
   return result;
 }
 
@@ -183,6 +209,18 @@ class Reader {
     return Number.isSafeInteger(value) && (value as number) >= least
       ? (value as number)
       : this.fail(key, `an integer of ${least} or more`);
+  }
+
+  /** Written by newer importers only. */
+  has(key: string): boolean {
+    return Object.hasOwn(this.document, key);
+  }
+
+  positive(key: string): number {
+    const value = this.take(key);
+    return typeof value === 'number' && value > 0 && Number.isFinite(value)
+      ? value
+      : this.fail(key, 'a number above 0');
   }
 
   fraction(key: string): number {

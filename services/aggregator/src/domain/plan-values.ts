@@ -1,7 +1,7 @@
 // Where the values of a plan come from, and which keys there are. Strongest first: what `flwr run` overrides, what was captured, the
 // app's own config. For `aegis.*` keys the app's config comes before the capture: nobody writes one there by accident.
 import { AegisError } from '@aegis/errors';
-import type { CapturedPlan } from './captured-plan.ts';
+import type { CapturedPlan, CapturedPrivacy } from './captured-plan.ts';
 import { type ConfigEntry, type FlatConfig, integer, real, type Scalar, showScalar, text } from './scalar.ts';
 
 /** Keys with a fixed name, Flower's first. */
@@ -142,7 +142,22 @@ export const capturedValues = (known: CapturedPlan): FlatConfig =>
     ['configrecord-key', text(known.configRecordKey)],
     ['aegis.strategy', text(known.strategy)],
     ['aegis.records', text(known.records)],
+    ...privacyValues(known.privacy),
   ]);
+
+/** A wrapper's settings are a private plan's, as far as they go: its budget is the run's own to say. */
+const privacyValues = (privacy: CapturedPrivacy | null): [string, Scalar][] =>
+  privacy === null
+    ? []
+    : [
+        ['aegis.privacy.unit', text('node')],
+        ['aegis.privacy.clip', real(privacy.clip)],
+        ['aegis.privacy.noise-multiplier', real(privacy.noiseMultiplier)],
+        ['aegis.privacy.denominator', real(privacy.denominator)],
+        ...(privacy.adaptiveClip === null
+          ? []
+          : [['aegis.privacy.adaptive-clip', real(privacy.adaptiveClip)] satisfies [string, Scalar]]),
+      ];
 
 function nearest(key: string, known: readonly string[]): string {
   let best = known[0] ?? '';

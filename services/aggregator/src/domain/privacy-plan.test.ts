@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { readCapturedPlan } from './captured-plan.ts';
 import { buildPlan, taskConfig } from './plan.ts';
 import { flag, integer, real, type Scalar, text } from './scalar.ts';
 
@@ -147,6 +148,28 @@ describe('the privacy of a plan', () => {
     ['a key that nobody reads', { ...minimal, 'aegis.privacy.sigma': real(1) }, 'is not a key of ours'],
   ])('refuses %s', (_what, keys, why) => {
     expect(() => build(keys)).toThrow(refusal(why));
+  });
+
+  it('is what a wrapper of Flower was set to, where the app had one', () => {
+    const captured = {
+      plan: readCapturedPlan(
+        JSON.stringify({
+          ...{ schema: 1, flwr: '1.41.0', 'app-id': 'aegis/tiny', 'app-digest': '', records: 'message' },
+          ...{ 'num-server-rounds': 3, 'fraction-train': 1, 'fraction-evaluate': 0, 'min-train-nodes': 2 },
+          ...{ 'min-evaluate-nodes': 0, 'min-available-nodes': 2, 'weighted-by-key': 'n', 'arrayrecord-key': 'a' },
+          ...{ 'configrecord-key': 'c', strategy: 'fedavg', 'strategy-class': 'x', 'train-config': [] },
+          ...{ 'evaluate-config': [], 'initial-model': 'captured', 'left-out': [], 'run-config': {} },
+          privacy: { clip: 0.25, 'noise-multiplier': 1.5, denominator: 12, 'adaptive-clip': 0.5 },
+        }),
+      ),
+      modelId: 'm'.repeat(64),
+    };
+    const sources = { appId: 'aegis/tiny', overrides: new Map(), captured, detectedDialect: 'message' as const };
+    const { privacy } = buildPlan({ ...sources, appConfig: new Map([['aegis.privacy.epsilon', real(8)]]) }).plan;
+    expect(privacy).toMatchObject({
+      ...{ unit: 'node', epsilon: 8, clip: 0.25, noiseMultiplier: 1.5, denominator: 12 },
+      adaptive: { quantile: 0.5, rate: 0.2 },
+    });
   });
 
   it('refuses a first model that a node would send in the clear', () => {

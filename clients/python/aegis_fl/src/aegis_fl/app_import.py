@@ -164,6 +164,7 @@ def summary(captured: dict[str, Any], out: Path) -> str:
         ("start with", f"{plan['min-available-nodes']} nodes"),
         ("train config", _config(plan["train-config"])),
         ("evaluate config", _config(plan["evaluate-config"])),
+        *_privacy(plan.get("privacy")),
         *[("left out", line) for line in plan["left-out"]],
         ("digest", plan["app-digest"][:16]),
         ("written to", out),
@@ -177,6 +178,14 @@ def _product(shape: list[int]) -> int:
     for extent in shape:
         size *= extent
     return size
+
+
+def _privacy(privacy: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if privacy is None:
+        return []
+    adapts = "" if privacy["adaptive-clip"] is None else ", adaptive"
+    text = f"clip {privacy['clip']:g}{adapts}, noise multiplier {privacy['noise-multiplier']:g}, sum divided by {privacy['denominator']:g}"
+    return [("private", text)]
 
 
 def _config(items: list[dict[str, Any]]) -> str:

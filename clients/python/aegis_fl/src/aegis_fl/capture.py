@@ -51,7 +51,7 @@ def capture(request: dict[str, Any], out: Path) -> dict[str, Any]:
     component = project["tool"]["flwr"]["app"]["components"]["serverapp"]
     run, grid = record(copy, component, run_config, request["nodes"])
     foreign = run.foreign_aggregation()
-    strategy = type(run.strategy)
+    strategy = type(run.strategy if run.unwrapped.wrapper is None else run.unwrapped.wrapper)
     class_name = f"{strategy.__module__}.{strategy.__qualname__}"
     if foreign and not request["as_fedavg"]:
         raise Refusal(
@@ -66,6 +66,7 @@ def capture(request: dict[str, Any], out: Path) -> dict[str, Any]:
     if tensors is not None:
         arrays = records.describe(tensors)
         records.write_npz(out / "init.npz", tensors)
+    privacy = run.unwrapped.privacy()
     plan = {
         "schema": 1,
         "flwr": release,
@@ -80,6 +81,7 @@ def capture(request: dict[str, Any], out: Path) -> dict[str, Any]:
         "evaluate-config": per_round(evaluate),
         "initial-model": "node" if tensors is None else "captured",
         "left-out": left_out,
+        **({} if privacy is None else {"privacy": privacy}),
         "run-config": records.run_config(run_config),
     }
     return {

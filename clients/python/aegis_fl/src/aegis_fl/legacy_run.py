@@ -6,6 +6,7 @@ from typing import Any
 
 from . import records
 from .message_run import unsupported
+from .private_strategy import Unwrapped
 from .recording import Recording
 from .refusal import Refusal
 
@@ -16,7 +17,8 @@ class LegacyRun:
     records = "legacy"
 
     def __init__(self, strategy: Any, client_manager: Any, config: Any, server_class: type | None = None) -> None:
-        self.strategy = strategy
+        self.unwrapped = Unwrapped(strategy)
+        self.strategy = self.unwrapped.strategy
         self.client_manager = client_manager
         self.server_class = server_class  # None: a workflow, which has no Server
         self.rounds = int(config.num_rounds)
@@ -54,7 +56,7 @@ class LegacyRun:
     def left_out(self) -> list[str]:
         from flwr.server.strategy import FedAvg
 
-        strategy, lines = type(self.strategy), []
+        strategy, lines = type(self.strategy), self.unwrapped.left_out()
         if getattr(self.strategy, "evaluate_fn", None) is not None:
             lines.append("evaluate_fn: central evaluation on the server")
         elif strategy.evaluate is not FedAvg.evaluate:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import records
+from .private_strategy import Unwrapped
 from .recording import Recording
 from .refusal import Refusal
 
@@ -20,7 +21,8 @@ class MessageRun:
     records = "message"
 
     def __init__(self, strategy: Any, call: dict[str, Any], caller: Any) -> None:
-        self.strategy = strategy
+        self.unwrapped = Unwrapped(strategy)
+        self.strategy = self.unwrapped.strategy
         self.arrays = call["initial_arrays"]
         self.rounds = int(call["num_rounds"])
         self.train_config = call["train_config"]
@@ -50,7 +52,7 @@ class MessageRun:
     def left_out(self) -> list[str]:
         from flwr.serverapp.strategy import FedAvg
 
-        strategy, lines = type(self.strategy), []
+        strategy, lines = type(self.strategy), self.unwrapped.left_out()
         if self.evaluate_fn is not None:
             lines.append(f"evaluate_fn ({_name(self.evaluate_fn)}): central evaluation on the server")
         if strategy.aggregate_evaluate is not FedAvg.aggregate_evaluate:
