@@ -6,6 +6,7 @@ import type { Ground } from '../../services/aggregator/src/flows/ground.ts';
 import { createMeasures } from '../../services/aggregator/src/flows/measures.ts';
 import { ModelUse } from '../../services/aggregator/src/flows/model-use.ts';
 import { RunOwner } from '../../services/aggregator/src/flows/own-runs.ts';
+import type { MemoryLedger } from '../../services/aggregator/src/peers/memory/ledger.ts';
 import { natsPeers } from '../../services/aggregator/src/peers/nats/index.ts';
 import type { Stores } from '../../services/aggregator/src/store/contract.ts';
 import {
@@ -17,6 +18,7 @@ import {
 } from '../../services/aggregator/src/store/durable/documents.ts';
 import type { SimulatedNats } from './bus.ts';
 import type { SimulatedDisk } from './disk.ts';
+import { ledgerFor } from './ledger.ts';
 import { Life } from './life.ts';
 
 export const LEASE_MS = 15_000;
@@ -28,6 +30,7 @@ export interface Site {
   readonly clock: FakeClock;
   readonly nats: SimulatedNats;
   readonly disk: SimulatedDisk;
+  readonly ledger: MemoryLedger;
   readonly seed: number;
   readonly onBusyLoop: (life: Life) => void;
 }
@@ -46,7 +49,7 @@ export class AggregatorProcess {
     this.boot(site, name, address).catch(() => this.life.kill());
   }
 
-  private async boot({ nats, disk, seed }: Site, name: string, address: string): Promise<void> {
+  private async boot({ nats, disk, ledger, seed }: Site, name: string, address: string): Promise<void> {
     const { life } = this;
     const bus = nats.connect(life);
     const time = life.time;
@@ -63,7 +66,7 @@ export class AggregatorProcess {
     };
     const ground: Ground = {
       stores,
-      peers: await natsPeers(bus, time, silentLogger, PARALLEL_TASKS, null),
+      peers: await natsPeers(bus, time, silentLogger, PARALLEL_TASKS, ledgerFor(ledger, life)),
       clock: time,
       random: seededRandom(`${seed} ${life.name}`),
       telemetry: noTelemetry,

@@ -8,6 +8,8 @@ import type {
   IntakeRoom,
   IntakeStore,
   ModelStore,
+  NoisedRound,
+  PrivateFold,
   RoundIntake,
 } from '../../services/aggregator/src/store/contract.ts';
 import { MemoryApps } from '../../services/aggregator/src/store/memory/documents.ts';
@@ -23,6 +25,8 @@ type LogEntry =
 export interface DiskWatch {
   /** An intake put these answers together. */
   onMean(room: IntakeRoom, folded: readonly AcceptedAnswer[], modelId: string): void;
+  /** Noise was drawn and sealed. */
+  onNoised(room: IntakeRoom, folded: readonly AcceptedAnswer[], modelId: string): void;
 }
 
 /**
@@ -34,14 +38,17 @@ export class SimulatedDisk {
   activity = 0;
   isFull = false;
   slowMs = 0;
-  watch: DiskWatch = { onMean: () => {} };
+  watch: DiskWatch = { onMean: () => {}, onNoised: () => {} };
   /** Tests that break the suite on purpose clear it: an acknowledged record is forgotten with its process. */
   flushes = true;
   /** As before: tensors are taken for good. */
   checks = true;
   /** As before: the first update is added to the sum two times. */
   foldsTwice = false;
+  /** As before: noise is drawn again after a crash. */
+  seals = true;
   readonly models = new MemoryModels();
+  private readonly noised = new Map<string, NoisedRound>();
   private readonly apps = new MemoryApps();
   private readonly logs = new Map<string, RoomLog>();
   private readonly clock: FakeClock;
@@ -85,7 +92,9 @@ export class SimulatedDisk {
         this.change(
           life,
           async () => {
-            if ((this.logs.get(nameOf(room))?.epoch ?? 0) <= epoch) this.logs.delete(nameOf(room));
+            if ((this.logs.get(nameOf(room))?.epoch ?? 0) > epoch) return;
+            this.logs.delete(nameOf(room));
+            this.noised.delete(nameOf(room));
           },
           false,
         ),
@@ -95,6 +104,7 @@ export class SimulatedDisk {
           life,
           async () => {
             for (const [name, log] of this.logs) if (log.room.runId === runId) this.logs.delete(name);
+            for (const name of this.noised.keys()) if (name.startsWith(`${runId}/`)) this.noised.delete(name);
           },
           false,
         ),
@@ -118,7 +128,7 @@ export class SimulatedDisk {
       log.entries.length = kept;
       log.flushed = kept;
     });
-    const inner = await new MemoryIntakes(this.models).open(room, model, epoch);
+    const inner = await new MemoryIntakes(this.models, this.normal).open(room, model, epoch);
     for (const entry of log.entries) {
       if (entry.kind === 'part') await inner.append(entry.part, entry.content);
       else await inner.record(entry.answer);
@@ -134,7 +144,7 @@ export class SimulatedDisk {
       return model;
     };
     return {
-      privately: null,
+      privately: this.privatelyIn(life, log, inner.privately as PrivateFold),
       has: (part) => inner.has(part),
       append: async (part, content) => {
         const known = pending.get(part);
@@ -168,6 +178,32 @@ export class SimulatedDisk {
       },
     };
   }
+
+  private privatelyIn(life: Life, { room }: RoomLog, inner: PrivateFold): PrivateFold {
+    const folded = new Map<string, AcceptedAnswer>();
+    const name = nameOf(room);
+    return {
+      add: async (answer, rules) => {
+        const added = await this.look(life, () => inner.add(answer, rules));
+        folded.set(answer.taskId, answer);
+        return added;
+      },
+      writeNoised: (noise) =>
+        this.change(life, async () => {
+          const sealed = this.noised.get(name);
+          if (sealed !== undefined && this.seals) return sealed;
+          const result = await inner.writeNoised(noise);
+          this.noised.set(name, result);
+          this.watch.onNoised(room, [...folded.values()], result.model.modelId);
+          return result;
+        }),
+      hasNoised: () => this.look(life, async () => this.noised.has(name)),
+    };
+  }
+
+  /** N(0, 1) by Box and Muller, from the seed. */
+  private readonly normal = (): number =>
+    Math.sqrt(-2 * Math.log(1 - this.chance.next())) * Math.cos(2 * Math.PI * this.chance.next());
 
   /** Resolves when the entry is flushed. */
   private async append(life: Life, log: RoomLog, entry: LogEntry): Promise<void> {

@@ -1,4 +1,5 @@
 import type { RoundSummary, RunRecord } from '../../services/aggregator/src/domain/run.ts';
+import { checkLedger, checkPaid } from './privacy-checks.ts';
 import { meanOf } from './reference.ts';
 import type { KnownTask, Learned, Mean } from './witness.ts';
 import type { World } from './world.ts';
@@ -16,6 +17,7 @@ export async function checkRun(world: World, run: RunRecord): Promise<void> {
     await checkRound(world, run, summary, before);
     before = summary.modelId;
   }
+  if (run.plan.privacy !== undefined) checkLedger(world, run);
 }
 
 async function checkRound(world: World, run: RunRecord, summary: RoundSummary, before: string): Promise<void> {
@@ -25,7 +27,8 @@ async function checkRound(world: World, run: RunRecord, summary: RoundSummary, b
   if (mean === undefined)
     return witness.fail('the model is the mean', `nobody put the model of round ${round} together`);
   const counted = new Set(mean.folded.map((answer) => answer.taskId));
-  if (counted.size !== summary.accepted)
+  const isSecret = run.plan.privacy !== undefined && run.plan.privacy.sampling.kind !== 'none';
+  if (counted.size !== summary.accepted && !isSecret)
     witness.fail('no acknowledged update lost', `round ${round} reports ${summary.accepted}, counted ${counted.size}`);
   for (const task of acknowledged(world, mean)) {
     if (!counted.has(task.taskId))
@@ -37,7 +40,8 @@ async function checkRound(world: World, run: RunRecord, summary: RoundSummary, b
   const updates = mean.folded.map(({ taskId }) => learnedOf(world, taskId));
   if (updates.includes(undefined))
     return witness.fail('the model is the mean', `round ${round} counts what no node sent`);
-  await checkModel(world, modelId, before, updates as Learned[], round);
+  if (run.plan.privacy === undefined) await checkModel(world, modelId, before, updates as Learned[], round);
+  else checkPaid(world, mean.room, modelId);
   checkEvaluation(world, run, summary);
 }
 

@@ -4,7 +4,7 @@ import { type List, type Manner, manners, type Operation, type ProcessName, type
 /** The list of a seed: small worlds, a run, and anything that can happen to it. */
 export function generate(seed: number): List {
   const chance = new Chance(seed);
-  const shape = drawShape(chance);
+  const shape = perhapsPrivate(seed, drawShape(chance));
   const operations: Operation[] = [{ do: 'start-run' }];
   for (let node = 0; node < shape.nodes; node += 1) if (chance.maybe(0.8)) operations.push({ do: 'join', node });
   if (chance.maybe(0.4)) operations.push({ do: 'slow-bus', ms: chance.oneOf([3, 50, 700]) });
@@ -29,6 +29,14 @@ function drawShape(chance: Chance): Shape {
     overSelect: chance.maybe(0.2) ? 1.5 : 1,
     deadlineSeconds: chance.oneOf([5, 20, 60]),
   };
+}
+
+/** A third of all runs are private. By a chance of their own: what else happens to a seed's run does not depend on it. */
+function perhapsPrivate(seed: number, shape: Shape): Shape {
+  const chance = new Chance(seed + 0x5eed);
+  if (!chance.maybe(0.33)) return shape;
+  const privacy = chance.oneOf(['none', 'none', 'poisson', 'fixed'] as const);
+  return { ...shape, privacy, firstModel: 'operator', minReport: null, overSelect: 1 };
 }
 
 type Draw = (chance: Chance, shape: Shape) => Operation[];

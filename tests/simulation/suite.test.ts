@@ -47,6 +47,13 @@ const mutants: readonly (readonly [string, (world: World) => void, readonly Inva
     ['the model is the mean'],
   ],
   [
+    'a store that draws noise again after a crash',
+    ({ disk }) => {
+      disk.seals = false;
+    },
+    ['noise is drawn once', 'what leaves was paid for'],
+  ],
+  [
     'a gateway that forgets that a task was answered',
     (world) => {
       world.gatewaysForget = true;

@@ -21,6 +21,9 @@ export type Invariant =
   | 'no acknowledged update lost'
   | 'no update counted twice'
   | 'the model is the mean'
+  | 'nobody is asked before it is paid for'
+  | 'noise is drawn once'
+  | 'what leaves was paid for'
   | 'every run ends'
   | 'nothing left behind';
 
@@ -154,6 +157,18 @@ export class Witness {
     const nodes = folded.map((answer) => answer.nodeId);
     if (new Set(nodes).size < nodes.length)
       this.fail('no update counted twice', `a node counts twice in round ${room.round}`);
+  }
+
+  noised(room: IntakeRoom, folded: readonly AcceptedAnswer[], modelId: string): void {
+    for (const { room: other } of this.means.values())
+      if (
+        other.runId === room.runId &&
+        other.round === room.round &&
+        other.attempt === room.attempt &&
+        other.kind === room.kind
+      )
+        this.fail('noise is drawn once', `attempt ${room.attempt} at round ${room.round} has a second result`);
+    this.mean(room, folded, modelId);
   }
 
   wrote({ by, bucket, key, value }: BusWrite): void {

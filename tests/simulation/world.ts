@@ -2,6 +2,7 @@ import { RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import type { CallOptions, ServiceClient } from '@aegis/service-kit';
 import { FakeClock } from '@aegis/testkit';
 import type { ModelInfo } from '../../services/aggregator/src/domain/model.ts';
+import { MemoryLedger } from '../../services/aggregator/src/peers/memory/ledger.ts';
 import { encodeDocument } from '../../services/aggregator/src/store/document-text.ts';
 import { writeNpy } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab, legacyApp, messageApp } from '../../services/aggregator/src/testing/bundles.ts';
@@ -13,6 +14,7 @@ import { type Cluster, GatewayProcess } from './gateway.ts';
 import { Life } from './life.ts';
 import { SimulatedNode } from './node.ts';
 import type { ProcessName, Shape } from './operations.ts';
+import { checkAsked } from './privacy-checks.ts';
 import { Witness } from './witness.ts';
 
 const FIRST_MODEL = 'first';
@@ -24,6 +26,7 @@ export class World {
   readonly witness = new Witness();
   readonly nats: SimulatedNats;
   readonly disk: SimulatedDisk;
+  readonly ledger = new MemoryLedger();
   readonly aggregators: AggregatorProcess[] = [];
   readonly gateways: GatewayProcess[] = [];
   readonly nodes: SimulatedNode[];
@@ -42,11 +45,17 @@ export class World {
     this.nats = new SimulatedNats(this.clock, new Chance(seed + 1));
     this.disk = new SimulatedDisk(this.clock, new Chance(seed + 2));
     const onBusyLoop = (life: Life): void => this.witness.fail('no busy loops', `${life.name} does not stop`);
-    this.site = { clock: this.clock, nats: this.nats, disk: this.disk, seed, onBusyLoop };
+    this.site = { clock: this.clock, nats: this.nats, disk: this.disk, ledger: this.ledger, seed, onBusyLoop };
     const addresses = Array.from({ length: shape.aggregators }, (_, at) => `a${at}`) as [string, ...string[]];
     this.cluster = { addresses, at: (address) => this.aggregators[addresses.indexOf(address)] };
-    this.nats.onWrite = (write) => this.witness.wrote(write);
-    this.disk.watch = { onMean: (room, folded, modelId) => this.witness.mean(room, folded, modelId) };
+    this.nats.onWrite = (write) => {
+      this.witness.wrote(write);
+      checkAsked(this, write);
+    };
+    this.disk.watch = {
+      onMean: (room, folded, modelId) => this.witness.mean(room, folded, modelId),
+      onNoised: (room, folded, modelId) => this.witness.noised(room, folded, modelId),
+    };
     this.firstModel = this.disk.models.keep([
       { name: 'w', npy: writeNpy({ descr: '<f4', shape: [3], values: [0, 0.5, -1] }) },
       { name: 'b', npy: writeNpy({ descr: '<f4', shape: [], values: [2] }) },
@@ -152,7 +161,7 @@ export class World {
   }
 
   private bundle(): Buffer {
-    const { rounds, firstModel, evaluate, minReport, minNodes, overSelect, deadlineSeconds } = this.shape;
+    const { rounds, firstModel, evaluate, minReport, minNodes, overSelect, deadlineSeconds, privacy } = this.shape;
     const config = [
       `num-server-rounds = ${rounds}`,
       `min-available-nodes = ${minNodes}`,
@@ -162,6 +171,7 @@ export class World {
       `aegis.initial-model = "${firstModel === 'node' ? 'node' : `model:${FIRST_MODEL}`}"`,
       `aegis.selection.deadline = ${deadlineSeconds}.0`,
       ...(minReport === null ? [] : [`aegis.selection.min-report = ${minReport}`]),
+      ...(privacy === undefined ? [] : privateLines(privacy)),
       ...(overSelect === 1 ? [] : [`aegis.selection.over-select = ${overSelect}`]),
     ].join('\n');
     const known = bundles.get(config);
@@ -174,6 +184,16 @@ export class World {
     return made;
   }
 }
+
+/** As much noise as lets all rounds fit, and not one more. */
+const privateLines = (sampling: NonNullable<Shape['privacy']>): string[] => [
+  'aegis.privacy.unit = "node"',
+  'aegis.privacy.clip = 1.0',
+  'aegis.privacy.epsilon = 5.0',
+  'aegis.privacy.denominator = 2.0',
+  `aegis.selection.sampling = "${sampling}"`,
+  ...(sampling === 'none' ? [] : ['fraction-train = 0.6']),
+];
 
 const bundles = new Map<string, Buffer>();
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

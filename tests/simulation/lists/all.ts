@@ -114,6 +114,14 @@ const roomAfterSweep: List = {
   ],
 };
 
+/** Who had gone was heard before what had been counted: the round was closed twice, and its noise drawn again. */
+const goneWhileTakenUp: List = {
+  name: 'a node is gone by the time its private round is taken up again',
+  seed: 82,
+  shape: { ...small, minNodes: 1, deadlineSeconds: 60, privacy: 'poisson' },
+  operations: [{ do: 'start-run' }, { do: 'join', node: 0 }, { do: 'kill', process: 'aggregator 0' }],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -121,4 +129,5 @@ export const lists: readonly List[] = [
   lateAnnouncement,
   twoCohortsAtOnce,
   roomAfterSweep,
+  goneWhileTakenUp,
 ];

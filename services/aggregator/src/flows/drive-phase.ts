@@ -56,6 +56,8 @@ export class PhaseDriver {
   private pumping: Promise<void> | null = null;
   private timer: { cancel(): void } | null = null;
   private readonly unsubscribe: () => void;
+  /** What was counted before a restart is known to the round before it hears who has gone meanwhile. */
+  private isBegun = false;
   private readonly selecting: Span | null;
   /** Unix time when the monotonic clock stood at 0, as it was when this phase was opened. */
   private readonly epoch: number;
@@ -89,7 +91,9 @@ export class PhaseDriver {
     this.reject = reject;
     const parent = setting.traceparent || undefined;
     this.selecting = state.stage === 'selecting' ? ground.telemetry.startSpan('select', { parent }) : null;
-    this.unsubscribe = ground.peers.presence.onChange(() => this.postQuietly(this.nodes()));
+    this.unsubscribe = ground.peers.presence.onChange(() => {
+      if (this.isBegun) this.postQuietly(this.nodes());
+    });
   }
 
   /** Begins the phase, or goes on with it where a process before left off. */
@@ -97,6 +101,7 @@ export class PhaseDriver {
     const answers = await openAnswers(ground, setting, roomOf(state));
     const phase = new PhaseDriver(ground, setting, state, answers);
     if (state.stage !== 'selecting') await phase.resume();
+    phase.isBegun = true;
     phase.postQuietly(phase.nodes());
     return phase;
   }
