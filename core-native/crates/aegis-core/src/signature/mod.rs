@@ -2,8 +2,12 @@
 //!
 //! The digest is SHA-256 whatever the curve: that is what Flower's nodes sign with.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+mod montgomery;
+mod p384;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P521_SHA256_ASN1, EcdsaVerificationAlgorithm, ParsedPublicKey,
@@ -13,6 +17,8 @@ use crate::error::{Code, Error, Result};
 
 /// Longest PEM looked at; a P-521 key takes 268 bytes.
 const MAX_PEM: usize = 4096;
+/// Bytes of an uncompressed point.
+const P384_POINT: usize = 97;
 
 /// DER has exactly one encoding of an uncompressed point on a named curve, so everything before the point is a constant:
 /// SEQUENCE { SEQUENCE { ecPublicKey, curve }, BIT STRING (0 unused bits) … point }.
@@ -49,7 +55,15 @@ static CURVES: [Curve; 3] = [
     },
 ];
 
-pub struct PublicKey(ParsedPublicKey);
+/// A key that was parsed. From its second signature on a P-384 key is verified with tables of its own (p384.rs), which take
+/// as long to make as one signature to verify without them.
+pub struct PublicKey {
+    parsed: ParsedPublicKey,
+    /// Of a P-384 key: uncompressed.
+    p384_point: Option<Box<[u8]>>,
+    used: AtomicBool,
+    table: OnceLock<p384::Table>,
+}
 
 impl PublicKey {
     /// [`Code::SignatureKey`] if the text is no PEM public key, the curve is another one, or the point is not on it.
@@ -59,28 +73,46 @@ impl PublicKey {
             .iter()
             .find(|curve| der.len() == curve.prefix.len() + curve.point && der.starts_with(curve.prefix))
             .ok_or_else(|| unusable("not an uncompressed P-256, P-384 or P-521 key"))?;
-        ParsedPublicKey::new(curve.algorithm, &der[curve.prefix.len()..])
-            .map(Self)
-            .map_err(|_| unusable("the point is not on its curve"))
+        let point = &der[curve.prefix.len()..];
+        let parsed =
+            ParsedPublicKey::new(curve.algorithm, point).map_err(|_| unusable("the point is not on its curve"))?;
+        let p384_point = (point.len() == P384_POINT).then(|| point.into());
+        Ok(Self { parsed, p384_point, used: AtomicBool::new(false), table: OnceLock::new() })
     }
 
     /// False for every signature that is not a valid DER signature of `message`.
     pub fn verify(&self, message: &[u8], signature_der: &[u8]) -> bool {
-        self.0.verify_sig(message, signature_der).is_ok()
+        match self.table() {
+            Some(table) => table.verify(message, signature_der),
+            None => self.parsed.verify_sig(message, signature_der).is_ok(),
+        }
+    }
+
+    fn table(&self) -> Option<&p384::Table> {
+        let point = self.p384_point.as_deref()?;
+        if !self.used.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.table.get_or_init(|| p384::Table::of_key(point).expect("a point of the curve")))
     }
 }
 
 /// Parsed keys by their PEM, least recently used out first. One node signs thousands of calls with one key.
 pub struct KeyCache {
     capacity: usize,
-    recent: Mutex<VecDeque<Parsed>>,
+    recent: Mutex<Option<Recent>>,
 }
 
-type Parsed = (Box<[u8]>, Arc<PublicKey>);
+#[derive(Default)]
+struct Recent {
+    keys: HashMap<Box<[u8]>, (u64, Arc<PublicKey>)>,
+    /// Counts uses.
+    now: u64,
+}
 
 impl KeyCache {
     pub const fn new(capacity: usize) -> Self {
-        Self { capacity, recent: Mutex::new(VecDeque::new()) }
+        Self { capacity, recent: Mutex::new(None) }
     }
 
     pub fn verify(&self, public_key_pem: &[u8], message: &[u8], signature_der: &[u8]) -> Result<bool> {
@@ -88,23 +120,34 @@ impl KeyCache {
     }
 
     fn get(&self, pem: &[u8]) -> Result<Arc<PublicKey>> {
-        if let Some(key) = self.take_hit(pem) {
+        if let Some(key) = self.with_recent(|recent| recent.hit(pem)) {
             return Ok(key);
         }
         let key = Arc::new(PublicKey::from_pem(pem)?); // parsed outside the lock; a race only parses twice
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push_front((pem.into(), Arc::clone(&key)));
-        recent.truncate(self.capacity);
+        self.with_recent(|recent| recent.keep(pem, &key, self.capacity));
         Ok(key)
     }
 
-    fn take_hit(&self, pem: &[u8]) -> Option<Arc<PublicKey>> {
+    fn with_recent<T>(&self, work: impl FnOnce(&mut Recent) -> T) -> T {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = recent.iter().position(|(known, _)| **known == *pem)?;
-        let hit = recent.remove(position)?;
-        let key = Arc::clone(&hit.1);
-        recent.push_front(hit);
-        Some(key)
+        work(recent.get_or_insert_default())
+    }
+}
+
+impl Recent {
+    fn hit(&mut self, pem: &[u8]) -> Option<Arc<PublicKey>> {
+        self.now += 1;
+        let (used, key) = self.keys.get_mut(pem)?;
+        *used = self.now;
+        Some(Arc::clone(key))
+    }
+
+    fn keep(&mut self, pem: &[u8], key: &Arc<PublicKey>, capacity: usize) {
+        if self.keys.len() >= capacity {
+            let oldest = self.keys.iter().min_by_key(|(_, (used, _))| *used).map(|(pem, _)| pem.clone());
+            oldest.and_then(|pem| self.keys.remove(&pem));
+        }
+        self.keys.insert(pem.into(), (self.now, Arc::clone(key)));
     }
 }
 
@@ -156,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn vectors() -> serde_json::Value {
-        serde_json::from_str(include_str!("../../../../tests/vectors/node_auth.json")).unwrap()
+        serde_json::from_str(include_str!("../../../../../tests/vectors/node_auth.json")).unwrap()
     }
 
     fn hex(value: &serde_json::Value) -> Option<Vec<u8>> {
