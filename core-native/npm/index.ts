@@ -31,7 +31,7 @@ export function verifyEcdsa(publicKeyPem: Uint8Array, message: Uint8Array, signa
   return awaiting(() => binding.verifyEcdsa(publicKeyPem, message, signatureDer));
 }
 
-/** Like {@link verifyEcdsa}, on the event loop: some 0.4 ms for P-384. */
+/** Like {@link verifyEcdsa}, on the event loop: 0.1 to 0.3 ms for P-384. */
 export function verifyEcdsaSync(publicKeyPem: Uint8Array, message: Uint8Array, signatureDer: Uint8Array): boolean {
   return calling(() => binding.verifyEcdsaSync(publicKeyPem, message, signatureDer));
 }

@@ -7,8 +7,8 @@ use napi_derive::napi;
 
 use crate::bridge::{Promised, off_loop, on_loop};
 
-/// As many nodes as sign at the same time in a large cohort; a parsed key takes about a kilobyte.
-static KEYS: KeyCache = KeyCache::new(256);
+/// As many nodes as sign at the same time in a large cohort; a key with its table takes about 7 KiB.
+static KEYS: KeyCache = KeyCache::new(2048);
 
 #[napi(catch_unwind)]
 pub fn sha256_hex(pieces: Vec<Buffer>) -> Promised<String> {

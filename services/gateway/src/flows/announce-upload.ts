@@ -1,5 +1,5 @@
 import type { TaskRef } from '../domain/task.ts';
-import { OpenUpload, type UploadRecord } from '../domain/upload.ts';
+import { OpenUpload } from '../domain/upload.ts';
 import type { Gateway } from './gateway.ts';
 import { keepAtHand } from './keep-at-hand.ts';
 
@@ -19,22 +19,19 @@ export interface Announcement {
  * The same answer again, at whatever stage, is a client that did not hear us: it goes on where it was.
  */
 export const announceUpload = async (gateway: Gateway, announcement: Announcement): Promise<OpenUpload> => {
-  const { task, replyId } = announcement;
-  const lastSaved = await gateway.uploads.find(task.nodeId, task.taskId);
-  const earlier = lastSaved?.replyId === replyId ? lastSaved : null;
-  if (earlier?.verdict) return new OpenUpload(earlier, []);
-  const record: UploadRecord = earlier ?? {
-    session: gateway.random.ulid(gateway.clock.now()),
+  const { task, replyId, head, partIds, runtimeSeconds, traceparent } = announcement;
+  const now = gateway.clock.now();
+  const record = await gateway.uploads.announce({
+    session: gateway.random.ulid(now),
     task,
     replyId,
-    head: announcement.head,
-    partIds: announcement.partIds,
-    runtimeSeconds: announcement.runtimeSeconds,
-    announcedAt: gateway.clock.now(),
-    traceparent: announcement.traceparent,
+    head,
+    partIds,
+    runtimeSeconds,
+    announcedAt: now,
+    traceparent,
     verdict: null,
-  };
-  const missing = await gateway.aggregator.missingParts(task, record.partIds);
-  await gateway.uploads.save(record);
-  return keepAtHand(gateway, new OpenUpload(record, missing));
+  });
+  if (record.verdict) return new OpenUpload(record, []);
+  return keepAtHand(gateway, new OpenUpload(record, await gateway.aggregator.missingParts(task, record.partIds)));
 };

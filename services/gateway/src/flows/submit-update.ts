@@ -45,7 +45,7 @@ export const takeFailure = async (
  * remembers the verdict itself, and without our note a repeated push asks it again.
  */
 const settle = (gateway: Gateway, upload: OpenUpload, verdict: Verdict): void => {
-  const { task, replyId } = upload.record;
+  const { task } = upload.record;
   gateway.mailbox.settle(task.nodeId, task.taskId);
   gateway.observed.updateJudged(verdict.accepted ? '' : verdict.code);
   if (!verdict.accepted) {
@@ -53,7 +53,7 @@ const settle = (gateway: Gateway, upload: OpenUpload, verdict: Verdict): void =>
     gateway.log.warn({ node: task.nodeId, task: task.taskId, run: task.runId, code, detail }, 'update refused');
   }
   gateway.uploads
-    .settle(task.nodeId, task.taskId, replyId, verdict)
+    .settle(upload.record, verdict)
     .catch((error: unknown) => {
       gateway.log.warn({ node: task.nodeId, task: task.taskId, err: error }, 'verdict not written down');
     })

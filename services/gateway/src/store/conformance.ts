@@ -117,7 +117,7 @@ export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: Up
       const { store, other } = subject();
       const announced = upload();
       const { nodeId, taskId } = announced.task;
-      await store.save(announced);
+      await store.announce(announced);
       expect(await other.find(nodeId, taskId)).toEqual(announced);
       expect(await other.ofNode(nodeId)).toEqual([announced]);
       expect(await other.find(nodeId, 'other')).toBeNull();
@@ -129,7 +129,7 @@ export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: Up
       const first = upload();
       const second = { ...first, session: 'second', replyId: 'b'.repeat(64) };
       const beside = { ...first, task: { ...first.task, taskId: '01K' } };
-      for (const record of [first, second, beside]) await store.save(record);
+      for (const record of [first, second, beside]) await store.announce(record);
       const kept = await store.ofNode(first.task.nodeId);
       expect(kept).toHaveLength(2);
       expect(kept).toEqual(expect.arrayContaining([second, beside]));
@@ -142,26 +142,44 @@ export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: Up
       const { store, other } = subject();
       const announced = upload();
       const { nodeId, taskId } = announced.task;
-      await store.save(announced);
-      await store.settle(nodeId, taskId, announced.replyId, verdict);
+      await store.announce(announced);
+      await store.settle(announced, verdict);
       expect((await other.find(nodeId, taskId))?.verdict).toEqual(verdict);
+      expect((await other.announce({ ...announced, session: 'again' })).verdict).toEqual(verdict);
     });
 
     it('does not settle another answer than the one last announced', async () => {
-      const { store } = subject();
+      const { store, other } = subject();
       const announced = upload();
       const { nodeId, taskId } = announced.task;
-      await store.save(announced);
-      await store.settle(nodeId, taskId, 'c'.repeat(64), { accepted: true });
-      await store.settle(nodeId, 'unknown', announced.replyId, { accepted: true });
+      await store.announce(announced);
+      await store.settle({ ...announced, replyId: 'c'.repeat(64) }, { accepted: true });
+      await store.settle({ ...announced, task: { ...announced.task, taskId: 'unknown' } }, { accepted: true });
       expect((await store.find(nodeId, taskId))?.verdict).toBeNull();
+      expect(await store.find(nodeId, 'unknown')).toBeNull();
+      const second = await other.announce({ ...announced, replyId: 'b'.repeat(64) });
+      await store.settle(announced, { accepted: true });
+      expect(await store.find(nodeId, taskId)).toEqual(second);
+    });
+
+    it('goes on with the same answer when it is announced again, here or at another gateway', async () => {
+      const { store, other } = subject();
+      const announced = upload();
+      const { nodeId, taskId } = announced.task;
+      expect(await store.announce(announced)).toEqual(announced);
+      for (const again of [store, other])
+        expect(await again.announce({ ...announced, session: 'again', announcedAt: now + 1 })).toEqual(announced);
+      // settled by a gateway that read it, not by the one that wrote it
+      const read = await other.find(nodeId, taskId);
+      await other.settle(read as UploadRecord, { accepted: true });
+      expect((await store.find(nodeId, taskId))?.verdict).toEqual({ accepted: true });
     });
 
     it('holds an announcement of 200,000 parts', async () => {
       const { store } = subject();
       const partIds = Array.from({ length: 200_000 }, (_, index) => index.toString(16).padStart(64, '0'));
       const announced = upload({ partIds });
-      await store.save(announced);
+      await store.announce(announced);
       expect((await store.find(announced.task.nodeId, announced.task.taskId))?.partIds).toEqual(partIds);
     });
   },

@@ -25,10 +25,13 @@ export interface NodeStore {
 
 /** Uploads announced and not yet forgotten (an hour after the last change), shared by all gateways. */
 export interface UploadStore {
-  /** One per node and task; a later announcement replaces the earlier. */
-  save(upload: UploadRecord): Promise<void>;
+  /**
+   * One per node and task; the announcement of another answer replaces the earlier. The same answer again changes nothing: what is
+   * kept of it comes back, with its session and verdict.
+   */
+  announce(upload: UploadRecord): Promise<UploadRecord>;
   find(nodeId: bigint, taskId: string): Promise<UploadRecord | null>;
   ofNode(nodeId: bigint): Promise<UploadRecord[]>;
-  /** Remembers how it ended. The answer must be the one last saved for the task, else nothing happens. */
-  settle(nodeId: bigint, taskId: string, replyId: string, verdict: Verdict): Promise<void>;
+  /** Remembers how it ended. The answer must be the one last announced for the task, else nothing happens. */
+  settle(upload: UploadRecord, verdict: Verdict): Promise<void>;
 }

@@ -6,6 +6,8 @@ import { decodeUpload, encodeUpload } from './upload-codec.ts';
 /** Push sessions in the bus: `<node id>.<task id>`, forgotten an hour after the last write. */
 export class DurableUploadStore implements UploadStore {
   readonly #bucket: Bucket;
+  /** Of records that were written or read a moment ago: settling them need not ask first. */
+  readonly #revisions = new WeakMap<UploadRecord, number>();
 
   private constructor(bucket: Bucket) {
     this.#bucket = bucket;
@@ -15,8 +17,17 @@ export class DurableUploadStore implements UploadStore {
     return new DurableUploadStore(await bus.bucket('uploads'));
   }
 
-  async save(upload: UploadRecord): Promise<void> {
-    await this.#bucket.put(keyOf(upload.task.nodeId, upload.task.taskId), encodeUpload(upload));
+  async announce(upload: UploadRecord): Promise<UploadRecord> {
+    const key = keyOf(upload.task.nodeId, upload.task.taskId);
+    try {
+      return this.#known(upload, await this.#bucket.create(key, encodeUpload(upload)));
+    } catch (error) {
+      if (!(error instanceof BusConflict)) throw error;
+    }
+    const entry = await this.#bucket.get(key);
+    const earlier = entry && decodeUpload(entry.value);
+    if (entry && earlier?.replyId === upload.replyId) return this.#known(earlier, entry.revision);
+    return this.#known(upload, await this.#bucket.put(key, encodeUpload(upload)));
   }
 
   async find(nodeId: bigint, taskId: string): Promise<UploadRecord | null> {
@@ -30,18 +41,27 @@ export class DurableUploadStore implements UploadStore {
     return uploads;
   }
 
-  async settle(nodeId: bigint, taskId: string, replyId: string, verdict: Verdict): Promise<void> {
+  async settle(upload: UploadRecord, verdict: Verdict): Promise<void> {
+    const { nodeId, taskId } = upload.task;
     const key = keyOf(nodeId, taskId);
-    const entry = await this.#bucket.get(key);
-    if (!entry) return;
-    const upload = decodeUpload(entry.value);
-    if (upload.replyId !== replyId) return;
+    const revision = this.#revisions.get(upload) ?? (await this.#revisionOf(upload, key));
+    if (revision === null) return;
     try {
-      await this.#bucket.update(key, encodeUpload({ ...upload, verdict }), entry.revision);
+      await this.#bucket.update(key, encodeUpload({ ...upload, verdict }), revision);
     } catch (error) {
-      // Another gateway settled the same upload, or a newer answer took its place: either way this note is not needed.
+      // Another gateway settled the same upload, or another answer took its place: either way this note is not needed.
       if (!(error instanceof BusConflict)) throw error;
     }
+  }
+
+  async #revisionOf(upload: UploadRecord, key: string): Promise<number | null> {
+    const entry = await this.#bucket.get(key);
+    return entry && decodeUpload(entry.value).replyId === upload.replyId ? entry.revision : null;
+  }
+
+  #known(upload: UploadRecord, revision: number): UploadRecord {
+    this.#revisions.set(upload, revision);
+    return upload;
   }
 }
 

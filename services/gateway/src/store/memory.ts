@@ -67,10 +67,9 @@ export class MemoryNodeStore implements NodeStore {
 export class MemoryUploadStore implements UploadStore {
   readonly #uploads = new Map<bigint, Map<string, UploadRecord>>();
 
-  async save(upload: UploadRecord): Promise<void> {
-    const { nodeId, taskId } = upload.task;
-    const ofNode = this.#uploads.get(nodeId) ?? new Map<string, UploadRecord>();
-    this.#uploads.set(nodeId, ofNode.set(taskId, upload));
+  async announce(upload: UploadRecord): Promise<UploadRecord> {
+    const earlier = await this.find(upload.task.nodeId, upload.task.taskId);
+    return earlier?.replyId === upload.replyId ? earlier : this.#keep(upload);
   }
 
   async find(nodeId: bigint, taskId: string): Promise<UploadRecord | null> {
@@ -81,8 +80,15 @@ export class MemoryUploadStore implements UploadStore {
     return [...(this.#uploads.get(nodeId)?.values() ?? [])];
   }
 
-  async settle(nodeId: bigint, taskId: string, replyId: string, verdict: Verdict): Promise<void> {
-    const upload = this.#uploads.get(nodeId)?.get(taskId);
-    if (upload?.replyId === replyId) await this.save({ ...upload, verdict });
+  async settle(upload: UploadRecord, verdict: Verdict): Promise<void> {
+    const last = await this.find(upload.task.nodeId, upload.task.taskId);
+    if (last?.replyId === upload.replyId) this.#keep({ ...upload, verdict });
+  }
+
+  #keep(upload: UploadRecord): UploadRecord {
+    const { nodeId, taskId } = upload.task;
+    const ofNode = this.#uploads.get(nodeId) ?? new Map<string, UploadRecord>();
+    this.#uploads.set(nodeId, ofNode.set(taskId, upload));
+    return upload;
   }
 }

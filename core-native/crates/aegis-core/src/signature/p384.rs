@@ -115,7 +115,7 @@ impl Table {
         }
         let inverse = s.inverted();
         // 256 bits: always below the order
-        let digest = Scalar::new(number(&sha256(&[message]))).expect("below the order");
+        let digest = Scalar::new(number(&sha256([message]))).expect("below the order");
         let sum = sum_of(&[(&BASE_TABLE, digest.times(&inverse).number()), (self, r_scalar.times(&inverse).number())]);
         !sum.is_neutral() && sum.has_x_modulo_order(r)
     }
@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn digest(message: &[u8]) -> Scalar {
-        Scalar::new(number(&sha256(&[message]))).unwrap()
+        Scalar::new(number(&sha256([message]))).unwrap()
     }
 
     fn sign(secret: &Scalar, nonce: &Scalar, message: &[u8]) -> Vec<u8> {

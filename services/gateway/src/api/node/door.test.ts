@@ -467,16 +467,16 @@ describe('a client that loses its stream', () => {
 
 describe('presence', () => {
   it('tells what the node is, and hears at once when its connection is gone', async () => {
-    const told: { nodeId: bigint; online: boolean; kind: number }[] = [];
+    const told: { nodeId: bigint; online: boolean; kind: number; unit: string }[] = [];
     const over = new AbortController();
     const events = await gateway.bus.subscribe('presence', over.signal);
     void (async () => {
       for await (const { message } of events) if (!message.snapshot) told.push(...message.nodes);
     })().catch(() => {});
     const { stream, nodeId } = await newNode().connect();
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: true, kind: 1 }));
+    await eventually(() => expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '' }));
     stream.say({ $case: 'leave', value: {} });
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0 }));
+    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '' }));
     over.abort();
   });
 });
