@@ -14,7 +14,7 @@ const clients: JoinClient[] = [];
 const config = { join: true, 'hold-seconds': 0.2 };
 let fixture: GatewayFixture;
 let gateway: Awaited<ReturnType<GatewayFixture['gateway']>>;
-const told: { nodeId: bigint; online: boolean; kind: number }[] = [];
+const told: { nodeId: bigint; online: boolean; kind: number; unit: string }[] = [];
 const over = new AbortController();
 
 beforeAll(async () => {
@@ -134,7 +134,7 @@ describe('a start_client', () => {
     const { taskId } = await taskOf(nodeId);
     await client.next();
     client.close();
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0 }));
+    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '' }));
     await eventually(() => expect(aggregator.failed).toContainEqual(expect.objectContaining({ taskId })));
   });
 
