@@ -1,4 +1,3 @@
-import { webcrypto } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -6,14 +5,19 @@ import { AegisError } from '@aegis/errors';
 import { writeFileAtomic } from './atomic-file.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { TlsFiles } from './tls-material.ts';
+import {
+  algorithm,
+  BACKDATED_MS,
+  DAY_MS,
+  type IssuedCertificate,
+  importPrivate,
+  loadX509,
+  newKeys,
+  privatePem,
+  serialNumber,
+} from './x509.ts';
 
 // Certificates for development and tests: one EC P-256 authority, leaves for servers and clients.
-// (Python's grpcio refuses an all-Ed25519 chain; P-256 works everywhere.)
-
-export interface IssuedCertificate {
-  readonly certPem: string;
-  readonly keyPem: string;
-}
 
 export interface LeafRequest {
   /** Common name; also what a service's caller list names. */
@@ -23,22 +27,17 @@ export interface LeafRequest {
   readonly days?: number;
 }
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-const minute = 60_000;
-const day = 24 * 60 * minute;
 const caDays = 3653;
 const leafDays = 365;
-// Clocks of laptops and containers run apart a little.
-const backdated = 5 * minute;
 
 export const createCa = async (name: string, now: number): Promise<IssuedCertificate> => {
   const x509 = await loadX509();
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const keys = await newKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: [{ O: ['Aegis development'] }, { CN: [name] }],
-    notBefore: new Date(now - backdated),
-    notAfter: new Date(now + caDays * day),
+    notBefore: new Date(now - BACKDATED_MS),
+    notAfter: new Date(now + caDays * DAY_MS),
     signingAlgorithm: algorithm,
     keys,
     extensions: [
@@ -58,7 +57,7 @@ export const issueLeaf = async (
 ): Promise<IssuedCertificate> => {
   const x509 = await loadX509();
   const issuer = new x509.X509Certificate(ca.certPem);
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const keys = await newKeys();
   const names = (request.hosts ?? [request.name]).map((host) => ({
     type: isIP(host) === 0 ? ('dns' as const) : ('ip' as const),
     value: host,
@@ -67,8 +66,8 @@ export const issueLeaf = async (
     serialNumber: serialNumber(),
     subject: [{ O: ['Aegis development'] }, { CN: [request.name] }],
     issuer: issuer.subjectName,
-    notBefore: new Date(now - backdated),
-    notAfter: new Date(Math.min(now + (request.days ?? leafDays) * day, issuer.notAfter.getTime())),
+    notBefore: new Date(now - BACKDATED_MS),
+    notAfter: new Date(Math.min(now + (request.days ?? leafDays) * DAY_MS, issuer.notAfter.getTime())),
     signingAlgorithm: algorithm,
     publicKey: keys.publicKey,
     signingKey: await importPrivate(ca.keyPem),
@@ -125,27 +124,4 @@ const readPair = async (certFile: string, keyFile: string): Promise<IssuedCertif
 const writePair = async (certFile: string, keyFile: string, { certPem, keyPem }: IssuedCertificate): Promise<void> => {
   await writeFileAtomic(keyFile, keyPem, 0o600);
   await writeFileAtomic(certFile, certPem, 0o644);
-};
-
-// Positive and never empty, as X.509 wants it.
-const serialNumber = (): string => {
-  const bytes = webcrypto.getRandomValues(new Uint8Array(16));
-  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
-  return Buffer.from(bytes).toString('hex');
-};
-
-const privatePem = async (key: webcrypto.CryptoKey): Promise<string> => {
-  const base64 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key)).toString('base64');
-  return `-----BEGIN PRIVATE KEY-----\n${base64.replace(/.{64}(?=.)/g, '$&\n')}\n-----END PRIVATE KEY-----\n`;
-};
-
-const importPrivate = (pem: string): Promise<webcrypto.CryptoKey> =>
-  webcrypto.subtle.importKey('pkcs8', Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64'), algorithm, true, [
-    'sign',
-  ]);
-
-// Only few commands issue certificates; the rest need not load the ASN.1 stack.
-const loadX509 = async () => {
-  await import('reflect-metadata');
-  return import('@peculiar/x509');
 };
