@@ -1,6 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { failureOf } from './command-error.ts';
 import { addAppImport } from './commands/app-import.ts';
+import { addCaInit } from './commands/ca-init.ts';
+import { addCaIssue } from './commands/ca-issue.ts';
+import { addCaRevoke } from './commands/ca-revoke.ts';
 import { addCerts } from './commands/certs.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -94,6 +97,8 @@ function createProgram(context: Context): Command {
   for (const add of [addModelsLs, addModelsImport, addModelsExport]) add(models, known);
   const app = program.command('app').description('Flower apps');
   addAppImport(app, known);
+  const ca = program.command('ca').description("the federation's own authority, kept offline");
+  for (const add of [addCaInit, addCaIssue, addCaRevoke]) add(ca, known);
   addCerts(program, known);
   addDoctor(program, known);
   forEachCommand(program, (command) => {

@@ -3,6 +3,17 @@ export { type Clock, systemClock } from './clock.ts';
 export { checkConfig, loadConfig, parseConfig, secretFile } from './config.ts';
 export { createTelemetry, type TelemetryOptions } from './create-telemetry.ts';
 export { createCa, type DevPki, issueLeaf, type LeafRequest, openDevPki } from './dev-pki.ts';
+export {
+  type CertificateKind,
+  type CertificateRequest,
+  createCrl,
+  createRoot,
+  type FederationCertificate,
+  federationIdentity,
+  isFederationName,
+  issueCertificate,
+  type Revoked,
+} from './federation-ca.ts';
 export { type GrpcChannelOptions, grpcChannel, maxMessageBytes } from './grpc-channel.ts';
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from './grpc-server.ts';
 export { fromGrpcStatus, grpcStatusOf, toGrpcStatus } from './grpc-status.ts';
@@ -31,5 +42,5 @@ export {
 } from './service.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
-export { passedBytes } from './young-garbage.ts';
 export type { IssuedCertificate } from './x509.ts';
+export { passedBytes } from './young-garbage.ts';
