@@ -6,6 +6,7 @@ import { startTimers } from '../../services/gateway/src/api/timers.ts';
 import { Mailbox } from '../../services/gateway/src/domain/mailbox.ts';
 import { Elsewhere, Roster } from '../../services/gateway/src/domain/presence.ts';
 import type { Task } from '../../services/gateway/src/domain/task.ts';
+import { ClientCertificates } from '../../services/gateway/src/flows/client-certificates.ts';
 import { adoptNodes } from '../../services/gateway/src/flows/expire-nodes.ts';
 import { followNode, followTasks } from '../../services/gateway/src/flows/follow-changes.ts';
 import type { Gateway } from '../../services/gateway/src/flows/gateway.ts';
@@ -80,6 +81,7 @@ export class GatewayProcess {
       unitNames,
       mailbox,
       provenKeys: new ProvenKeys('per-call'),
+      certificates: new ClientCertificates('off'),
       roster: new Roster(),
       elsewhere: new Elsewhere(),
       held: new HeldPulls(clock),

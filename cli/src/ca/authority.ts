@@ -123,16 +123,16 @@ export const issueFrom = async (authority: Authority, issue: Issue): Promise<Fed
   return certificate;
 };
 
-/** Revokes every certificate of a name, or one by its serial, and writes the CRL anew. Returns what was revoked. */
+/** Revokes every certificate of a name, or one by its serial (undefined: none), and writes the CRL anew. Returns what was revoked. */
 export const revokeFrom = async (
   authority: Authority,
-  which: string,
+  which: string | undefined,
   now: number,
 ): Promise<{ revoked: IssueRecord[]; crl: string }> => {
   const files = filesOf(authority.folder);
   const issued = await issuedBy(authority);
   const meant = issued.filter((one) => one.name === which || one.serial === which);
-  if (meant.length === 0) {
+  if (which !== undefined && meant.length === 0) {
     throw new CommandError('CA_UNKNOWN', `No certificate of ${which} was issued here.`, {
       todo: `Give a name or serial of ${files.issued}.`,
     });

@@ -6,9 +6,9 @@ export const addCaRevoke: AddCommand = (program, context) =>
   program
     .command('revoke')
     .description('take back every certificate of a name, or one by its serial, and write the CRL anew')
-    .argument('<name-or-serial>')
+    .argument('[name-or-serial]', 'left out: nothing is revoked, and the CRL counts for another year')
     .option('--dir <dir>', 'folder of the authority', 'ca')
-    .action(async (which: string, options: { dir: string }) => {
+    .action(async (which: string | undefined, options: { dir: string }) => {
       const { terminal } = context();
       const now = Date.now();
       const { revoked, crl } = await revokeFrom(await openAuthority(resolve(options.dir), now), which, now);

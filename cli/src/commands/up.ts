@@ -1,10 +1,11 @@
+import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { AddCommand } from '../context.ts';
 import { raised, uncaughtError } from '../interruption.ts';
 import { collect, parsePort } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 import { flwrConfig, supernodeLines } from '../suite/flower-snippets.ts';
-import type { ControlPolicy, Enrolment, SignatureRule, Suite } from '../suite/start-suite.ts';
+import type { CertificateRule, ControlPolicy, Enrolment, SignatureRule, Suite } from '../suite/start-suite.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface Options {
@@ -16,6 +17,9 @@ interface Options {
   control: ControlPolicy;
   signatures: SignatureRule;
   join?: boolean;
+  clientCertificates: CertificateRule;
+  clientCa?: string;
+  clientCrl?: string;
   insecure?: boolean;
 }
 
@@ -50,11 +54,22 @@ export const addUp: AddCommand = (program, context) =>
         .choices(['per-call', 'per-connection'])
         .default('per-call'),
     )
+    .addOption(
+      new Option(
+        '--client-certificates <rule>',
+        'accept: nodes may show a certificate of --client-ca, and are bound to it; require: they must',
+      )
+        .choices(['off', 'accept', 'require'])
+        .default('off'),
+    )
+    .option('--client-ca <file>', "the federation's root (aegis ca init)")
+    .option('--client-crl <file>', 'what it revoked')
     .option('--join', "let in Flower's start_client, for runs with aegis.join = true; it shows no identity")
     .option('--insecure', 'plain text instead of TLS, for development only')
     .action(async (options: Options) => {
       const { terminal, env, signal } = context();
       const { host, port, enrolment, control, signatures, san = [], join = false, insecure = false } = options;
+      const { clientCertificates: rule, clientCa: ca, clientCrl: crl } = options;
       const state = stateDirectory(stateRoot(options.state, env));
       // Loaded only here: other commands need not wait for all services.
       const { startSuite } = await import('../suite/start-suite.ts');
@@ -67,6 +82,7 @@ export const addUp: AddCommand = (program, context) =>
         control,
         signatures,
         join,
+        clients: { rule, ca: absolute(ca), crl: absolute(crl) },
         insecure,
         env,
         signal,
@@ -80,6 +96,8 @@ export const addUp: AddCommand = (program, context) =>
       if (bug !== undefined) throw bug;
       terminal.line('The suite is down.');
     });
+
+const absolute = (file: string | undefined): string | undefined => (file === undefined ? undefined : resolve(file));
 
 const controlWords: Readonly<Record<ControlPolicy, string>> = {
   loopback: 'the flwr command works on this machine only',

@@ -48,7 +48,14 @@ export async function runDemo(options: DemoOptions): Promise<Report> {
   terminal.line('Starting the suite: development PKI, private nats-server, aggregator, gateway');
   const suite = await startSuite({
     ...{ state, host: '127.0.0.1', port: 0, san: [], enrolment: 'registered', control: 'loopback' },
-    ...{ signatures: 'per-call', join: false, insecure: false, env, signal },
+    ...{
+      signatures: 'per-call',
+      join: false,
+      clients: { rule: 'off', ca: undefined, crl: undefined },
+      insecure: false,
+      env,
+      signal,
+    },
   });
   terminal.line(`  listening on ${suite.facts.address}, TLS 1.3, only approved nodes may come`);
   const nodes: SuperNode[] = [];

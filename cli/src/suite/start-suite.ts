@@ -21,7 +21,14 @@ import { ensureUnitKey } from './unit-key.ts';
 
 export type Enrolment = 'open' | 'registered';
 export type ControlPolicy = 'loopback' | 'open' | 'off';
+export type CertificateRule = 'off' | 'accept' | 'require';
 export type SignatureRule = 'per-call' | 'per-connection';
+
+export interface ClientCertificates {
+  readonly rule: CertificateRule;
+  readonly ca: string | undefined;
+  readonly crl: string | undefined;
+}
 
 export interface SuiteOptions {
   readonly state: StateDirectory;
@@ -36,6 +43,8 @@ export interface SuiteOptions {
   readonly signatures: SignatureRule;
   /** Lets in Flower's start_client. */
   readonly join: boolean;
+  /** Whether nodes show certificates, and whose. */
+  readonly clients: ClientCertificates;
   readonly insecure: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** Raised while the suite starts: whatever is up already is closed again. */
@@ -72,9 +81,14 @@ const version = '0.1.0';
  * aggregator without a wire. A start that fails leaves nothing behind.
  */
 export async function startSuite(options: SuiteOptions): Promise<Suite> {
-  const { state, host, port, san, enrolment, control, signatures, join, insecure, env, signal } = options;
+  const { state, host, port, san, enrolment, control, signatures, join, clients, insecure, env, signal } = options;
   if (insecure && signatures === 'per-connection')
     throw new AegisError('CONFIG_INVALID', '--signatures per-connection needs TLS: leave out --insecure.');
+  if ((clients.rule !== 'off') !== (clients.ca !== undefined) || (clients.rule !== 'off' && insecure))
+    throw new AegisError(
+      'CONFIG_INVALID',
+      '--client-certificates accept and require need TLS and --client-ca FILE; nothing else does.',
+    );
   if (join && enrolment !== 'open')
     throw new AegisError('CONFIG_INVALID', '--join needs --enrolment open: start_client shows no key to register.');
   const undo: (() => Promise<void>)[] = [];
@@ -118,12 +132,15 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     const gateway = await startGateway(
       gatewayConfig.parse({
         listen: formatAddress({ host, port }),
-        ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+        ...(tls === undefined
+          ? {}
+          : { tls: { cert: tls.cert, key: tls.key, 'client-ca': clients.ca, 'client-crl': clients.crl } }),
         insecure,
         enrolment,
         control,
         signatures,
         join,
+        'client-certificates': clients.rule,
         'operator-token-file': state.operatorToken,
         'unit-key-file': state.unitKey,
       }),

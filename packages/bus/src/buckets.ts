@@ -22,6 +22,7 @@ const bucket = (description: string, maxValueBytes: number, ttlMs = 0): BucketOp
 export const buckets = {
   nodes: bucket('node registry, by node id (gateway)', small),
   'node-keys': bucket('node id by public key (gateway)', small),
+  'node-subjects': bucket('public key by subject of its certificate (gateway)', small),
   uploads: bucket('push sessions (gateway)', large, hour),
   tasks: bucket('mailboxes: <node id>.<task id> (written by the aggregator, watched by the gateway)', large),
   runs: bucket('run documents (aggregator)', large),

@@ -137,6 +137,41 @@ export const catalog = {
     'More part bytes are on their way than the window allows.',
     'Send further parts only when PartStored came for earlier ones; Welcome names the window.',
   ),
+  CERTIFICATE_REQUIRED: entry(
+    'unauthenticated',
+    'This node must show a client certificate.',
+    'Run it behind `aegis guard`, or give aegis_fl.Client(certificate=…); the federation issues certificates with `aegis ca issue`.',
+  ),
+  CERTIFICATE_EXPIRED: entry(
+    'unauthenticated',
+    'The client certificate is not valid any more.',
+    'Renew it: aegis ca issue NAME --kind KIND --renew; check the clock of both machines.',
+  ),
+  CERTIFICATE_REVOKED: entry(
+    'unauthenticated',
+    'The client certificate was revoked.',
+    'Ask whoever keeps the federation authority.',
+  ),
+  CERTIFICATE_UNTRUSTED: entry(
+    'unauthenticated',
+    'The client certificate was not issued by an authority that this server trusts.',
+    'Use the certificate of this federation; the operator names its root as tls.client-ca.',
+  ),
+  CERTIFICATE_LIST_EXPIRED: entry(
+    'unauthenticated',
+    'The list of revoked certificates is out of date, so that no certificate can be trusted.',
+    'Operator: write a new one with `aegis ca revoke` and restart the gateway.',
+  ),
+  CERTIFICATE_KIND: entry(
+    'unauthenticated',
+    'The client certificate is not a node’s.',
+    'Use one of the kind node or guard: aegis ca issue NAME --kind guard.',
+  ),
+  CERTIFICATE_BOUND: entry(
+    'unauthenticated',
+    'The certificate and the key belong to different nodes.',
+    'One certificate subject is one node, with the key it came with first; another node needs a certificate of another name.',
+  ),
   OPERATOR_UNAUTHENTICATED: entry(
     'unauthenticated',
     'The operator token is missing or wrong.',

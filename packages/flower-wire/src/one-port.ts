@@ -1,9 +1,15 @@
 // One port for everything: gRPC (HTTP/2) and HTTP/1.1. With TLS the client says by ALPN which one it speaks; in plain
 // text its first bytes do.
 
+import { constants } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import {
+  createServer as createTlsServer,
+  type SecureContextOptions,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls';
 import { type ConnectionInjector, type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 
 export interface OnePortOptions {
@@ -11,7 +17,12 @@ export interface OnePortOptions {
   /** 0 = any free one. */
   port: number;
   /** PEM. null = plain text, for development and sidecars on loopback. */
-  tls: { cert: string | Buffer; key: string | Buffer } | null;
+  tls: PortTls | null;
+  /**
+   * Looks at each TLS connection after its handshake; `connection` is its identity as `connectionOf` has it. false: it took the
+   * connection over, to refuse it.
+   */
+  screen?: (socket: TLSSocket, connection: object) => boolean;
   /** Never listens itself. */
   http: HttpServer;
   /** Never bound itself; services already added. */
@@ -19,6 +30,13 @@ export interface OnePortOptions {
   limits?: Partial<OnePortLimits>;
   /** Told why a connection was refused or failed before it carried anything. */
   onRefused?: (reason: RefusedConnection, address: string, error?: Error) => void;
+}
+
+export interface PortTls {
+  cert: string | Buffer;
+  key: string | Buffer;
+  /** Callers are asked for a certificate of these authorities, none is turned away for showing none or a bad one: see `screen`. */
+  clients?: { ca: string | Buffer; crl?: string | Buffer };
 }
 
 /** `silent`: an HTTP/2 connection that never carried a call. */
@@ -44,7 +62,7 @@ export interface OnePort {
   connectionOf(peer: string): object | undefined;
   connections(): number;
   /** New certificate for new connections. */
-  replaceCertificate(tls: { cert: string | Buffer; key: string | Buffer }): void;
+  replaceCertificate(tls: PortTls): void;
   /** No new connections; idle ones close, calls under way have `graceMs` to end, then close() follows. */
   drain(graceMs: number): Promise<void>;
   close(): Promise<void>;
@@ -96,8 +114,8 @@ class Port implements OnePort {
     } else {
       this.#server = createTlsServer(
         {
-          ...tls,
-          minVersion: 'TLSv1.3',
+          ...contextOf(tls),
+          ...(tls.clients && { requestCert: true, rejectUnauthorized: false }),
           ALPNProtocols: ['h2', 'http/1.1'],
           handshakeTimeout: this.#limits.handshakeMs,
         },
@@ -137,8 +155,8 @@ class Port implements OnePort {
     return this.#byPeer.get(peer);
   }
 
-  replaceCertificate(tls: { cert: string | Buffer; key: string | Buffer }): void {
-    if ('setSecureContext' in this.#server) this.#server.setSecureContext({ ...tls, minVersion: 'TLSv1.3' });
+  replaceCertificate(tls: PortTls): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext(contextOf(tls));
   }
 
   async drain(graceMs: number): Promise<void> {
@@ -212,6 +230,9 @@ class Port implements OnePort {
 
   #sortByAlpn(socket: TLSSocket): void {
     socket.on('error', () => socket.destroy());
+    if (socket.destroyed) return;
+    const connection = this.#byPeer.get(peerOf(socket)) ?? socket;
+    if (this.#options.screen?.(socket, connection) === false) return;
     if (socket.alpnProtocol === 'h2') this.#carryHttp2(socket);
     else this.#options.http.emit('connection', socket);
   }
@@ -258,6 +279,13 @@ class Port implements OnePort {
     socket.on('readable', look);
   }
 }
+
+/** A resumed session would bring back the verdict on its certificate from when it began, revoked or not: there are none. */
+const contextOf = ({ cert, key, clients }: PortTls): SecureContextOptions => ({
+  ...{ cert, key, minVersion: 'TLSv1.3' as const },
+  ...(clients && { ca: clients.ca, secureOptions: constants.SSL_OP_NO_TICKET }),
+  ...(clients?.crl !== undefined && { crl: clients.crl }),
+});
 
 /** As grpc-js names the other end. */
 const peerOf = ({ remoteAddress = '', remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;

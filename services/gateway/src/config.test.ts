@@ -52,6 +52,12 @@ describe('configuration', () => {
       `${minimal}signatures: per-connection`,
       /signatures: per-connection needs tls/,
     ],
+    ['certificates asked for without an authority', `${minimal}client-certificates: accept`, /need tls.client-ca/],
+    [
+      'an authority of certificates that nobody asks for',
+      'listen: 127.0.0.1:8000\nenrolment: open\ntls: { cert: a, key: b, client-ca: c }',
+      /client-certificates: accept and require need/,
+    ],
     ['an unknown enrolment', minimal.replace('open', 'anybody'), /enrolment/],
     ['an unknown control policy', `${minimal}control: lan`, /control/],
     ['an address without a port', minimal.replace(':8000', ''), /listen: must be host:port/],

@@ -14,7 +14,18 @@ const gatewayShape = {
   id: z.string().min(1).max(64).optional(),
   listen: hostPort,
   /** Certificate and key of the one port. Absent only with `insecure: true`. */
-  tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
+  tls: z
+    .strictObject({
+      cert: z.string().min(1),
+      key: z.string().min(1),
+      /** Authorities of client certificates: the federation's root. */
+      'client-ca': z.string().min(1).optional(),
+      /** What they revoked. */
+      'client-crl': z.string().min(1).optional(),
+    })
+    .optional(),
+  /** Whether callers are asked for a certificate (domain/client-certificate.ts). */
+  'client-certificates': z.enum(['off', 'accept', 'require']).default('off'),
   insecure: z.boolean().default(false),
   enrolment: z.enum(['open', 'registered']),
   /**
@@ -72,6 +83,12 @@ const boundByTlsMessage = {
   path: ['signatures'],
 };
 
+const asksRightly = (config: { tls?: { 'client-ca'?: unknown } | undefined; 'client-certificates': string }): boolean =>
+  (config['client-certificates'] === 'off') === (config.tls?.['client-ca'] === undefined);
+const asksRightlyMessage = {
+  error: 'accept and require need tls.client-ca, and off has no use for it',
+  path: ['client-certificates'],
+};
 const joinIsOpen = (config: { join: boolean; enrolment: string }): boolean =>
   !config.join || config.enrolment === 'open';
 const joinIsOpenMessage = {
@@ -83,7 +100,8 @@ export const gatewayConfig = z
   .strictObject(gatewayShape)
   .refine(joinIsOpen, joinIsOpenMessage)
   .refine(secured, securedMessage)
-  .refine(boundByTls, boundByTlsMessage);
+  .refine(boundByTls, boundByTlsMessage)
+  .refine(asksRightly, asksRightlyMessage);
 export type GatewayConfig = z.infer<typeof gatewayConfig>;
 
 /** The separate process: the same, and the way to the others. */

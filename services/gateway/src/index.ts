@@ -15,6 +15,7 @@ import { startTimers } from './api/timers.ts';
 import { type GatewayConfig, readOperatorToken, readUnitKey } from './config.ts';
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
+import { ClientCertificates } from './flows/client-certificates.ts';
 import { adoptNodes } from './flows/expire-nodes.ts';
 import { followNode, followTasks } from './flows/follow-changes.ts';
 import type { Gateway } from './flows/gateway.ts';
@@ -78,6 +79,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     unitNames,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys(config.signatures),
+    certificates: new ClientCertificates(config['client-certificates']),
     roster: new Roster(),
     elsewhere: new Elsewhere(),
     held: new HeldPulls(clock),

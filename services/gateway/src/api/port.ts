@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 import { AegisError } from '@aegis/errors';
 import {
   addFlowerServices,
@@ -30,6 +31,7 @@ import { CONNECT_PATH, NODE_SERVICE, NodeDoor } from './node/door.ts';
 import { operatorService } from './operator.ts';
 import { addServiceDoor } from './operator-door.ts';
 import { refusedConnections } from './refused-connections.ts';
+import { principalOfSocket, refuseConnection } from './screen-connection.ts';
 
 const MIB = 2 ** 20;
 /** A node has up to five calls at a time on its connection; whoever multiplexes more nodes opens more connections. */
@@ -78,7 +80,8 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const operatorBytes = limits['message-mib'] * MIB;
   const heard = (peer: string): void => void port?.connectionOf(peer);
   const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
-  const nodes = new NodeDoor({ gateway, telemetry, counted, budget, models });
+  const connectionOf = (peer: string): object | undefined => port?.connectionOf(peer);
+  const nodes = new NodeDoor({ gateway, telemetry, counted, budget, models, connectionOf });
   // Whole models in one message: they have room of their own, so that they never take it from those who send parts.
   const turns = new Turns((limits['upload-mib'] * MIB) / 2);
   const joined = new JoinDoor(
@@ -99,7 +102,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   addFlowerServices(grpc, {
     fleet,
     control,
-    connectionOf: (peer) => port?.connectionOf(peer),
+    connectionOf,
     onError: (error, where) => counted.refused('grpc', error, where),
   });
   nodes.addTo(grpc);
@@ -115,6 +118,9 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   port = await listenOnePort({
     ...splitHostPort(config.listen),
     tls: config.tls ? readCertificate(config.tls) : null,
+    ...(gateway.certificates.rule !== 'off' && {
+      screen: (socket: TLSSocket, connection: object) => screen(parts, socket, connection),
+    }),
     http,
     grpc,
     limits: { connections: limits.connections, connectionsPerAddress: limits['connections-per-address'] },
@@ -134,12 +140,37 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   };
 };
 
-const readCertificate = ({ cert, key }: { cert: string; key: string }) => {
+/** Whether the connection may go on. A bad certificate is worse than none: whoever shows one is told, and let nowhere. */
+const screen = ({ gateway, counted }: PortParts, socket: TLSSocket, connection: object): boolean => {
   try {
-    return { cert: readFileSync(cert), key: readFileSync(key) };
-  } catch (error) {
-    throw new AegisError('CONFIG_INVALID', `tls: ${cert} or ${key} cannot be read.`, error);
+    const principal = principalOfSocket(socket);
+    // Doors know a connection by its TCP socket or by its TLS one.
+    if (principal) for (const known of [socket, connection]) gateway.certificates.belongs(known, principal);
+    return true;
+  } catch (caught) {
+    const error = AegisError.from(caught);
+    const peer = socket.remoteAddress ?? '';
+    counted.refused('port', error, { path: '', status: undefined, peer });
+    refuseConnection(socket, error);
+    return false;
   }
+};
+
+const readCertificate = (files: NonNullable<GatewayConfig['tls']>) => {
+  const read = (name: keyof typeof files) => {
+    const file = files[name];
+    if (file === undefined) return undefined;
+    try {
+      return readFileSync(file);
+    } catch (error) {
+      throw new AegisError('CONFIG_INVALID', `tls.${name}: ${file} cannot be read.`, error);
+    }
+  };
+  const [ca, crl] = [read('client-ca'), read('client-crl')];
+  return {
+    ...{ cert: read('cert') as Buffer, key: read('key') as Buffer },
+    ...(ca && { clients: { ca, ...(crl && { crl }) } }),
+  };
 };
 
 const listenMetrics = async (address: string, telemetry: Telemetry): Promise<HttpServer> => {

@@ -15,6 +15,8 @@ export interface NodeRecord {
   /** SHA-256 of the key's SPKI bytes, hex. */
   readonly fingerprint: string;
   readonly name: string;
+  /** Of the client certificate it belongs to; empty when it came without one. */
+  readonly subject: string;
   /** It came by itself under open enrolment; nobody vouched for it. */
   readonly selfRegistered: boolean;
   readonly registeredAt: number;
@@ -31,9 +33,12 @@ export type NodeState = 'registered' | 'online' | 'offline' | 'removed';
 export const HEARTBEAT_SECONDS = { min: 10, max: 1800 } as const;
 
 export const registerNode = (
-  node: Pick<NodeRecord, 'nodeId' | 'publicKey' | 'fingerprint' | 'name' | 'selfRegistered'>,
+  node: Pick<NodeRecord, 'nodeId' | 'publicKey' | 'fingerprint' | 'name' | 'selfRegistered'> & {
+    readonly subject?: string;
+  },
   now: number,
 ): NodeRecord => ({
+  subject: '',
   ...node,
   registeredAt: now,
   activatedAt: 0,

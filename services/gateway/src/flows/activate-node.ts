@@ -4,7 +4,7 @@ import { activateNode as activated, checkHeartbeatSeconds, type NodeRecord } fro
 import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
 import { lookAlive } from './heartbeat.ts';
-import { enrol } from './register-node.ts';
+import { doorFor, enrol } from './register-node.ts';
 
 /** A registered node comes to work. */
 export const activateNode = async (
@@ -39,7 +39,7 @@ export const enrolAndActivate = async (
   client: Client,
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
-  const known = createdNode(gateway.settings.enrolment, key.owner);
+  const known = createdNode(doorFor(gateway, key), key.owner);
   const record = known === 'create' ? await enrol(gateway, key) : known;
   return activate(gateway, record, client, heartbeatSeconds);
 };

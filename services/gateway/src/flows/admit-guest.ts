@@ -11,6 +11,8 @@ export const admitGuest = (gateway: Gateway, heartbeatSeconds: number): NodeReco
   if (gateway.settings.enrolment !== 'open') {
     throw new AegisError('ENROLMENT_CLOSED', 'start_client shows no key that could be registered: use a SuperNode.');
   }
+  // It holds no key that a certificate could belong to.
+  gateway.certificates.holderOf(undefined);
   const guest = guestNode(gateway.random.uint64(), heartbeatSeconds, gateway.clock.now());
   lookAlive(gateway, guest);
   gateway.log.info({ node: guest.nodeId, dialect: guest.dialect }, 'node active');

@@ -6,6 +6,7 @@ import { registerNode } from '../domain/node.ts';
 import { parsePublicKey, toPem } from '../domain/public-key.ts';
 import { memoryGateway } from '../testing/memory-gateway.ts';
 import { authenticateNode, type Credential, proveKey } from './authenticate-node.ts';
+import { ClientCertificates } from './client-certificates.ts';
 import { fingerprintOf, ProvenKeys } from './proven-keys.ts';
 
 interface Case {
@@ -51,7 +52,13 @@ describe('who does not hold the key', () => {
     const good = vectors.cases.find(({ reference }) => reference === 'accepted') ?? expect.fail('no good case');
     await clock.advance(Date.parse(`${vectors.signed_at.slice(0, 19)}Z`) + good.age_seconds * 1000 - clock.now());
     const credential = { ...credentialOf(good), signature: Buffer.from('forged') };
-    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa, provenKeys: new ProvenKeys('per-call') };
+    const parts = {
+      clock,
+      nodes: gateway.nodes,
+      signatures: verifyEcdsa,
+      provenKeys: new ProvenKeys('per-call'),
+      certificates: new ClientCertificates('off'),
+    };
     const refusals = async () =>
       Promise.all([7n, 8n, null].map((id) => authenticateNode(parts, credential, id).catch((error: unknown) => error)));
     const unknown = await refusals();
@@ -76,7 +83,13 @@ describe("Flower's own verdicts on node authentication", () => {
       // The store keeps one key per node; the vectors' second key stands for the same node under another id.
       await gateway.nodes.register(registerNode({ ...key, nodeId: nodeId + BigInt(index) }, 0));
     }
-    const parts = { clock, nodes: gateway.nodes, signatures: verifyEcdsa, provenKeys: new ProvenKeys('per-call') };
+    const parts = {
+      clock,
+      nodes: gateway.nodes,
+      signatures: verifyEcdsa,
+      provenKeys: new ProvenKeys('per-call'),
+      certificates: new ClientCertificates('off'),
+    };
     const credential = credentialOf(vector);
     const registers = vector.request_type === 'RegisterNodeFleetRequest';
     const attempt = async (): Promise<void> => {

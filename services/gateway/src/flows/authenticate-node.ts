@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import { checkBinding, type Principal } from '../domain/client-certificate.ts';
 import { actingNode, checkTimestamp } from '../domain/credential.ts';
 import type { NodeRecord, WireDialect } from '../domain/node.ts';
 import type { Gateway } from './gateway.ts';
@@ -16,17 +17,21 @@ export interface Credential extends PresentedKey {
 export interface ProvenKey extends KeyIdentity {
   /** The node the key belongs to, removed ones included; null when it belongs to nobody. */
   readonly owner: NodeRecord | null;
+  /** Whom the certificate of the caller's connection names. An owner is that certificate's node. */
+  readonly principal: Principal | null;
 }
 
-type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures' | 'provenKeys'>;
+type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures' | 'provenKeys' | 'certificates'>;
 
 /** Registration and activation: the caller holds the private key; whether anybody knows the key is another question. */
 export const proveKey = async (gateway: Parts, credential: Credential): Promise<ProvenKey> => {
-  const key = await holderOf(gateway, credential);
-  return { ...key, owner: await gateway.nodes.byKey(key.fingerprint) };
+  const principal = gateway.certificates.holderOf(credential.connection);
+  return withOwner(gateway, await holderOf(gateway, credential), principal);
 };
 
 export interface SignedMessage {
+  /** Of the stream it came over; undefined when it is gone already. */
+  readonly connection: object | undefined;
   readonly publicKeyPem: Buffer;
   readonly message: Buffer;
   readonly signature: Buffer;
@@ -34,9 +39,16 @@ export interface SignedMessage {
 
 /** Whoever signed the message holds the key. That it was signed for this occasion is the caller's to know. */
 export const proveSigned = async (gateway: Parts, signed: SignedMessage): Promise<ProvenKey> => {
+  const principal = gateway.certificates.holderOf(signed.connection);
   const key = gateway.provenKeys.identify(signed.publicKeyPem);
   await verify(gateway, signed);
-  return { ...key, owner: await gateway.nodes.byKey(key.fingerprint) };
+  return withOwner(gateway, key, principal);
+};
+
+const withOwner = async (gateway: Parts, key: KeyIdentity, principal: Principal | null): Promise<ProvenKey> => {
+  const owner = await gateway.nodes.byKey(key.fingerprint);
+  if (owner) checkBinding(owner, principal);
+  return { ...key, owner, principal };
 };
 
 /**
@@ -48,8 +60,11 @@ export const authenticateNode = async (
   credential: Credential,
   claimedId: bigint | null,
 ): Promise<NodeRecord> => {
+  const principal = gateway.certificates.holderOf(credential.connection);
   const { fingerprint } = await holderOf(gateway, credential);
-  return actingNode(await gateway.nodes.byKey(fingerprint), claimedId);
+  const node = actingNode(await gateway.nodes.byKey(fingerprint), claimedId);
+  checkBinding(node, principal);
+  return node;
 };
 
 /**
@@ -67,7 +82,10 @@ const holderOf = async (gateway: Parts, credential: Credential): Promise<KeyIden
   return key;
 };
 
-const verify = async (gateway: Parts, { publicKeyPem, message, signature }: SignedMessage): Promise<void> => {
+const verify = async (
+  gateway: Parts,
+  { publicKeyPem, message, signature }: Omit<SignedMessage, 'connection'>,
+): Promise<void> => {
   const isGenuine = await gateway.signatures(publicKeyPem, message, signature).catch((cause) => {
     throw new AegisError('NODE_UNAUTHENTICATED', 'Its public key cannot be used.', cause);
   });

@@ -4,6 +4,7 @@ import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
 import type { AggregatorPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
 import type { NodeStore, UploadStore } from '../store/contract.ts';
+import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
 import type { ProvenKeys } from './proven-keys.ts';
@@ -28,6 +29,7 @@ export interface Gateway {
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
   readonly provenKeys: ProvenKeys;
+  readonly certificates: ClientCertificates;
   readonly roster: Roster;
   readonly elsewhere: Elsewhere;
   readonly held: HeldPulls;

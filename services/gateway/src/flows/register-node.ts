@@ -1,5 +1,6 @@
+import { AegisError } from '@aegis/errors';
 import { sameKey } from '../domain/credential.ts';
-import { selfRegistration } from '../domain/enrolment.ts';
+import { type EnrolmentPolicy, selfRegistration } from '../domain/enrolment.ts';
 import { type NodeRecord, registerNode as newNode, refuseRemoved } from '../domain/node.ts';
 import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
@@ -12,14 +13,23 @@ export const registerNode = async (
 ): Promise<NodeRecord> => {
   sameKey(publicKey, credential.publicKeyPem);
   const key = await proveKey(gateway, credential);
-  const known = selfRegistration(gateway.settings.enrolment, key.owner);
+  const known = selfRegistration(doorFor(gateway, key), key.owner);
   return known === 'create' ? enrol(gateway, key) : known;
 };
 
-export const enrol = async (gateway: Gateway, key: ProvenKey): Promise<NodeRecord> => {
-  const nodeId = gateway.random.uint64();
+/** Who shows a certificate of the federation was let in by its authority: nobody else needs to. */
+export const doorFor = (gateway: Gateway, { principal }: ProvenKey): EnrolmentPolicy =>
+  principal === null ? gateway.settings.enrolment : 'open';
+
+export const enrol = async (gateway: Gateway, { pem, fingerprint, principal }: ProvenKey): Promise<NodeRecord> => {
+  if (principal && (await gateway.nodes.claimSubject(principal.subject, fingerprint)) !== fingerprint) {
+    throw new AegisError('CERTIFICATE_BOUND', `${principal.subject} came with another key before.`);
+  }
   const record = newNode(
-    { nodeId, publicKey: key.pem, fingerprint: key.fingerprint, name: '', selfRegistered: true },
+    {
+      ...{ nodeId: gateway.random.uint64(), publicKey: pem, fingerprint },
+      ...{ name: principal?.name ?? '', subject: principal?.subject ?? '', selfRegistered: principal === null },
+    },
     gateway.clock.now(),
   );
   const owner = await gateway.nodes.register(record);

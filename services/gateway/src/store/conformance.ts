@@ -50,6 +50,19 @@ export const nodeStoreSuite = conformanceSuite<{ store: NodeStore; other: NodeSt
     expect((await other.byKey(fingerprint))?.nodeId).toBe(winner?.nodeId);
   });
 
+  it('gives a subject to the first key that comes with it, however many come at once, and keeps to that', async () => {
+    const { store, other } = subject();
+    const name = `O=a, CN=${newNode().fingerprint}`;
+    const rivals = Array.from({ length: 8 }, () => newNode());
+    const owners = await Promise.all(
+      rivals.map(({ fingerprint }, index) => (index % 2 ? store : other).claimSubject(name, fingerprint)),
+    );
+    const [owner] = owners;
+    expect(new Set(owners).size).toBe(1);
+    expect(rivals.map(({ fingerprint }) => fingerprint)).toContain(owner);
+    expect(await other.claimSubject(name, newNode().fingerprint)).toBe(owner);
+  });
+
   it('passes the key of a removed node on only to a node that somebody approved', async () => {
     const { store } = subject();
     const old = await store.register(newNode());

@@ -14,6 +14,11 @@ export interface NodeStore {
   register(record: NodeRecord): Promise<NodeRecord>;
   /** Like register, but a key whose owner was removed passes to the new node. */
   reregister(record: NodeRecord): Promise<NodeRecord>;
+  /**
+   * A certificate's subject belongs to the first key that comes with it. Returns the fingerprint it belongs to: this one, or
+   * the one that was earlier, whatever became of its node.
+   */
+  claimSubject(subject: string, fingerprint: string): Promise<string>;
   /** Atomic read-modify-write. Returns null when there is no such node; `change` may be called more than once. */
   change(nodeId: bigint, change: (record: NodeRecord) => NodeRecord): Promise<NodeRecord | null>;
   /** Forgets the node and frees its key. */

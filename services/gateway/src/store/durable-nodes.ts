@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { type Bucket, type Bus, BusConflict, type WatchItem } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
 import type { Logger } from '@aegis/service-kit';
@@ -9,20 +10,22 @@ const ATTEMPTS = 16;
 
 /**
  * Nodes in the bus. Bucket `nodes`: node id → record; bucket `node-keys`: fingerprint → node id, created once, which is
- * what makes a key unique. The key is written first: a crash in between leaves a key that points nowhere, and the next
+ * what makes a key unique; bucket `node-subjects`: hash of a certificate's subject → fingerprint, created once and kept. The key is written first: a crash in between leaves a key that points nowhere, and the next
  * registration of that key completes it.
  */
 export class DurableNodeStore implements NodeStore {
   readonly #nodes: Bucket;
   readonly #keys: Bucket;
+  readonly #subjects: Bucket;
   readonly #log: Logger;
   readonly #records: WatchedBucket<NodeRecord>;
   readonly #owners: WatchedBucket<bigint>;
   readonly #listeners: ((nodeId: bigint, record: NodeRecord | null) => void)[] = [];
 
-  private constructor(nodes: Bucket, keys: Bucket, log: Logger) {
+  private constructor({ nodes, keys, subjects }: Record<'nodes' | 'keys' | 'subjects', Bucket>, log: Logger) {
     this.#nodes = nodes;
     this.#keys = keys;
+    this.#subjects = subjects;
     this.#log = log;
     this.#records = new WatchedBucket(nodes, decodeNode, (key, record) => {
       for (const listener of this.#listeners) listener(BigInt(key), record);
@@ -32,7 +35,12 @@ export class DurableNodeStore implements NodeStore {
 
   /** Resolves when the cache holds what the store holds. */
   static async open(bus: Bus, log: Logger, signal: AbortSignal): Promise<DurableNodeStore> {
-    const store = new DurableNodeStore(await bus.bucket('nodes'), await bus.bucket('node-keys'), log);
+    const buckets = {
+      nodes: await bus.bucket('nodes'),
+      keys: await bus.bucket('node-keys'),
+      subjects: await bus.bucket('node-subjects'),
+    };
+    const store = new DurableNodeStore(buckets, log);
     await Promise.all([store.#records.follow(signal, log), store.#owners.follow(signal, log)]);
     return store;
   }
@@ -53,6 +61,16 @@ export class DurableNodeStore implements NodeStore {
 
   reregister(record: NodeRecord): Promise<NodeRecord> {
     return this.#claim(record, (owner) => owner.activity === 'removed');
+  }
+
+  async claimSubject(subject: string, fingerprint: string): Promise<string> {
+    const key = createHash('sha256').update(subject).digest('hex');
+    return retrying(async () => {
+      const entry = await this.#subjects.get(key);
+      if (entry) return entry.value.toString();
+      await this.#subjects.create(key, Buffer.from(fingerprint));
+      return fingerprint;
+    });
   }
 
   async change(nodeId: bigint, change: (record: NodeRecord) => NodeRecord): Promise<NodeRecord | null> {

@@ -6,6 +6,7 @@ import type { NodeStore, UploadStore } from './contract.ts';
 export class MemoryNodeStore implements NodeStore {
   readonly #nodes = new Map<bigint, NodeRecord>();
   readonly #keys = new Map<string, bigint>();
+  readonly #subjects = new Map<string, string>();
   readonly #listeners: ((nodeId: bigint, record: NodeRecord | null) => void)[] = [];
 
   async byKey(fingerprint: string): Promise<NodeRecord | null> {
@@ -23,6 +24,12 @@ export class MemoryNodeStore implements NodeStore {
   async reregister(record: NodeRecord): Promise<NodeRecord> {
     const owner = this.#owner(record.fingerprint);
     return owner && owner.activity !== 'removed' ? owner : this.#write(record);
+  }
+
+  async claimSubject(subject: string, fingerprint: string): Promise<string> {
+    const owner = this.#subjects.get(subject) ?? fingerprint;
+    this.#subjects.set(subject, owner);
+    return owner;
   }
 
   async change(nodeId: bigint, change: (record: NodeRecord) => NodeRecord): Promise<NodeRecord | null> {

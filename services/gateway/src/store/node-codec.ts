@@ -9,7 +9,8 @@ export const encodeNode = (record: NodeRecord): Buffer =>
 export const decodeNode = (bytes: Buffer): NodeRecord => {
   try {
     const stored = JSON.parse(bytes.toString()) as Stored;
-    return { ...stored, nodeId: BigInt(stored.nodeId) };
+    // Records from before certificates have no subject.
+    return { ...stored, subject: stored.subject ?? '', nodeId: BigInt(stored.nodeId) };
   } catch (cause) {
     throw new AegisError('INTERNAL', 'A node record cannot be read.', cause);
   }

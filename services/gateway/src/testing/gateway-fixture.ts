@@ -23,6 +23,8 @@ export interface GatewayOptions {
   config?: Record<string, unknown>;
   telemetry?: Telemetry;
   log?: Logger;
+  /** Further keys of `tls`. */
+  tls?: Record<string, string>;
 }
 
 /** Real gateways on a real port over a real bus, in front of a scripted aggregator. */
@@ -53,7 +55,7 @@ export class GatewayFixture {
     const files = await this.#pki?.issue({ name: 'gateway', hosts: ['localhost', '127.0.0.1'] });
     const config = gatewayConfig.parse({
       listen: '127.0.0.1:0',
-      ...(files ? { tls: { cert: files.cert, key: files.key } } : { insecure: true }),
+      ...(files ? { tls: { cert: files.cert, key: files.key, ...options.tls } } : { insecure: true }),
       enrolment: 'open',
       'operator-token-file': join(this.#folder.path, 'token'),
       'hold-seconds': 5,

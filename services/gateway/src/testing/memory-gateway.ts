@@ -5,6 +5,7 @@ import { Mailbox } from '../domain/mailbox.ts';
 import { activateNode, type NodeRecord, registerNode } from '../domain/node.ts';
 import { Elsewhere, type PresenceChange, Roster } from '../domain/presence.ts';
 import type { Task } from '../domain/task.ts';
+import { ClientCertificates } from '../flows/client-certificates.ts';
 import type { Gateway } from '../flows/gateway.ts';
 import { HeldPulls } from '../flows/held-pulls.ts';
 import { OpenUploads } from '../flows/open-uploads.ts';
@@ -52,6 +53,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     unitNames,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys('per-call'),
+    certificates: new ClientCertificates('off'),
     roster: new Roster(),
     elsewhere: new Elsewhere(),
     held: new HeldPulls(clock),

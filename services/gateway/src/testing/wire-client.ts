@@ -8,6 +8,8 @@ export interface Target {
   port: number;
   /** PEM; undefined = plain text. */
   ca?: Buffer;
+  /** The certificate the client shows, PEM. */
+  client?: { readonly cert: string; readonly key: string };
 }
 
 /** A refusal as a client sees it: the HTTP status or the gRPC code, and the text. */
@@ -31,7 +33,7 @@ export interface WireClient {
 /** flwr 1.40 and newer: protobuf over HTTP/1.1. */
 export const httpClient = (target: Target, flwrVersion = '1.41.0'): WireClient => {
   const agent = target.ca
-    ? new HttpsAgent({ keepAlive: true, maxSockets: 4, ca: target.ca })
+    ? new HttpsAgent({ keepAlive: true, maxSockets: 4, ca: target.ca, ...target.client })
     : new HttpAgent({ keepAlive: true, maxSockets: 4 });
   return {
     call: (method, body, signed, signal) =>
@@ -90,11 +92,14 @@ export const rawHttp = (target: Target, agent: HttpAgent | undefined, raw: RawRe
     request.end(body);
   });
 
+const secure = (ca: Buffer, client: Target['client']) =>
+  client ? credentials.createSsl(ca, Buffer.from(client.key), Buffer.from(client.cert)) : credentials.createSsl(ca);
+
 /** A gRPC client on a connection of its own. */
 export const openClient = (target: Target, options: ChannelOptions = {}): Client =>
   new Client(
     `${target.host}:${target.port}`,
-    target.ca ? credentials.createSsl(target.ca) : credentials.createInsecure(),
+    target.ca ? secure(target.ca, target.client) : credentials.createInsecure(),
     {
       ...(target.ca && { 'grpc.ssl_target_name_override': 'localhost' }),
       'grpc.use_local_subchannel_pool': 1,

@@ -25,7 +25,14 @@ const doorOnMemory = async () => {
   const budget = new BodyBudget(2 ** 20);
   const { gateway } = memory;
   const models = new ModelBlocks(gateway.aggregator, 2 ** 20);
-  const door = new NodeDoor({ gateway, telemetry: noTelemetry, counted, budget, models });
+  const door = new NodeDoor({
+    gateway,
+    telemetry: noTelemetry,
+    counted,
+    budget,
+    models,
+    connectionOf: () => undefined,
+  });
   const server = new Server({ interceptors: [streamAdmission(door.admission())] });
   door.addTo(server);
   const port = await new Promise<number>((resolve, reject) =>

@@ -10,7 +10,12 @@ const PROTOCOL = 1;
 const PURPOSE = Buffer.from('aegis.node.v1 hello\n');
 
 /** The node that says Hello, proven by its signature over the nonce of this one stream. */
-export const takeHello = async (gateway: Gateway, hello: Hello, nonce: Buffer): Promise<NodeRecord> => {
+export const takeHello = async (
+  gateway: Gateway,
+  hello: Hello,
+  nonce: Buffer,
+  connection: object | undefined,
+): Promise<NodeRecord> => {
   const { protocol, client, publicKey, signature } = hello;
   if (protocol !== PROTOCOL) throw new AegisError('NODE_PROTOCOL', `Got ${protocol}, this server speaks ${PROTOCOL}.`);
   if (publicKey.byteLength > nodeLimits.publicKey || signature.byteLength > nodeLimits.signature) {
@@ -19,7 +24,7 @@ export const takeHello = async (gateway: Gateway, hello: Hello, nonce: Buffer): 
   const message = Buffer.concat([PURPOSE, nonce]);
   return greetNode(
     gateway,
-    { publicKeyPem: publicKey, message, signature },
+    { publicKeyPem: publicKey, message, signature, connection },
     nameOf(client),
     nodeLimits.heartbeatSeconds,
   );

@@ -13,6 +13,8 @@ export interface NodeDoorParts {
   readonly counted: Counted;
   readonly budget: BodyBudget;
   readonly models: ModelBlocks;
+  /** Identity of the live connection a peer calls over. */
+  connectionOf(peer: string): object | undefined;
   readonly offers: Offers;
 }
 

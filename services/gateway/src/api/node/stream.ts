@@ -94,7 +94,7 @@ export class NodeStream {
     if (said.$case !== 'hello') throw new AegisError('NODE_HELLO', `The first frame was "${said.$case}".`);
     if (this.#greeting) throw new AegisError('NODE_HELLO', 'Frames came before Welcome.');
     this.#greeting = true;
-    return takeHello(this.#parts.gateway, said.value, this.#nonce).then(
+    return takeHello(this.#parts.gateway, said.value, this.#nonce, this.#parts.connectionOf(this.#call.getPeer())).then(
       (node) => this.#welcome(node),
       (caught: unknown) => this.fail(AegisError.from(caught)),
     );
