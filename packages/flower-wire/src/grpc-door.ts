@@ -23,7 +23,8 @@ import { flowerStatus, grpcDetails, type StatusOf } from './status.ts';
 
 export interface GrpcDoorOptions {
   fleet: FleetService;
-  control: ControlService;
+  /** Left out: commands are not served here. */
+  control?: ControlService;
   /** Identity of the connection a peer address belongs to (see one-port). Without it every call is its own connection. */
   connectionOf?: (peer: string) => object | undefined;
   onError?: (error: AegisError, where: { path: string; status: number; peer: string }) => void;
@@ -87,10 +88,15 @@ const adapterRequests: ReadonlyMap<string, { method: string; response: string }>
 type Unary = (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => void;
 type Streaming = (call: ServerWritableStream<Buffer, Buffer>) => void;
 
-/** Adds Fleet, Control, Exec and GrpcAdapter to `server` (made with `grpcServerOptions`). */
+/** Adds Fleet, GrpcAdapter and, when there is one, Control and Exec to `server` (made with `grpcServerOptions`). */
 export function addFlowerServices(server: Server, options: GrpcDoorOptions): void {
   const { fleet, control } = options;
   const caller = new Caller(options);
+  addService(server, 'Fleet', fleetMethods, (method) =>
+    caller.unary('fleet', method, async (call, head) => joined(await fleet.call(method, call.request, head))),
+  );
+  addService(server, 'GrpcAdapter', { SendReceive: 'adapter' }, () => adapter(caller, fleet));
+  if (control === undefined) return;
   const controlUnary = (method: string): Unary =>
     caller.unary('control', method, async (call, head) => {
       const answer = await control.call(method, call.request, head);
@@ -101,12 +107,8 @@ export function addFlowerServices(server: Server, options: GrpcDoorOptions): voi
     control.call('stream-logs', call.request, head),
   );
 
-  addService(server, 'Fleet', fleetMethods, (method) =>
-    caller.unary('fleet', method, async (call, head) => joined(await fleet.call(method, call.request, head))),
-  );
   addService(server, 'Control', controlMethods, controlUnary, { StreamLogs: streamLogs });
   addService(server, 'Exec', execMethods, controlUnary, { StreamLogs: streamLogs });
-  addService(server, 'GrpcAdapter', { SendReceive: 'adapter' }, () => adapter(caller, fleet));
 }
 
 const joined = (pieces: readonly Uint8Array[]): Buffer =>

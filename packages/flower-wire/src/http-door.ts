@@ -12,7 +12,8 @@ import { flowerStatus, httpErrorBody, type StatusOf } from './status.ts';
 
 export interface HttpDoorOptions {
   fleet: FleetService;
-  control: ControlService;
+  /** Left out: commands are not served here. */
+  control?: ControlService;
   /** GET /health answers 503 while this is false. */
   healthy?: () => boolean;
   /** Told of every call that failed; the caller was answered already. */
@@ -79,7 +80,7 @@ class Door {
 
   async #serve(request: IncomingMessage, response: ServerResponse, where: StatusOf): Promise<void> {
     const { fleet, control, around, admitBody } = this.#options;
-    const service = where.api === 'fleet' ? fleet : control;
+    const service = where.api === 'fleet' ? fleet : offered(control);
     if (request.method !== 'POST') throw new AegisError('METHOD_UNKNOWN', 'Flower calls are POST requests.');
     const limit = service.limitOf(where.method);
     const mediaType = header(request, 'content-type').split(';', 1)[0]?.trim().toLowerCase();
@@ -101,7 +102,7 @@ class Door {
         send(response, 200, PROTOBUF, answer);
         return;
       }
-      const answer = await control.call(where.method, body, head);
+      const answer = await offered(control).call(where.method, body, head);
       if (answer.kind === 'message') send(response, 200, PROTOBUF, [answer.bytes]);
       else await stream(response, answer.messages, head.signal);
     };
@@ -123,6 +124,11 @@ class Door {
     send(response, status.http, 'application/json', [httpErrorBody(status)]);
   }
 }
+
+const offered = (control: ControlService | undefined): ControlService => {
+  if (control) return control;
+  throw new AegisError('METHOD_NOT_OFFERED');
+};
 
 /** What is encrypted at once for one response. TLS holds all that it was given, encrypted, until the reader has taken it. */
 const SLICE = 128 * 1024;
