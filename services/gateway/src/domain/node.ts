@@ -5,8 +5,8 @@ import { AegisError } from '@aegis/errors';
  * heartbeats, which live in memory only (see presence.ts).
  */
 export type Activity = 'registered' | 'active' | 'deactivated' | 'expired' | 'removed';
-/** `http` and `grpc`: Flower's Fleet API. `native`: aegis.node.v1. `join`: Flower's start_client. */
-export type WireDialect = 'http' | 'grpc' | 'native' | 'join' | '';
+/** `http` and `grpc`: Flower's Fleet API. `native`: aegis.node.v1; `guard`: the same, for a SuperNode. `join`: Flower's start_client. */
+export type WireDialect = 'http' | 'grpc' | 'native' | 'guard' | 'join' | '';
 
 export interface NodeRecord {
   readonly nodeId: bigint;

@@ -10,12 +10,12 @@ import type { Gateway } from './gateway.ts';
 export const greetNode = async (
   gateway: Gateway,
   signed: SignedMessage,
-  client: string,
+  client: { readonly name: string; readonly runsApps: boolean },
   heartbeatSeconds: number,
 ): Promise<NodeRecord> =>
   enrolAndActivate(
     gateway,
     await proveSigned(gateway, signed),
-    { flwrVersion: client, dialect: 'native' },
+    { flwrVersion: client.name, dialect: client.runsApps ? 'guard' : 'native' },
     heartbeatSeconds,
   );

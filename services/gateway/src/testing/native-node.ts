@@ -131,7 +131,7 @@ export class NativeNode {
     const signature = this.key.signBytes(Buffer.concat([Buffer.from('aegis.node.v1 hello\n'), nonce]));
     return {
       $case: 'hello',
-      value: { protocol: 1, client: 'test/1', publicKey: this.key.publicKeyPem, signature },
+      value: { protocol: 1, client: 'test/1', publicKey: this.key.publicKeyPem, signature, runsApps: false },
     };
   }
 

@@ -244,7 +244,7 @@ describe('who it is', () => {
     const { stream } = await node.connect();
     stream.say({
       $case: 'hello',
-      value: { protocol: 1, client: '', publicKey: randomBytes(9), signature: randomBytes(9) },
+      value: { protocol: 1, client: '', publicKey: randomBytes(9), signature: randomBytes(9), runsApps: false },
     });
     expect(await stream.code()).toBe('NODE_HELLO');
   });

@@ -1,4 +1,4 @@
-import { TaskKind } from '@aegis/contracts/aegis/events/v1/task';
+import { RecordDialect, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
 import type { TaskOffer } from '@aegis/contracts/aegis/node/v1/node';
 import { fromEntry } from '@aegis/flower-wire';
 import type { Task } from '../../domain/task.ts';
@@ -16,6 +16,8 @@ const kinds = {
   'initial-model': TaskKind.INITIAL_MODEL,
 } as const;
 
+const dialects = { message: RecordDialect.MESSAGE, legacy: RecordDialect.LEGACY } as const;
+
 /** Tasks as native clients read them: the config as it is, whatever records a Flower app would find it in. */
 export class Offers {
   readonly #gateway: Gateway;
@@ -28,7 +30,7 @@ export class Offers {
   }
 
   async of(task: Task): Promise<TaskOffer> {
-    const { taskId, runId, round, kind, config, layout, deadline } = task;
+    const { taskId, runId, round, kind, config, layout, deadline, createdAt, ttl, groupId } = task;
     const secondsLeft = deadline === 0 ? 0 : Math.max(deadline - this.#gateway.clock.now() / 1000, LEAST_SECONDS);
     return {
       taskId,
@@ -40,6 +42,8 @@ export class Offers {
       secondsLeft,
       appId: await this.#appId(runId),
       weightedByKey: layout.weightedByKey,
+      layout: { ...layout, dialect: dialects[layout.dialect] },
+      ...{ createdAt, ttl, groupId },
     };
   }
 

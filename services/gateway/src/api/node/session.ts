@@ -1,10 +1,13 @@
-import type { FailTask, ReadModel } from '@aegis/contracts/aegis/node/v1/node';
+import type { FailTask, ReadApp, ReadModel, ReadRun } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
+import { fromEntry } from '@aegis/flower-wire';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task } from '../../domain/task.ts';
 import { confirmTask } from '../../flows/confirm-task.ts';
 import { deactivateNode } from '../../flows/deactivate-node.ts';
+import { describeRun } from '../../flows/describe-run.ts';
 import { failTask } from '../../flows/fail-task.ts';
+import { fetchApp } from '../../flows/fetch-app.ts';
 import { findTask } from '../../flows/find-task.ts';
 import { followMailbox } from '../../flows/follow-mailbox.ts';
 import { lookAlive, lookFree } from '../../flows/heartbeat.ts';
@@ -86,6 +89,10 @@ export class NodeSession {
         );
       case 'readModel':
         return this.#readModel(said.value);
+      case 'readRun':
+        return this.#readRun(said.value);
+      case 'readApp':
+        return this.#readApp(said.value);
       case 'beginUpdate': {
         const { taskId, partIds } = said.value;
         return this.#serve({ taskId }, async () => {
@@ -150,12 +157,7 @@ export class NodeSession {
   #readModel({ requestId, taskId, offset, length }: ReadModel): Promise<void> {
     const { models } = this.#parts;
     const { out, over } = this.#stream;
-    if (this.#reads >= nodeLimits.modelReads) {
-      const error = new AegisError('UNAVAILABLE', `More than ${nodeLimits.modelReads} reads at once.`);
-      return this.#serve({ requestId }, () => Promise.reject(error));
-    }
-    this.#reads += 1;
-    const read = async (): Promise<void> => {
+    return this.#inTurn(requestId, async () => {
       const { modelId } = await this.#task(taskId);
       if (modelId === '') throw new AegisError('REQUEST_MALFORMED', 'The task has no model.');
       const end = offset + length;
@@ -166,8 +168,37 @@ export class NodeSession {
         if (over.aborted) return;
         await out.sayWith({ $case: 'modelBytes', value: { requestId, offset: BigInt(piece.offset) } }, piece.content);
       }
-    };
-    // One after the other: a client gets its bytes in the order in which it asked.
+    });
+  }
+
+  #readRun({ requestId, runId }: ReadRun): Promise<void> {
+    return this.#serve({ requestId }, async () => {
+      const { seriesId, appId, appVersion, appHash, overrides, federation } = await describeRun(
+        this.#parts.gateway,
+        runId,
+      );
+      const run = { runId, seriesId, appId, appVersion, appHash, overrides: overrides.map(fromEntry), federation };
+      this.#stream.out.say({ $case: 'runFacts', value: { requestId, run } });
+    });
+  }
+
+  #readApp({ requestId, runId }: ReadApp): Promise<void> {
+    const { gateway } = this.#parts;
+    return this.#inTurn(requestId, async () => {
+      const { appHash } = await describeRun(gateway, runId);
+      const { verifications, fab } = await fetchApp(gateway, runId, appHash);
+      await this.#stream.out.sayWith({ $case: 'appBytes', value: { requestId, appHash, verifications } }, fab);
+    });
+  }
+
+  /** One after the other: a client gets its bytes in the order in which it asked. */
+  #inTurn(requestId: bigint, read: () => Promise<void>): Promise<void> {
+    if (this.#reads >= nodeLimits.modelReads) {
+      const error = new AegisError('UNAVAILABLE', `More than ${nodeLimits.modelReads} reads at once.`);
+      return this.#serve({ requestId }, () => Promise.reject(error));
+    }
+    this.#reads += 1;
+    const { over } = this.#stream;
     const served = this.#reading.then(() => (over.aborted ? undefined : this.#serve({ requestId }, read)));
     this.#reading = served.finally(() => {
       this.#reads -= 1;

@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ConfigEntry, TaskKind } from "../../events/v1/task.ts";
+import { ConfigEntry, RecordLayout, TaskKind } from "../../events/v1/task.ts";
 
 export const protobufPackage = "aegis.node.v1";
 
@@ -33,6 +33,8 @@ export interface ClientFrame {
     | { $case: "submit"; value: Submit }
     | { $case: "failTask"; value: FailTask }
     | { $case: "leave"; value: Leave }
+    | { $case: "readRun"; value: ReadRun }
+    | { $case: "readApp"; value: ReadApp }
     | { $case: "part"; value: Part }
     | undefined;
   content: Buffer;
@@ -50,6 +52,8 @@ export interface ServerFrame {
     | { $case: "verdict"; value: Verdict }
     | { $case: "refusal"; value: Refusal }
     | { $case: "goAway"; value: GoAway }
+    | { $case: "runFacts"; value: RunFacts }
+    | { $case: "appBytes"; value: AppBytes }
     | { $case: "modelBytes"; value: ModelBytes }
     | undefined;
   content: Buffer;
@@ -63,6 +67,7 @@ export interface Hello {
   protocol: number;
   client: string;
   publicKey: Buffer;
+  runsApps: boolean;
   signature: Buffer;
 }
 
@@ -86,6 +91,10 @@ export interface TaskOffer {
   secondsLeft: number;
   appId: string;
   weightedByKey: string;
+  layout: RecordLayout | undefined;
+  createdAt: number;
+  ttl: number;
+  groupId: string;
 }
 
 export interface Model {
@@ -121,6 +130,42 @@ export interface ReadModel {
 export interface ModelBytes {
   requestId: bigint;
   offset: bigint;
+}
+
+export interface ReadRun {
+  requestId: bigint;
+  runId: bigint;
+}
+
+export interface RunFacts {
+  requestId: bigint;
+  run: Run | undefined;
+}
+
+export interface Run {
+  runId: bigint;
+  seriesId: bigint;
+  appId: string;
+  appVersion: string;
+  appHash: string;
+  overrides: ConfigEntry[];
+  federation: string;
+}
+
+export interface ReadApp {
+  requestId: bigint;
+  runId: bigint;
+}
+
+export interface AppBytes {
+  requestId: bigint;
+  appHash: string;
+  verifications: { [key: string]: string };
+}
+
+export interface AppBytes_VerificationsEntry {
+  key: string;
+  value: string;
 }
 
 export interface BeginUpdate {
@@ -222,6 +267,12 @@ export const ClientFrame: MessageFns<ClientFrame> = {
       case "leave":
         Leave.encode(message.frame.value, writer.uint32(66).fork()).join();
         break;
+      case "readRun":
+        ReadRun.encode(message.frame.value, writer.uint32(74).fork()).join();
+        break;
+      case "readApp":
+        ReadApp.encode(message.frame.value, writer.uint32(82).fork()).join();
+        break;
       case "part":
         Part.encode(message.frame.value, writer.uint32(114).fork()).join();
         break;
@@ -309,6 +360,22 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             message.frame = { $case: "leave", value: Leave.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.frame = { $case: "readRun", value: ReadRun.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.frame = { $case: "readApp", value: ReadApp.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -391,6 +458,18 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         }
         break;
       }
+      case "readRun": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "readRun", value: ReadRun.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "readApp": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "readApp", value: ReadApp.fromPartial(object.frame.value) };
+        }
+        break;
+      }
       case "part": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "part", value: Part.fromPartial(object.frame.value) };
@@ -439,6 +518,12 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         break;
       case "goAway":
         GoAway.encode(message.frame.value, writer.uint32(82).fork()).join();
+        break;
+      case "runFacts":
+        RunFacts.encode(message.frame.value, writer.uint32(90).fork()).join();
+        break;
+      case "appBytes":
+        AppBytes.encode(message.frame.value, writer.uint32(98).fork()).join();
         break;
       case "modelBytes":
         ModelBytes.encode(message.frame.value, writer.uint32(114).fork()).join();
@@ -543,6 +628,22 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             message.frame = { $case: "goAway", value: GoAway.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.frame = { $case: "runFacts", value: RunFacts.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.frame = { $case: "appBytes", value: AppBytes.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -637,6 +738,18 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         }
         break;
       }
+      case "runFacts": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "runFacts", value: RunFacts.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "appBytes": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "appBytes", value: AppBytes.fromPartial(object.frame.value) };
+        }
+        break;
+      }
       case "modelBytes": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "modelBytes", value: ModelBytes.fromPartial(object.frame.value) };
@@ -705,7 +818,7 @@ export const Challenge: MessageFns<Challenge> = {
 };
 
 function createBaseHello(): Hello {
-  return { protocol: 0, client: "", publicKey: Buffer.alloc(0), signature: Buffer.alloc(0) };
+  return { protocol: 0, client: "", publicKey: Buffer.alloc(0), runsApps: false, signature: Buffer.alloc(0) };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -718,6 +831,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.publicKey.length !== 0) {
       writer.uint32(26).bytes(message.publicKey);
+    }
+    if (message.runsApps !== false) {
+      writer.uint32(40).bool(message.runsApps);
     }
     if (message.signature.length !== 0) {
       writer.uint32(34).bytes(message.signature);
@@ -762,6 +878,14 @@ export const Hello: MessageFns<Hello> = {
             message.publicKey = Buffer.from(reader.bytes());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.runsApps = reader.bool();
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -790,6 +914,7 @@ export const Hello: MessageFns<Hello> = {
     message.protocol = object.protocol ?? 0;
     message.client = object.client ?? "";
     message.publicKey = object.publicKey ?? Buffer.alloc(0);
+    message.runsApps = object.runsApps ?? false;
     message.signature = object.signature ?? Buffer.alloc(0);
     return message;
   },
@@ -953,6 +1078,10 @@ function createBaseTaskOffer(): TaskOffer {
     secondsLeft: 0,
     appId: "",
     weightedByKey: "",
+    layout: undefined,
+    createdAt: 0,
+    ttl: 0,
+    groupId: "",
   };
 }
 
@@ -987,6 +1116,18 @@ export const TaskOffer: MessageFns<TaskOffer> = {
     }
     if (message.weightedByKey !== "") {
       writer.uint32(74).string(message.weightedByKey);
+    }
+    if (message.layout !== undefined) {
+      RecordLayout.encode(message.layout, writer.uint32(82).fork()).join();
+    }
+    if (message.createdAt !== 0) {
+      writer.uint32(89).double(message.createdAt);
+    }
+    if (message.ttl !== 0) {
+      writer.uint32(97).double(message.ttl);
+    }
+    if (message.groupId !== "") {
+      writer.uint32(106).string(message.groupId);
     }
     return writer;
   },
@@ -1076,6 +1217,38 @@ export const TaskOffer: MessageFns<TaskOffer> = {
             message.weightedByKey = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.layout = RecordLayout.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.createdAt = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.ttl = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.groupId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1102,6 +1275,12 @@ export const TaskOffer: MessageFns<TaskOffer> = {
     message.secondsLeft = object.secondsLeft ?? 0;
     message.appId = object.appId ?? "";
     message.weightedByKey = object.weightedByKey ?? "";
+    message.layout = (object.layout !== undefined && object.layout !== null)
+      ? RecordLayout.fromPartial(object.layout)
+      : undefined;
+    message.createdAt = object.createdAt ?? 0;
+    message.ttl = object.ttl ?? 0;
+    message.groupId = object.groupId ?? "";
     return message;
   },
 };
@@ -1605,6 +1784,515 @@ export const ModelBytes: MessageFns<ModelBytes> = {
     const message = createBaseModelBytes();
     message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
     message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
+    return message;
+  },
+};
+
+function createBaseReadRun(): ReadRun {
+  return { requestId: 0n, runId: 0n };
+}
+
+export const ReadRun: MessageFns<ReadRun> = {
+  encode(message: ReadRun, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== 0n) {
+      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.requestId);
+    }
+    if (message.runId !== 0n) {
+      if (BigInt.asUintN(64, message.runId) !== message.runId) {
+        throw new globalThis.Error("value provided for field message.runId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadRun {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadRun();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.runId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReadRun>): ReadRun {
+    return ReadRun.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadRun>): ReadRun {
+    const message = createBaseReadRun();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
+    message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
+    return message;
+  },
+};
+
+function createBaseRunFacts(): RunFacts {
+  return { requestId: 0n, run: undefined };
+}
+
+export const RunFacts: MessageFns<RunFacts> = {
+  encode(message: RunFacts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== 0n) {
+      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.requestId);
+    }
+    if (message.run !== undefined) {
+      Run.encode(message.run, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunFacts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunFacts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.run = Run.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunFacts>): RunFacts {
+    return RunFacts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunFacts>): RunFacts {
+    const message = createBaseRunFacts();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
+    message.run = (object.run !== undefined && object.run !== null) ? Run.fromPartial(object.run) : undefined;
+    return message;
+  },
+};
+
+function createBaseRun(): Run {
+  return { runId: 0n, seriesId: 0n, appId: "", appVersion: "", appHash: "", overrides: [], federation: "" };
+}
+
+export const Run: MessageFns<Run> = {
+  encode(message: Run, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== 0n) {
+      if (BigInt.asUintN(64, message.runId) !== message.runId) {
+        throw new globalThis.Error("value provided for field message.runId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.runId);
+    }
+    if (message.seriesId !== 0n) {
+      if (BigInt.asUintN(64, message.seriesId) !== message.seriesId) {
+        throw new globalThis.Error("value provided for field message.seriesId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.seriesId);
+    }
+    if (message.appId !== "") {
+      writer.uint32(26).string(message.appId);
+    }
+    if (message.appVersion !== "") {
+      writer.uint32(34).string(message.appVersion);
+    }
+    if (message.appHash !== "") {
+      writer.uint32(42).string(message.appHash);
+    }
+    for (const v of message.overrides) {
+      ConfigEntry.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.federation !== "") {
+      writer.uint32(58).string(message.federation);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Run {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRun();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.runId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seriesId = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.appId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.appVersion = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.appHash = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.overrides.push(ConfigEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.federation = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Run>): Run {
+    return Run.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Run>): Run {
+    const message = createBaseRun();
+    message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
+    message.seriesId = (object.seriesId !== undefined && object.seriesId !== null) ? BigInt(object.seriesId) : 0n;
+    message.appId = object.appId ?? "";
+    message.appVersion = object.appVersion ?? "";
+    message.appHash = object.appHash ?? "";
+    message.overrides = object.overrides?.map((e) => ConfigEntry.fromPartial(e)) || [];
+    message.federation = object.federation ?? "";
+    return message;
+  },
+};
+
+function createBaseReadApp(): ReadApp {
+  return { requestId: 0n, runId: 0n };
+}
+
+export const ReadApp: MessageFns<ReadApp> = {
+  encode(message: ReadApp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== 0n) {
+      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.requestId);
+    }
+    if (message.runId !== 0n) {
+      if (BigInt.asUintN(64, message.runId) !== message.runId) {
+        throw new globalThis.Error("value provided for field message.runId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadApp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadApp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.runId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReadApp>): ReadApp {
+    return ReadApp.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadApp>): ReadApp {
+    const message = createBaseReadApp();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
+    message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
+    return message;
+  },
+};
+
+function createBaseAppBytes(): AppBytes {
+  return { requestId: 0n, appHash: "", verifications: {} };
+}
+
+export const AppBytes: MessageFns<AppBytes> = {
+  encode(message: AppBytes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== 0n) {
+      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.requestId);
+    }
+    if (message.appHash !== "") {
+      writer.uint32(18).string(message.appHash);
+    }
+    globalThis.Object.entries(message.verifications).forEach(([key, value]: [string, string]) => {
+      AppBytes_VerificationsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AppBytes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAppBytes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.appHash = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = AppBytes_VerificationsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.verifications[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AppBytes>): AppBytes {
+    return AppBytes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AppBytes>): AppBytes {
+    const message = createBaseAppBytes();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
+    message.appHash = object.appHash ?? "";
+    message.verifications = (globalThis.Object.entries(object.verifications ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseAppBytes_VerificationsEntry(): AppBytes_VerificationsEntry {
+  return { key: "", value: "" };
+}
+
+export const AppBytes_VerificationsEntry: MessageFns<AppBytes_VerificationsEntry> = {
+  encode(message: AppBytes_VerificationsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AppBytes_VerificationsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAppBytes_VerificationsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AppBytes_VerificationsEntry>): AppBytes_VerificationsEntry {
+    return AppBytes_VerificationsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AppBytes_VerificationsEntry>): AppBytes_VerificationsEntry {
+    const message = createBaseAppBytes_VerificationsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
