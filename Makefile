@@ -37,7 +37,7 @@ test: setup ## all tests; ends with one line of totals
 check: setup ## format, lint, types, import rules, clippy, generated code
 	@biome check --error-on-warnings .
 	@tsc -p tsconfig.json
-	@depcruise --config .dependency-cruiser.cjs packages services cli bench scripts
+	@depcruise --config .dependency-cruiser.cjs packages services agents cli bench scripts
 	@node scripts/generate-contracts.ts --check
 	@node scripts/error-catalogue.ts --check
 	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings

@@ -5,6 +5,7 @@ export default defineConfig({
     include: [
       'packages/**/*.test.ts',
       'services/**/*.test.ts',
+      'agents/**/*.test.ts',
       'cli/**/*.test.ts',
       'core-native/npm/**/*.test.ts',
       'tests/suite/**/*.test.ts',

@@ -8,6 +8,7 @@ import { addCerts } from './commands/certs.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addDown } from './commands/down.ts';
+import { addGuard } from './commands/guard.ts';
 import { addModelsExport } from './commands/models-export.ts';
 import { addModelsImport } from './commands/models-import.ts';
 import { addModelsLs } from './commands/models-ls.ts';
@@ -100,6 +101,7 @@ function createProgram(context: Context): Command {
   const ca = program.command('ca').description("the federation's own authority, kept offline");
   for (const add of [addCaInit, addCaIssue, addCaRevoke]) add(ca, known);
   addCerts(program, known);
+  addGuard(program, known);
   addDoctor(program, known);
   forEachCommand(program, (command) => {
     if (command.commands.length === 0) command.option('--json', 'one JSON value on stdout and nothing else');

@@ -172,6 +172,21 @@ export const catalog = {
     'The certificate and the key belong to different nodes.',
     'One certificate subject is one node, with the key it came with first; another node needs a certificate of another name.',
   ),
+  GUARD_LOCKED: entry(
+    'conflict',
+    'Another guard works in this state folder.',
+    'End it, or give this one a folder of its own with --state DIR: two guards of one node could answer twice.',
+  ),
+  GUARD_JOURNAL: entry(
+    'internal',
+    'The guard’s journal cannot be used.',
+    'Check the disk and who owns the state folder. Do not delete the journal while a run is under way: it holds what was answered.',
+  ),
+  GUARD_RUN_CHANGED: entry(
+    'conflict',
+    'The server describes a run otherwise than before, or serves another app than the run names.',
+    'Ask the operator: the guard refuses the run from now on.',
+  ),
   OPERATOR_UNAUTHENTICATED: entry(
     'unauthenticated',
     'The operator token is missing or wrong.',

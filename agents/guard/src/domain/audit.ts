@@ -1,0 +1,58 @@
+/** One line of the owner's audit file. Names and numbers of what was decided, never data. */
+export type AuditEvent =
+  | {
+      readonly event: 'offer-allowed';
+      readonly task: string;
+      readonly run: string;
+      readonly round: number;
+      readonly kind: string;
+      readonly app: string;
+      readonly appHash: string;
+      readonly signedBy: readonly string[];
+    }
+  | {
+      readonly event: 'offer-refused';
+      readonly task: string;
+      readonly run: string;
+      readonly round: number;
+      readonly kind: string;
+      readonly app: string;
+      readonly appHash: string;
+      readonly rule: string;
+      readonly reason: string;
+    }
+  | {
+      readonly event: 'answer-released';
+      readonly task: string;
+      readonly run: string;
+      readonly round: number;
+      readonly kind: string;
+      readonly tensors: readonly string[];
+      readonly metrics: readonly string[];
+      readonly withheld: readonly string[];
+      readonly bytes: number;
+    }
+  | {
+      readonly event: 'answer-refused';
+      readonly task: string;
+      readonly run: string;
+      readonly round: number;
+      readonly kind: string;
+      readonly rule: string;
+      readonly reason: string;
+    }
+  | {
+      readonly event: 'failure-reported';
+      readonly task: string;
+      readonly run: string;
+      readonly code: number;
+      readonly reason: string;
+    }
+  | {
+      readonly event: 'verdict';
+      readonly task: string;
+      readonly run: string;
+      readonly accepted: boolean;
+      readonly code: string;
+    }
+  | { readonly event: 'started'; readonly policy: string };

@@ -1,0 +1,162 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type AnswerFacts, judgeAnswer, judgeOffer, matches, type OfferFacts, type Policy } from './policy.ts';
+import type { ConfigEntry } from './task.ts';
+
+const open: Policy = {
+  apps: ['*'],
+  appHashes: null,
+  runs: null,
+  kinds: ['train', 'evaluate'],
+  requireSignedApp: false,
+  requireMasking: false,
+  tensors: ['*'],
+  metrics: [{ name: 'loss', min: 0, max: 10 }],
+  weight: { min: 0, max: 100 },
+  errorDetails: false,
+  updateBytes: 1_000,
+  perDay: { answers: 3, bytes: 2_000 },
+};
+const nothing = { answers: 0, bytes: 0 };
+const offer: OfferFacts = { runId: 7n, kind: 'train', appId: 'a/b', appHash: 'f'.repeat(64), signedBy: [] };
+const real = (key: string, value: number): ConfigEntry => ({ key, value: { kind: 'real', value } });
+const answer: AnswerFacts = {
+  kind: 'train',
+  tensors: [{ name: 'w', bytes: 500 }],
+  modelTensors: ['w', 'b'],
+  metrics: [],
+  weight: 10,
+};
+const ruleOf = (decision: { allowed: boolean }) => ('rule' in decision ? decision.rule : '');
+
+describe('an offer', () => {
+  it.each<[string, Partial<Policy>, Partial<OfferFacts>, Partial<typeof nothing>, string]>([
+    ['of an open policy', {}, {}, {}, ''],
+    ['of another app', { apps: ['a/c', 'b/*'] }, {}, {}, 'apps'],
+    ['of an app by pattern', { apps: ['a/*'] }, {}, {}, ''],
+    ['of another bundle', { appHashes: ['0'.repeat(64)] }, {}, {}, 'app-hashes'],
+    ['of the bundle', { appHashes: ['f'.repeat(64)] }, {}, {}, ''],
+    ['of another run', { runs: [8n] }, {}, {}, 'runs'],
+    ['of the run', { runs: [7n] }, {}, {}, ''],
+    ['of another kind', {}, { kind: 'initial-model' }, {}, 'kinds'],
+    ['unsigned where a signature is wanted', { requireSignedApp: true }, {}, {}, 'require-signed-app'],
+    ['signed where a signature is wanted', { requireSignedApp: true }, { signedBy: ['board'] }, {}, ''],
+    ['unmasked where masking is wanted', { requireMasking: true }, { signedBy: ['board'] }, {}, 'require-masking'],
+    ['after all that may leave in a day', {}, {}, { answers: 3 }, 'limits.answers-per-day'],
+    ['after more bytes than may leave in a day', {}, {}, { bytes: 2_001 }, 'limits.mib-per-day'],
+  ])('%s', (_name, policy, facts, spent, rule) => {
+    const decision = judgeOffer({ ...open, ...policy }, { ...offer, ...facts }, { ...nothing, ...spent });
+    expect(ruleOf(decision)).toBe(rule);
+    expect(decision.allowed).toBe(rule === '');
+  });
+});
+
+describe('an answer', () => {
+  it.each<[string, Partial<Policy>, Partial<AnswerFacts>, Partial<typeof nothing>, string]>([
+    ['of an open policy', {}, {}, {}, ''],
+    ['with a tensor that may not leave', { tensors: ['b*'] }, {}, {}, 'tensors'],
+    ['with a tensor the model does not have', {}, { tensors: [{ name: 'x', bytes: 1 }] }, {}, 'tensors'],
+    ['with any tensor as the first model', {}, { kind: 'initial-model', modelTensors: [], weight: null }, {}, ''],
+    ['of an evaluation that carries tensors', {}, { kind: 'evaluate' }, {}, 'tensors'],
+    ['of an evaluation', {}, { kind: 'evaluate', tensors: [] }, {}, ''],
+    ['without a weight', {}, { weight: null }, {}, 'weight'],
+    ['with too large a weight', {}, { weight: 101 }, {}, 'weight'],
+    ['with a weight that is no number', {}, { weight: Number.NaN }, {}, 'weight'],
+    [
+      'with more bytes than an update may have',
+      {},
+      { tensors: [{ name: 'w', bytes: 1_001 }] },
+      {},
+      'limits.update-mib',
+    ],
+    ['with bytes beyond those of the day', {}, {}, { bytes: 1_501 }, 'limits.mib-per-day'],
+    ['unmasked where masking is wanted', { requireMasking: true }, {}, {}, 'require-masking'],
+  ])('%s', (_name, policy, facts, spent, rule) => {
+    const decision = judgeAnswer({ ...open, ...policy }, { ...answer, ...facts }, { ...nothing, ...spent });
+    expect(ruleOf(decision)).toBe(rule);
+    expect(decision.allowed).toBe(rule === '');
+  });
+
+  it.each<[string, ConfigEntry, boolean]>([
+    ['a number that is allowed', real('loss', 0.5), true],
+    ['a number at its bound', real('loss', 10), true],
+    ['a number outside its bounds', real('loss', 10.1), false],
+    ['a number under another name', real('loss2', 0.5), false],
+    ['an integer', { key: 'loss', value: { kind: 'integer', value: 3n } }, true],
+    ['an integer no double holds', { key: 'loss', value: { kind: 'integer', value: 2n ** 63n } }, false],
+    ['no number', real('loss', Number.NaN), false],
+    ['infinity', real('loss', Number.POSITIVE_INFINITY), false],
+    ['a list, which may be a whole record', { key: 'loss', value: { kind: 'reals', value: [1, 2, 3] } }, false],
+    ['a text', { key: 'loss', value: { kind: 'text', value: 'Ada' } }, false],
+    ['bytes', { key: 'loss', value: { kind: 'data', value: Buffer.from('Ada') } }, false],
+  ])('%s: whether it leaves as a metric', (_name, metric, leaves) => {
+    const decision = judgeAnswer(open, { ...answer, metrics: [metric] }, nothing);
+    expect(decision).toEqual({
+      allowed: true,
+      metrics: leaves ? [metric] : [],
+      withheld: leaves ? [] : [metric.key],
+    });
+  });
+
+  it('says nothing of the data in what it refuses, and shows names as plain text', () => {
+    const decision = judgeAnswer(open, { ...answer, weight: 123_456 }, nothing);
+    expect(JSON.stringify(decision)).not.toContain('123456');
+    const odd = judgeAnswer(
+      { ...open, tensors: ['w'] },
+      { ...answer, tensors: [{ name: '\u001b[2J\n', bytes: 1 }] },
+      nothing,
+    );
+    expect(JSON.stringify(odd)).toContain('?[2J?');
+  });
+
+  it('lets nothing out that no rule names, whatever is in it', () => {
+    const value = fc.oneof(
+      fc.record({ kind: fc.constant('real' as const), value: fc.double() }),
+      fc.record({ kind: fc.constant('integer' as const), value: fc.bigInt() }),
+      fc.record({ kind: fc.constant('reals' as const), value: fc.array(fc.double()) }),
+      fc.record({ kind: fc.constant('text' as const), value: fc.string() }),
+    );
+    const metrics = fc.array(fc.record({ key: fc.oneof(fc.string(), fc.constant('loss')), value }));
+    fc.assert(
+      fc.property(metrics, (given) => {
+        const decision = judgeAnswer(open, { ...answer, metrics: given }, nothing);
+        if (!decision.allowed) throw new Error('metrics are withheld, never a reason to refuse');
+        for (const { key, value: left } of decision.metrics) {
+          expect(key).toBe('loss');
+          expect(Number((left as { value: number | bigint }).value)).toBeGreaterThanOrEqual(0);
+          expect(Number((left as { value: number | bigint }).value)).toBeLessThanOrEqual(10);
+        }
+        expect(decision.metrics.length + decision.withheld.length).toBe(given.length);
+      }),
+    );
+  });
+});
+
+describe('a pattern', () => {
+  it.each([
+    ['a', 'a', true],
+    ['a', 'ab', false],
+    ['*', '', true],
+    ['*', 'anything', true],
+    ['a*', 'abc', true],
+    ['*c', 'abc', true],
+    ['a*c', 'ac', true],
+    ['a*a', 'a', false],
+    ['a*b*c', 'a-b-b-c', true],
+    ['a*b*c', 'a-c-b', false],
+    ['a.c', 'abc', false],
+    ['layer[0]*', 'layer[0].weight', true],
+  ])('%s matches %s: %j', (pattern, text, expected) => {
+    expect(matches(pattern, text)).toBe(expected);
+  });
+
+  it('with stars agrees with the regular expression it stands for', () => {
+    const piece = fc.constantFrom('a', 'b', '*');
+    fc.assert(
+      fc.property(fc.array(piece), fc.array(fc.constantFrom('a', 'b')), (pattern, text) => {
+        const expression = new RegExp(`^${pattern.map((one) => (one === '*' ? '.*' : one)).join('')}$`);
+        expect(matches(pattern.join(''), text.join(''))).toBe(expression.test(text.join('')));
+      }),
+    );
+  });
+});

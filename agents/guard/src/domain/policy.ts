@@ -1,0 +1,163 @@
+import type { ConfigEntry, Scalar, TaskKind } from './task.ts';
+
+// What the data owner allows, as rules that are decided from facts alone. What no rule allows does not leave.
+
+export interface MetricRule {
+  /** With `*` for any characters. */
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface Policy {
+  /** `publisher/name`, with `*`. The server's word, unless the app is signed or its hash is listed. */
+  readonly apps: readonly string[];
+  /** SHA-256 of app bundles; null: any. */
+  readonly appHashes: readonly string[] | null;
+  /** null: any. */
+  readonly runs: readonly bigint[] | null;
+  readonly kinds: readonly TaskKind[];
+  readonly requireSignedApp: boolean;
+  readonly requireMasking: boolean;
+  /** Names of tensors that may leave, with `*`. */
+  readonly tensors: readonly string[];
+  readonly metrics: readonly MetricRule[];
+  readonly weight: { readonly min: number; readonly max: number };
+  /** Whether what an app says of its failure may leave. It may quote data. */
+  readonly errorDetails: boolean;
+  readonly updateBytes: number;
+  readonly perDay: { readonly answers: number; readonly bytes: number };
+}
+
+export interface OfferFacts {
+  readonly runId: bigint;
+  readonly kind: TaskKind;
+  readonly appId: string;
+  readonly appHash: string;
+  /** Trusted entities whose signature of this very bundle holds. */
+  readonly signedBy: readonly string[];
+}
+
+/** What has left in the last 24 hours. */
+export interface Spent {
+  readonly answers: number;
+  readonly bytes: number;
+}
+
+export interface AnswerFacts {
+  readonly kind: TaskKind;
+  readonly tensors: readonly { readonly name: string; readonly bytes: number }[];
+  /** Of the model the task came with. */
+  readonly modelTensors: readonly string[];
+  readonly metrics: readonly ConfigEntry[];
+  readonly weight: number | null;
+}
+
+export type Decision = { readonly allowed: true } | Refusal;
+
+export interface Refusal {
+  readonly allowed: false;
+  /** The key of the policy that says so. */
+  readonly rule: string;
+  /** For the operator and the owner; names nothing of the data. */
+  readonly reason: string;
+}
+
+export type AnswerDecision =
+  | { readonly allowed: true; readonly metrics: readonly ConfigEntry[]; readonly withheld: readonly string[] }
+  | Refusal;
+
+/** May the task be given to the SuperNode? Asked before any of it is. */
+export const judgeOffer = (policy: Policy, offer: OfferFacts, spent: Spent): Decision => {
+  if (policy.requireMasking) {
+    return refuse('require-masking', 'updates may leave masked only, and this release of the guard cannot mask');
+  }
+  if (policy.runs !== null && !policy.runs.includes(offer.runId)) {
+    return refuse('runs', `run ${offer.runId} is not listed`);
+  }
+  if (!policy.apps.some((pattern) => matches(pattern, offer.appId))) {
+    return refuse('apps', `the app "${offer.appId}" is not listed`);
+  }
+  if (policy.appHashes !== null && !policy.appHashes.includes(offer.appHash)) {
+    return refuse('app-hashes', `the app bundle ${offer.appHash} is not listed`);
+  }
+  if (policy.requireSignedApp && offer.signedBy.length === 0) {
+    return refuse('require-signed-app', 'no trusted entity signed this app bundle');
+  }
+  if (!policy.kinds.includes(offer.kind)) return refuse('kinds', `tasks of the kind "${offer.kind}" are not allowed`);
+  return judgeSpent(policy, spent);
+};
+
+/** May the answer leave, and what of it? Asked once it is complete and before any of it leaves. */
+export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): AnswerDecision => {
+  if (policy.requireMasking) return refuse('require-masking', 'the update is not masked');
+  const { kind, weight } = answer;
+  if (kind === 'evaluate' && answer.tensors.length > 0) return refuse('tensors', 'an evaluation carries tensors');
+  for (const { name } of answer.tensors) {
+    if (!policy.tensors.some((pattern) => matches(pattern, name))) {
+      return refuse('tensors', `the tensor "${shown(name)}" is not listed`);
+    }
+    if (kind === 'train' && !answer.modelTensors.includes(name)) {
+      return refuse('tensors', `the tensor "${shown(name)}" is none of the model's`);
+    }
+  }
+  if (kind !== 'initial-model') {
+    if (weight === null) return refuse('weight', 'the answer has no weight');
+    if (!(weight >= policy.weight.min && weight <= policy.weight.max)) {
+      return refuse('weight', 'the weight is outside its range');
+    }
+  }
+  const bytes = answer.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  if (bytes > policy.updateBytes) return refuse('limits.update-mib', `the update has ${bytes} bytes`);
+  const within = judgeSpent(policy, { answers: spent.answers, bytes: spent.bytes + bytes });
+  if (!within.allowed) return within;
+  const metrics = answer.metrics.filter((metric) => mayLeave(policy, metric));
+  const withheld = answer.metrics.filter((metric) => !metrics.includes(metric)).map(({ key }) => shown(key));
+  return { allowed: true, metrics, withheld };
+};
+
+const judgeSpent = ({ perDay }: Policy, spent: Spent): Decision => {
+  if (spent.answers >= perDay.answers) {
+    return refuse('limits.answers-per-day', `${spent.answers} answers left within a day`);
+  }
+  if (spent.bytes > perDay.bytes) return refuse('limits.mib-per-day', `${spent.bytes} bytes would leave within a day`);
+  return { allowed: true };
+};
+
+/** One finite number under an allowed name. A list can carry whole records, and has no rule that lets it out. */
+const mayLeave = (policy: Policy, { key, value }: ConfigEntry): boolean => {
+  const number = numberOf(value);
+  return (
+    number !== null &&
+    policy.metrics.some((rule) => matches(rule.name, key) && number >= rule.min && number <= rule.max)
+  );
+};
+
+const numberOf = (value: Scalar): number | null => {
+  if (value.kind === 'integer') return Number(value.value);
+  return value.kind === 'real' && Number.isFinite(value.value) ? value.value : null;
+};
+
+/** `*` stands for any characters; everything else for itself. */
+export const matches = (pattern: string, text: string): boolean => {
+  const [first = '', ...rest] = pattern.split('*');
+  if (rest.length === 0) return pattern === text;
+  if (!text.startsWith(first)) return false;
+  const last = rest.pop() ?? '';
+  let at = first.length;
+  for (const piece of rest) {
+    const found = text.indexOf(piece, at);
+    if (found < 0) return false;
+    at = found + piece.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
+};
+
+const refuse = (rule: string, reason: string): Refusal => ({ allowed: false, rule, reason });
+
+/** A name chosen by the app: short, and plain text. */
+const shown = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 80);
+
+/** What the operator reads of a refusal. */
+export const refusalText = ({ rule, reason }: Refusal): string =>
+  `The data owner's guard refuses: ${reason} (policy: ${rule}).`;

@@ -1,0 +1,97 @@
+import { sha256Hex } from '@aegis/core-native';
+import type { Part } from '../domain/answer.ts';
+import { FAILURE } from '../domain/answer.ts';
+import { judgeAnswer, refusalText } from '../domain/policy.ts';
+import type { ConfigEntry, Task } from '../domain/task.ts';
+import { deliverAnswer } from './deliver-answer.ts';
+import { type Guard, spentToday } from './guard.ts';
+import { lineOf, refuseTask } from './take-offer.ts';
+
+/** A complete answer of the SuperNode; its bytes are in files already. */
+export interface GivenAnswer {
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly slices: readonly { readonly file: string; readonly offset: number; readonly length: number }[];
+  }[];
+  readonly metrics: readonly ConfigEntry[];
+  readonly weight: number | null;
+  readonly runtimeSeconds: number;
+}
+
+/**
+ * Judges an answer and writes it down: from here on it is the one answer to its task, and is delivered behind our back. False:
+ * the policy keeps it, and the server is told that.
+ */
+export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): Promise<boolean> => {
+  const { policy, journal, tasks, audit, clock, parts: files, upstream } = guard;
+  const tensors = given.tensors.map(({ name, slices }) => ({
+    name,
+    bytes: slices.reduce((sum, slice) => sum + slice.length, 0),
+  }));
+  const decision = judgeAnswer(
+    policy,
+    { ...given, kind: task.kind, tensors, modelTensors: task.model?.tensors.map(({ name }) => name) ?? [] },
+    spentToday(guard),
+  );
+  if (!decision.allowed) {
+    const { rule, reason } = decision;
+    audit.write({ event: 'answer-refused', ...lineOf(task), rule, reason });
+    refuseTask(guard, task, FAILURE.refused, refusalText(decision));
+    await files.drop(task.taskId);
+    return false;
+  }
+  const cut = await cutParts(guard, task, given, upstream.maxPartBytes);
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const { metrics, withheld } = decision;
+  audit.write({
+    event: 'answer-released',
+    ...lineOf(task),
+    ...{ tensors: tensors.map(({ name }) => name), metrics: metrics.map(({ key }) => key), withheld, bytes },
+  });
+  const weight = weightOf(task, given.weight);
+  journal.answer({
+    taskId: task.taskId,
+    runId: task.runId,
+    answer: { outcome: 'update', ...cut, metrics: [...weight, ...metrics], runtimeSeconds: given.runtimeSeconds },
+    bytes,
+    answeredAt: clock.now(),
+    verdict: null,
+  });
+  tasks.remove(task.taskId);
+  void deliverAnswer(guard, task.taskId);
+  return true;
+};
+
+/** The SuperNode says that it could not do the task. What the app says of that may quote data. */
+export const takeFailure = (guard: Guard, task: Task, code: number, reason: string): void => {
+  const told = guard.policy.errorDetails ? reason.slice(0, 1_000) : 'The app failed; the guard keeps what it said.';
+  if (!guard.policy.errorDetails) guard.log.warn({ task: task.taskId, reason }, 'the app failed');
+  refuseTask(guard, task, code, told);
+};
+
+const weightOf = ({ layout }: Task, weight: number | null): ConfigEntry[] => {
+  if (weight === null) return [];
+  const value = Number.isSafeInteger(weight)
+    ? ({ kind: 'integer', value: BigInt(weight) } as const)
+    : ({ kind: 'real', value: weight } as const);
+  return [{ key: layout.weightedByKey, value }];
+};
+
+/** Slices of files as parts the server takes: none larger than it allows, each named by its hash, none twice. */
+const cutParts = async ({ parts: files }: Guard, { taskId }: Task, { tensors }: GivenAnswer, largest: number) => {
+  const parts = new Map<string, Part>();
+  const named: { name: string; partIds: string[] }[] = [];
+  for (const { name, slices } of tensors) {
+    const partIds: string[] = [];
+    for (const slice of slices) {
+      for (let at = 0; at < slice.length; at += largest) {
+        const [offset, length] = [slice.offset + at, Math.min(largest, slice.length - at)];
+        const partId = await sha256Hex([await files.read(taskId, slice.file, offset, length)]);
+        parts.set(partId, { partId, file: slice.file, offset, length });
+        partIds.push(partId);
+      }
+    }
+    named.push({ name, partIds });
+  }
+  return { parts: [...parts.values()], tensors: named };
+};

@@ -1,0 +1,121 @@
+import { join } from 'node:path';
+import type { AegisError } from '@aegis/errors';
+import { type Clock, type Logger, systemClock, type TlsMaterial } from '@aegis/service-kit';
+import { GuardFleet } from './api/fleet.ts';
+import { listenForSuperNode } from './api/listener.ts';
+import { SuperNodeKey } from './api/supernode-key.ts';
+import type { LoadedPolicy } from './config.ts';
+import { OpenTasks } from './domain/open-tasks.ts';
+import { appSigners } from './flows/app-signers.ts';
+import { deliverAnswer } from './flows/deliver-answer.ts';
+import type { Guard } from './flows/guard.ts';
+import { HeldPull } from './flows/held-pull.ts';
+import { KnownRuns } from './flows/known-runs.ts';
+import { takeOffer } from './flows/take-offer.ts';
+import { Withdrawn, withdrawTask } from './flows/withdraw-task.ts';
+import { type Launch, superviseSuperNode } from './peers/supernode.ts';
+import { NodeUpstream } from './peers/upstream.ts';
+import { AuditFile } from './store/audit-file.ts';
+import { FolderModelFiles, FolderPartFiles } from './store/files.ts';
+import { SqliteJournal } from './store/sqlite-journal.ts';
+
+export { type LoadedPolicy, loadPolicy } from './config.ts';
+export { type Explanation, explainRun } from './explain.ts';
+export { type Launch, type RunningProgram, reservedArgument } from './peers/supernode.ts';
+
+export interface GuardOptions {
+  /** The gateway. */
+  readonly address: string;
+  readonly serverName?: string | undefined;
+  readonly tls: TlsMaterial;
+  /** Journal, parts, models and the audit file. */
+  readonly state: string;
+  readonly policyFile: string;
+  readonly loaded: LoadedPolicy;
+  /** The SuperNode: program and arguments. */
+  readonly command: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly launch: Launch;
+  readonly log: Logger;
+  readonly say: (line: string) => void;
+  /** Ends the guard. */
+  readonly signal: AbortSignal;
+  readonly clock?: Clock;
+}
+
+export const auditFileOf = (state: string): string => join(state, 'audit.jsonl');
+
+/**
+ * Runs a guard and the SuperNode behind it until the signal; returns the exit code. Throws what makes going on pointless: the
+ * server refuses this guard, another guard has the state, the journal cannot be opened.
+ */
+export const runGuard = async (options: GuardOptions): Promise<number> => {
+  const { state, loaded, log, say, signal, clock = systemClock } = options;
+  const ending = new AbortController();
+  const end = (): void => ending.abort(signal.reason);
+  signal.addEventListener('abort', end, { once: true });
+  const journal = SqliteJournal.open(state, clock.now());
+  const audit = new AuditFile(auditFileOf(state), () => clock.now());
+  audit.write({ event: 'started', policy: options.policyFile });
+  const parts = new FolderPartFiles(join(state, 'answers'));
+  await parts.dropAllBut(journal.unsettled().map(({ taskId }) => taskId));
+  const withdrawn = new Withdrawn();
+  const key = new SuperNodeKey(() => clock.now());
+  const failed = (err: unknown): void => {
+    if (!ending.signal.aborted) log.error({ err }, 'something failed inside the guard');
+  };
+  const upstream = new NodeUpstream({
+    address: options.address,
+    tls: options.tls,
+    serverName: options.serverName,
+    clock,
+    chance: Math.random,
+    events: {
+      offered: (task) => void takeOffer(guard, task).catch(failed),
+      withdrawn: (taskId) => void withdrawTask(guard, withdrawn, taskId).catch(failed),
+      connected: (nodeId) => {
+        journal.rememberNode(nodeId);
+        log.info({ node: nodeId }, 'connected');
+        say(`connected to ${options.address} as node ${nodeId}`);
+      },
+      lost: (reason, retryMs) => {
+        log.warn({ reason, retryMs }, 'no connection');
+        say(`no connection to ${options.address} (${reason}); trying again in ${(retryMs / 1000).toFixed(1)} s`);
+      },
+    },
+  });
+  const runs = new KnownRuns(journal, upstream, (app) => appSigners(app, loaded.trusted));
+  const guard: Guard = {
+    ...{ policy: loaded.policy, clock, log, journal, parts, audit, upstream, runs, say, ending: ending.signal },
+    models: new FolderModelFiles(join(state, 'models')),
+    tasks: new OpenTasks(),
+    held: new HeldPull(clock),
+  };
+  const port = await listenForSuperNode(new GuardFleet(guard, key, withdrawn), log);
+  for (const { taskId } of journal.unsettled()) void deliverAnswer(guard, taskId);
+  let refused: AegisError | undefined;
+  upstream.finished.catch((error: AegisError) => {
+    refused = error;
+    ending.abort(error);
+  });
+  try {
+    const code = await superviseSuperNode({
+      ...{ command: options.command, port: port.address.port, env: options.env, launch: options.launch },
+      ...{ clock, log, say, signal: ending.signal },
+      onStart: () => {
+        key.forget();
+        guard.tasks.forgetOffers();
+      },
+    });
+    if (refused) throw refused;
+    return code;
+  } finally {
+    ending.abort(new Error('the guard ends'));
+    guard.held.wake();
+    await upstream.close();
+    await port.close();
+    audit.close();
+    journal.close();
+    signal.removeEventListener('abort', end);
+  }
+};

@@ -1,0 +1,41 @@
+import type { Verdict } from '../domain/answer.ts';
+import type { App, ConfigEntry, RunFacts, Task } from '../domain/task.ts';
+
+export interface Submission {
+  readonly taskId: string;
+  /** Each tensor's parts in order: the bytes of one .npy file. */
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly parts: readonly { readonly partId: string; readonly length: number }[];
+  }[];
+  readonly metrics: readonly ConfigEntry[];
+  readonly runtimeSeconds: number;
+}
+
+/**
+ * The server, over a connection that comes and goes. Whatever is asked while it is away, or is lost with it, fails with
+ * UNAVAILABLE; what the server refuses fails with its code.
+ */
+export interface Upstream {
+  /** The node this guard is; waits for the first welcome. */
+  nodeId(signal: AbortSignal): Promise<bigint>;
+  /** Resolves when there is a connection. */
+  connected(signal: AbortSignal): Promise<void>;
+  readonly maxPartBytes: number;
+  run(runId: bigint): Promise<RunFacts>;
+  app(runId: bigint): Promise<App>;
+  model(taskId: string, bytes: number): AsyncIterable<{ offset: number; content: Buffer }>;
+  accepted(taskId: string): void;
+  /** The parts that are still to be sent. */
+  begin(taskId: string, partIds: readonly string[]): Promise<string[]>;
+  part(taskId: string, partId: string, content: Buffer): Promise<void>;
+  submit(submission: Submission): Promise<Verdict>;
+  fail(taskId: string, code: number, reason: string): void;
+}
+
+export interface UpstreamEvents {
+  offered(task: Task): void;
+  withdrawn(taskId: string, reason: string): void;
+  connected(nodeId: bigint): void;
+  lost(reason: string, retryMs: number): void;
+}

@@ -1,0 +1,100 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Answer, AnswerRecord } from '../domain/answer.ts';
+import { SqliteJournal } from './sqlite-journal.ts';
+
+let folder: TemporaryFolder;
+beforeEach(async () => {
+  folder = await temporaryFolder('journal');
+});
+afterEach(() => folder.remove());
+
+const now = 1_800_000_000_000;
+const update: Answer = {
+  outcome: 'update',
+  parts: [{ partId: 'ab', file: 'cd', offset: 128, length: 10 }],
+  tensors: [{ name: 'w', partIds: ['ab', 'ab'] }],
+  metrics: [
+    { key: 'n', value: { kind: 'integer', value: 2n ** 62n + 1n } },
+    { key: 'loss', value: { kind: 'real', value: Number.NaN } },
+    { key: 'raw', value: { kind: 'data', value: Buffer.from([0, 255]) } },
+  ],
+  runtimeSeconds: 0.5,
+};
+const record = (taskId: string, changes: Partial<AnswerRecord> = {}): AnswerRecord => ({
+  ...{ taskId, runId: 2n ** 64n - 1n, answer: update, bytes: 10, answeredAt: now, verdict: null },
+  ...changes,
+});
+const failure: Answer = { outcome: 'failure', code: 7, reason: 'no' };
+
+describe('the journal', () => {
+  it('remembers everything as it was over a restart', () => {
+    const first = SqliteJournal.open(folder.path, now);
+    const run = {
+      ...{ runId: 2n ** 64n - 1n, seriesId: 3n, appId: 'a/b', appVersion: '1', appHash: 'f', federation: '' },
+      overrides: [{ key: 'lr', value: { kind: 'real' as const, value: 0.5 } }],
+    };
+    first.rememberNode(2n ** 63n);
+    first.rememberRun(run);
+    first.answer(record('t1'));
+    first.close();
+    const second = SqliteJournal.open(folder.path, now);
+    expect(second.nodeId()).toBe(2n ** 63n);
+    expect(second.run(run.runId)).toEqual(run);
+    expect(second.answerTo('t1')).toEqual(record('t1'));
+    expect(second.unsettled()).toEqual([record('t1')]);
+    second.close();
+  });
+
+  it('holds one answer to a task: a second one changes nothing, and the first is told', () => {
+    const journal = SqliteJournal.open(folder.path, now);
+    journal.answer(record('t1'));
+    expect(journal.answer(record('t1', { answer: failure }))).toEqual(record('t1'));
+    journal.settle('t1', { accepted: true, code: '', detail: '' });
+    journal.settle('t1', { accepted: false, code: 'TASK_CLOSED', detail: '' });
+    expect(journal.answerTo('t1')?.verdict).toEqual({ accepted: true, code: '', detail: '' });
+    expect(journal.unsettled()).toEqual([]);
+    journal.close();
+  });
+
+  it('keeps to what a run was first', () => {
+    const journal = SqliteJournal.open(folder.path, now);
+    const run = { runId: 1n, seriesId: 1n, appId: 'a', appVersion: '1', appHash: 'f', federation: '', overrides: [] };
+    journal.rememberRun(run);
+    journal.rememberRun({ ...run, appHash: 'e' });
+    expect(journal.run(1n)?.appHash).toBe('f');
+    journal.close();
+  });
+
+  it('counts what left, not what was refused', () => {
+    const journal = SqliteJournal.open(folder.path, now);
+    journal.answer(record('t1', { bytes: 100, answeredAt: now - 10 }));
+    journal.answer(record('t2', { bytes: 20, answeredAt: now }));
+    journal.answer(record('t3', { answer: failure, bytes: -1 }));
+    expect(journal.spentSince(now - 11)).toEqual({ answers: 2, bytes: 120 });
+    expect(journal.spentSince(now - 10)).toEqual({ answers: 1, bytes: 20 });
+    journal.close();
+  });
+
+  it('is one process’s, and free when that process is gone, however it went', async () => {
+    const script = `
+      const { SqliteJournal } = await import(${JSON.stringify(new URL('./sqlite-journal.ts', import.meta.url).href)});
+      const journal = SqliteJournal.open(${JSON.stringify(folder.path)}, 0);
+      journal.rememberNode(5n);
+      console.log('open');
+      setInterval(() => {}, 1000);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    expect(() => SqliteJournal.open(folder.path, now)).toThrow(expect.objectContaining({ code: 'GUARD_LOCKED' }));
+    expect(SqliteJournal.openToRead(folder.path)?.nodeId()).toBe(5n);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const journal = SqliteJournal.open(folder.path, now);
+    expect(journal.nodeId()).toBe(5n);
+    journal.close();
+  });
+});

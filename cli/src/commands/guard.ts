@@ -1,0 +1,166 @@
+import { access, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import type { Explanation, Launch } from '@aegis/guard';
+import { createLogger, readTls, type TlsMaterial } from '@aegis/service-kit';
+import { CommandError } from '../command-error.ts';
+import type { AddCommand } from '../context.ts';
+import { ExitCode } from '../exit-codes.ts';
+import { parseId } from '../parse.ts';
+import { ProcessGroup } from '../processes/process-group.ts';
+import type { Terminal } from '../terminal.ts';
+
+interface Options {
+  server?: string;
+  serverName?: string;
+  ca?: string;
+  certificate?: string;
+  key?: string;
+  policy: string;
+  state: string;
+  explain?: bigint;
+}
+
+export const addGuard: AddCommand = (program, context) =>
+  program
+    .command('guard')
+    .description(
+      "the data owner's door: runs a SuperNode behind a policy; what the policy does not allow does not leave",
+    )
+    .argument('[command...]', 'after --: flower-supernode and its own options')
+    .option('--server <host:port>', 'the gateway')
+    .option('--server-name <name>', 'name in the certificate of the gateway, when it is not its host')
+    .option('--ca <file>', 'authority of the certificate of the gateway (PEM)')
+    .option('--certificate <file>', 'certificate of this guard (aegis ca issue NAME --kind guard)')
+    .option('--key <file>', 'its key; only its owner may read it')
+    .option('--policy <file>', "the data owner's policy", 'policy.yaml')
+    .option('--state <dir>', 'where journal and audit file are kept', '.aegis-guard')
+    .option('--explain <run-id>', 'say what would leave for a run and why, and what has left; starts nothing', parseId)
+    .action(async (command: string[], options: Options) => {
+      const { terminal, env, signal } = context();
+      const guard = await import('@aegis/guard');
+      const [state, policyFile] = [resolve(options.state), resolve(options.policy)];
+      const loaded = guard.loadPolicy(policyFile);
+      if (options.explain !== undefined) {
+        const files = { state, auditFile: guard.auditFileOf(state), now: Date.now() };
+        return explain(terminal, guard.explainRun(files, loaded, options.explain));
+      }
+      if (command.length === 0) {
+        throw new CommandError('USAGE', 'Say what to guard: aegis guard … -- flower-supernode …', {
+          exitCode: ExitCode.usage,
+        });
+      }
+      const reserved = guard.reservedArgument(command);
+      if (reserved !== undefined) {
+        throw new CommandError('USAGE', `${reserved} is the guard's to give: it is the SuperLink of this SuperNode.`, {
+          todo: `Leave ${reserved} out; the guard reaches the server with --server, --ca and --certificate.`,
+          exitCode: ExitCode.usage,
+        });
+      }
+      const [address, tls] = [required(options.server, '--server HOST:PORT'), await material(options)];
+      await mustBeFound(command[0] ?? '', env);
+      const log = createLogger({ name: 'guard', destination: join(state, 'guard.log') });
+      const code = await guard.runGuard({
+        ...{
+          address,
+          serverName: options.serverName,
+          tls,
+          state,
+          policyFile,
+          loaded,
+          command,
+          env,
+          launch,
+          log,
+          signal,
+        },
+        say: (line) => terminal.note(`${hostname()} guard: ${line}`),
+      });
+      if (code !== 0) {
+        throw new CommandError('SUPERNODE_FAILED', `The SuperNode ended with ${code}, again and again.`, {
+          todo: 'Its own words are above.',
+        });
+      }
+    });
+
+const launch: Launch = (command, args, env) => {
+  const group = new ProcessGroup(command, args, { env, cwd: process.cwd(), output: 2 });
+  return { ended: group.ended, end: (graceMs) => group.end(graceMs) };
+};
+
+const required = (value: string | undefined, option: string): string => {
+  if (value !== undefined) return value;
+  throw new CommandError('USAGE', `The guard needs ${option}.`, { exitCode: ExitCode.usage });
+};
+
+const material = async (options: Options): Promise<TlsMaterial> => {
+  const files = {
+    ca: resolve(required(options.ca, '--ca FILE')),
+    cert: resolve(required(options.certificate, '--certificate FILE')),
+    key: resolve(required(options.key, '--key FILE')),
+  };
+  const tls = readTls(files);
+  if (((await stat(files.key)).mode & 0o077) !== 0) {
+    throw new CommandError('KEY_OPEN', `${files.key} is open to other users of this machine.`, {
+      todo: `Type: chmod 600 ${files.key}`,
+    });
+  }
+  return tls;
+};
+
+const mustBeFound = async (program: string, env: NodeJS.ProcessEnv): Promise<void> => {
+  const candidates = program.includes('/')
+    ? [program]
+    : (env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
+  for (const file of candidates) {
+    if (
+      await access(file).then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
+  }
+  throw new CommandError('PROGRAM_NOT_FOUND', `There is no program ${program} here.`, {
+    todo: 'Activate the Python environment that has flwr, or give the whole path.',
+    exitCode: ExitCode.notFound,
+  });
+};
+
+function explain(terminal: Terminal, explanation: Explanation): void {
+  const { runId, run, signedBy, tasks, history } = explanation;
+  terminal.result(explanation);
+  terminal.line(
+    run === null
+      ? `This guard was never offered work of run ${runId}: what its app is, is not known yet.`
+      : `Run ${runId}: ${run.appId} ${run.appVersion}, bundle ${run.appHash}.`,
+  );
+  if (signedBy.length > 0) terminal.line(`Signed by ${signedBy.join(', ')}.`);
+  for (const { kind, decision } of tasks) {
+    terminal.line(
+      `  ${kind.padEnd(13)} ${decision.allowed ? 'allowed' : `refused: ${decision.reason} (${decision.rule})`}`,
+    );
+  }
+  terminal.table(
+    ['time', 'round', 'task', 'what'],
+    history.map((line) => [String(line.time), String(line.round ?? ''), String(line.kind ?? ''), wordsOf(line)]),
+    'Nothing has left, and nothing was refused.',
+  );
+}
+
+const wordsOf = (line: Readonly<Record<string, unknown>>): string => {
+  const list = (value: unknown): string => (Array.isArray(value) && value.length > 0 ? value.join(', ') : 'none');
+  switch (line.event) {
+    case 'answer-released':
+      return `left: tensors ${list(line.tensors)}; metrics ${list(line.metrics)}; ${line.bytes} bytes; withheld: ${list(line.withheld)}`;
+    case 'offer-refused':
+    case 'answer-refused':
+      return `refused: ${line.reason} (${line.rule})`;
+    case 'failure-reported':
+      return `told the server: ${line.reason}`;
+    case 'verdict':
+      return line.accepted === true ? 'the server took it' : `the server refused it: ${line.code}`;
+    default:
+      return 'allowed to run here';
+  }
+};

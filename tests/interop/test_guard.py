@@ -1,0 +1,108 @@
+"""Stock SuperNodes behind guards, in one round with a bare one; an owner who forbids the app; a guard killed around an upload."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.aegis import Aegis
+from harness.flwr_cli import FlwrCli
+from harness.guard import Authority, Guard
+from harness.processes import wait_until
+from harness.releases import APPS, Release
+from harness.supernode import SuperNode
+
+POLICY = 'apps: [aegis/fedavg-msg]\nmetrics: [{name: train_loss, min: 0, max: 1000000}]\n'
+APP = APPS / "fedavg_msg"
+
+
+@pytest.fixture(scope="module")
+def authority(folder: Path) -> Authority:
+    return Authority(folder / "authority")
+
+
+@pytest.fixture(scope="module")
+def guarded(folder: Path, authority: Authority) -> Iterator[Aegis]:
+    """A suite of its own: nodes may show a certificate, and are bound to it."""
+    asks = ("--client-certificates", "accept", "--client-ca", str(authority.root), "--client-crl", str(authority.crl))
+    suite = Aegis(folder / "guarded", "--enrolment", "open", *asks)
+    yield suite
+    suite.stop()
+
+
+@pytest.fixture(scope="module")
+def guards(folder: Path, guarded: Aegis, authority: Authority, releases: list[Release]) -> Iterator[list[Guard]]:
+    """A guard before each release whose owner allows the app, and one whose owner does not."""
+    policies = [POLICY] * len(releases) + ["apps: [aegis/another-app]\n"]
+    there = [
+        Guard(release, guarded.server, authority, folder / f"guard-{at}", f"owner-{at}", at, len(policies) + 1, policy)
+        for at, (release, policy) in enumerate(zip([*releases, releases[-1]], policies, strict=True))
+    ]
+    yield there
+    for guard in there:
+        guard.stop()
+
+
+@pytest.fixture(scope="module")
+def nodes(folder: Path, guarded: Aegis, guards: list[Guard], releases: list[Release]) -> Iterator[list[Guard | SuperNode]]:
+    """The guards, and a bare SuperNode."""
+    count = len(guards) + 1
+    bare = SuperNode(releases[-1], guarded.server, folder / "bare", count - 1, count)
+    guarded.import_app(APP, releases[-1])
+    wait_until(lambda: len(guarded.online()) == count, 90, f"{count} nodes online", (*guards, bare))
+    yield [*guards, bare]
+    bare.stop()
+
+
+def test_every_release_behind_a_guard_trains_with_a_bare_node_and_what_an_owner_forbids_stays(guarded, guards, nodes, folder, releases) -> None:
+    cli = FlwrCli(releases[-1], guarded.server, folder)
+    run_id = cli.run(APP, "num-server-rounds=1")
+    log = cli.log(run_id, stream=True)
+
+    assert cli.status(run_id) == "finished:completed", log
+    (only,) = guarded.run(run_id)["history"]
+    assert (only["cohort"], only["accepted"]) == (len(nodes), len(nodes) - 1), log
+    assert sorted(node["dialect"] for node in guarded.nodes()) == sorted(["guard"] * len(guards) + ["http"])
+    *allowing, forbidding = guards
+    for guard in allowing:
+        (released,) = [line for line in guard.events("answer-released") if line["kind"] == "train"]
+        assert (released["tensors"], released["metrics"], released["withheld"]) == (["w", "b"], ["train_loss"], [])
+        evaluated = [line for line in guard.events("answer-released") if line["kind"] == "evaluate"]
+        assert all((line["tensors"], line["metrics"], line["withheld"]) == ([], [], ["eval_loss"]) for line in evaluated)
+    # The operator reads it in the run's log, the owner in the audit file and in words.
+    assert "data owner's guard refuses" in log and "(policy: apps)" in log, log
+    assert {line["rule"] for line in forbidding.events("offer-refused")} == {"apps"}
+    assert forbidding.events("answer-released") == []
+    explained = forbidding.explain(run_id)
+    assert explained["run"]["appId"] == "aegis/fedavg-msg"
+    assert {task["decision"].get("rule") for task in explained["tasks"]} == {"apps"}
+
+
+def test_guard_and_supernode_killed_after_the_answer_give_no_other_one(guarded, guards, nodes, folder, releases) -> None:
+    """The server stands still while the answer is written down; the guard is killed, and its SuperNode with it."""
+    guard = guards[0]
+    online = guarded.online()
+    cli = FlwrCli(releases[-1], guarded.server, folder)
+    run_id = cli.run(APP, "num-server-rounds=1")
+    pid = int(guarded.ready["pid"])
+    here = lambda event: [line for line in guard.events(event) if line["run"] == str(run_id) and line["kind"] == "train"]  # noqa: E731
+    wait_until(lambda: here("offer-allowed"), 60, "the task to be offered", (guard,))
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: here("answer-released"), 60, "the answer", (guard,))
+        guard.kill()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    guard.start()
+    log = cli.log(run_id, stream=True)
+
+    assert cli.status(run_id) == "finished:completed", log
+    (only,) = guarded.run(run_id)["history"]
+    assert (only["cohort"], only["accepted"]) == (len(nodes), len(nodes) - 1), log
+    assert len(here("answer-released")) == 1
+    assert [line["accepted"] for line in guard.events("verdict") if line["task"] == here("answer-released")[0]["task"]] == [True]
+    wait_until(lambda: guarded.online() == online, 60, "the same nodes online", (guard,))

@@ -1,0 +1,315 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { explainRun, loadPolicy, runGuard } from '@aegis/guard';
+import { createCrl, createRoot, issueCertificate, silentLogger, systemClock } from '@aegis/service-kit';
+import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { GatewayFixture } from '../../services/gateway/src/testing/gateway-fixture.ts';
+import { floatsOf } from '../../services/gateway/src/testing/npy.ts';
+import { modelOf, ScriptedAggregator } from '../../services/gateway/src/testing/scripted-aggregator.ts';
+import type { FlowerDialect } from '../../services/gateway/src/testing/simulated-node.ts';
+import { type App, adds, WorkingNode } from './nodes.ts';
+
+// A guard on its own, before a real gateway that requires certificates; behind it a SuperNode that looks stock from the wire.
+
+const nats = withNats();
+const now = Date.now();
+const root = await createRoot('hospitals', 3653, now);
+const revoked = await issueCertificate(root, { kind: 'guard', name: 'eve', days: 9 }, now);
+const aggregator = new ScriptedAggregator();
+
+let folder: TemporaryFolder;
+let fixture: GatewayFixture;
+let gateway: Awaited<ReturnType<GatewayFixture['gateway']>>;
+let clientFiles: Record<string, string>;
+const guards: { end(): Promise<unknown> }[] = [];
+
+beforeAll(async () => {
+  folder = await temporaryFolder('guard');
+  clientFiles = { 'client-ca': join(folder.path, 'root.pem'), 'client-crl': join(folder.path, 'crl.pem') };
+  await writeFile(join(folder.path, 'root.pem'), root.certPem);
+  await writeFile(join(folder.path, 'crl.pem'), await createCrl(root, [{ serial: revoked.serial, at: now }], 30, now));
+  fixture = await GatewayFixture.open(nats(), aggregator, { tls: true });
+  gateway = await openGateway();
+});
+afterEach(async () => {
+  aggregator.before = () => {};
+  for (const guard of guards.splice(0)) await guard.end();
+});
+afterAll(async () => {
+  await fixture.close();
+  await folder.remove();
+});
+
+const openGateway = (listen = '127.0.0.1:0') =>
+  fixture.gateway({ config: { listen, 'client-certificates': 'require', enrolment: 'registered' }, tls: clientFiles });
+
+const open = 'apps: ["*"]\nmetrics: [seen, loss]\n';
+
+interface Options {
+  readonly policy?: string;
+  readonly dialect?: FlowerDialect;
+  readonly app?: App;
+  readonly certificate?: { readonly certPem: string; readonly keyPem: string };
+}
+
+/** A guard with its own state, which may be started again. */
+const newGuard = async (name: string, options: Options = {}) => {
+  const { policy = open, dialect = 'A', app = adds(1, 10) } = options;
+  const certificate = options.certificate ?? (await issueCertificate(root, { kind: 'guard', name, days: 9 }, now));
+  const home = join(folder.path, name);
+  await mkdir(home, { recursive: true });
+  const policyFile = join(home, 'policy.yaml');
+  await writeFile(policyFile, policy);
+  const state = join(home, 'state');
+  const said: string[] = [];
+  const supernodes: WorkingNode[] = [];
+  const start = () => {
+    const stopping = new AbortController();
+    const { host, port, ca = Buffer.alloc(0) } = gateway.target;
+    const ended = runGuard({
+      ...{ address: `${host}:${port}`, serverName: 'localhost', state, policyFile, loaded: loadPolicy(policyFile) },
+      ...{ command: ['flower-supernode'], env: {}, log: silentLogger, say: (line) => void said.push(line) },
+      tls: { ca, cert: Buffer.from(certificate.certPem), key: Buffer.from(certificate.keyPem) },
+      signal: stopping.signal,
+      launch: (_command, args) => {
+        const [at = ''] = args.slice(args.indexOf('--superlink') + 1);
+        const node = new WorkingNode({ host: '127.0.0.1', port: Number(at.split(':')[1]) }, dialect, app);
+        supernodes.push(node);
+        const { promise, resolve } = Promise.withResolvers<{ code: number | null }>();
+        void eventually(() => node.start()).catch(() => {});
+        return { ended: promise, end: () => node.kill().then(() => resolve({ code: 0 })) };
+      },
+    });
+    ended.catch(() => {});
+    const guard = {
+      ended,
+      end: async () => {
+        stopping.abort(new Error('the test is over'));
+        return ended.catch((error: unknown) => error);
+      },
+    };
+    guards.push(guard);
+    return guard;
+  };
+  const nodeId = async (): Promise<bigint> => {
+    const line = await eventually(() => said.find((one) => one.includes('as node')) ?? Promise.reject(new Error('no')));
+    return BigInt(line.split('as node ')[1] ?? 0);
+  };
+  const audit = async () =>
+    (await readFile(join(state, 'audit.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  return { start, nodeId, audit, said, state, supernodes, policyFile };
+};
+
+const submittedFor = (taskId: string) =>
+  eventually(
+    () => aggregator.submitted.find(({ task }) => task?.taskId === taskId) ?? Promise.reject(new Error('not yet')),
+  );
+const failedFor = (taskId: string) =>
+  eventually(() => aggregator.failed.find((one) => one.taskId === taskId) ?? Promise.reject(new Error('not yet')));
+/** What the aggregator was given, put together. */
+const arraysOf = ({ tensors }: Awaited<ReturnType<typeof submittedFor>>) =>
+  Object.fromEntries(
+    tensors.map(({ name, slices }) => [
+      name,
+      floatsOf(
+        Buffer.concat(
+          slices.map(({ partId, offset, length }) =>
+            (aggregator.parts.get(partId) ?? Buffer.alloc(0)).subarray(Number(offset), Number(offset + length)),
+          ),
+        ),
+      ),
+    ]),
+  );
+
+describe('a SuperNode behind a guard', () => {
+  it.each(['A', 'B', 'C'] as const)(
+    'of dialect %s takes part, and only what the policy names leaves',
+    async (dialect) => {
+      const guard = await newGuard(`part-${dialect.toLowerCase()}`, { dialect, policy: 'apps: [aegis/app]\n' });
+      guard.start();
+      const task = await fixture.task(await guard.nodeId());
+      const submitted = await submittedFor(task.taskId);
+      expect(arraysOf(submitted)).toEqual({ w: [2, 3, 4], b: [1.5] });
+      expect(submitted.weight).toBe(10);
+      expect(submitted.metrics).toEqual([]);
+      const released = await eventually(async () => {
+        const found = (await guard.audit()).find(({ event }) => event === 'answer-released');
+        return found ?? Promise.reject(new Error('not yet'));
+      });
+      expect(released).toMatchObject({
+        run: '77',
+        kind: 'train',
+        tensors: ['w', 'b'],
+        metrics: [],
+        withheld: ['seen'],
+      });
+    },
+  );
+
+  it('is the same node whichever SuperNode it is, whenever it starts', async () => {
+    const guard = await newGuard('same');
+    const first = guard.start();
+    const nodeId = await guard.nodeId();
+    const task = await fixture.task(nodeId);
+    await submittedFor(task.taskId);
+    await first.end();
+    guard.said.length = 0;
+    guard.start();
+    expect(await guard.nodeId()).toBe(nodeId);
+    const next = await fixture.task(nodeId);
+    await submittedFor(next.taskId);
+    const keys = guard.supernodes.map(({ node }) => node.key.publicKeyPem.toString());
+    expect(new Set(keys).size).toBe(2);
+    expect(new Set(guard.supernodes.map(({ node }) => node.nodeId))).toEqual(new Set([nodeId]));
+  });
+
+  it('keeps the words of an app that fails, and tells the server that it failed', async () => {
+    const guard = await newGuard('fails', { app: () => Promise.reject(new Error('row 17 of patients.csv: Ada L.')) });
+    guard.start();
+    const failing = await fixture.task(await guard.nodeId());
+    const { supernodes } = guard;
+    const offer = await eventually(() => supernodes[0]?.node.pull() ?? Promise.reject(new Error('not yet')));
+    const [supernode] = supernodes;
+    if (!offer || !supernode) throw new Error('nothing was offered');
+    await supernode.node.push(supernode.node.failure(offer, 6, 'row 17 of patients.csv: Ada L.'));
+    const failed = await failedFor(failing.taskId);
+    expect(failed.code).toBe(6);
+    expect(failed.reason).not.toMatch(/patients|Ada/);
+  });
+});
+
+describe('what the policy does not allow', () => {
+  it.each([
+    ['masks', `${open}require-masking: true\n`, 'require-masking'],
+    ['apps', 'apps: [other/app]\n', 'apps'],
+    ['hashes', `${open}app-hashes: [${'e'.repeat(64)}]\n`, 'app-hashes'],
+    ['runs', `${open}runs: ["1"]\n`, 'runs'],
+    ['kinds', `${open}kinds: [evaluate]\n`, 'kinds'],
+    ['tensors', `${open}tensors: [w]\n`, 'tensors'],
+    ['weight', `${open}weight: { max: 9 }\n`, 'weight'],
+    ['size', `${open}limits: { update-mib: 0.0001 }\n`, 'limits.update-mib'],
+  ])('%s: is refused, with the rule for the operator and for the owner', async (name, policy, rule) => {
+    const guard = await newGuard(`refuses-${name}`, { policy });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    const failed = await failedFor(task.taskId);
+    expect(failed.reason).toContain(`(policy: ${rule})`);
+    expect(failed.reason).toContain("data owner's guard refuses");
+    const lines = await guard.audit();
+    expect(lines).toContainEqual(expect.objectContaining({ event: expect.stringMatching(/-refused$/), rule }));
+    expect(aggregator.submitted.some((one) => one.task?.taskId === task.taskId)).toBe(false);
+    expect(guard.said.some((line) => line.includes(`(policy: ${rule})`))).toBe(true);
+  });
+
+  it('an app that nobody trusted signed never reaches the SuperNode', async () => {
+    const entities = join(folder.path, 'entities.yaml');
+    const key = Buffer.concat([Buffer.from('0000000b7373682d6564323535313900000020', 'hex'), Buffer.alloc(32, 7)]);
+    await writeFile(entities, `key-1: "ssh-ed25519 ${key.toString('base64')}"\n`);
+    const guard = await newGuard('unsigned', {
+      policy: `${open}require-signed-app: true\ntrusted-entities: ${entities}\n`,
+      app: () => Promise.reject(new Error('it ran')),
+    });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    expect((await failedFor(task.taskId)).reason).toContain('(policy: require-signed-app)');
+  });
+
+  it('is explained from the files alone, also while the guard runs', async () => {
+    const guard = await newGuard('explains', { policy: `${open}kinds: [evaluate]\n` });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    await failedFor(task.taskId);
+    const files = { state: guard.state, auditFile: join(guard.state, 'audit.jsonl'), now: Date.now() };
+    const { run, tasks, history } = explainRun(files, loadPolicy(guard.policyFile), 77n);
+    expect(run).toMatchObject({ appId: 'aegis/app', appHash: aggregator.appHash });
+    expect(Object.fromEntries(tasks.map(({ kind, decision }) => [kind, decision.allowed]))).toEqual({
+      train: false,
+      evaluate: true,
+      'initial-model': false,
+    });
+    expect(history).toContainEqual(expect.objectContaining({ task: task.taskId, rule: 'kinds' }));
+  });
+
+  it('a run whose app changes under way is refused from then on', async () => {
+    const guard = await newGuard('changes');
+    guard.start();
+    const nodeId = await guard.nodeId();
+    const run = { ...aggregator.addRun(78n) };
+    await submittedFor((await fixture.task(nodeId, { runId: 78n })).taskId);
+    await guards[0]?.end();
+    aggregator.runs.set(78n, { ...run, appHash: '1'.repeat(64) });
+    guard.said.length = 0;
+    guard.start();
+    await guard.nodeId();
+    const task = await fixture.task(nodeId, { runId: 78n });
+    expect((await failedFor(task.taskId)).reason).toContain('(policy: apps)');
+  });
+});
+
+describe('whatever ends at whatever moment', () => {
+  const wide = (seed: number) =>
+    modelOf({ w: Float32Array.from({ length: 1_500_000 }, (_none, index) => seed + (index % 97)) });
+
+  it('a guard that ends in the middle of an upload sends the same answer on, once, without asking the SuperNode again', async () => {
+    let asked = 0;
+    const counting: App = (...args) => {
+      asked += 1;
+      return adds(asked, 10)(...args);
+    };
+    const guard = await newGuard('resumes', { app: counting });
+    const first = guard.start();
+    const nodeId = await guard.nodeId();
+    let stored = 0;
+    aggregator.before = async (method) => {
+      if (method !== 'appendPart') return;
+      stored += 1;
+      if (stored > 2) await systemClock.sleep(60_000, stopped.signal).catch(() => {});
+    };
+    const stopped = new AbortController();
+    const task = await fixture.task(nodeId, {}, wide(0));
+    await eventually(() => expect(stored).toBeGreaterThan(2));
+    await first.end();
+    stopped.abort();
+    aggregator.before = () => {};
+    const before = new Set(aggregator.appended);
+    guard.start();
+    const submitted = await submittedFor(task.taskId);
+    expect(asked).toBe(1);
+    expect(arraysOf(submitted).w?.slice(0, 3)).toEqual([1, 2, 3]);
+    expect(before.size).toBeGreaterThan(0);
+    expect(aggregator.submitted.filter((one) => one.task?.taskId === task.taskId)).toHaveLength(1);
+  });
+
+  it('a gateway that ends in the middle of an upload is come back to', async () => {
+    const guard = await newGuard('comes-back');
+    guard.start();
+    const nodeId = await guard.nodeId();
+    let stored = 0;
+    aggregator.before = async (method) => {
+      if (method === 'appendPart') stored += 1;
+    };
+    const task = await fixture.task(nodeId, {}, wide(1_000));
+    await eventually(() => expect(stored).toBeGreaterThan(0));
+    const { port } = gateway.address;
+    await gateway.close();
+    gateway = await openGateway(`127.0.0.1:${port}`);
+    await submittedFor(task.taskId);
+    expect(aggregator.submitted.filter((one) => one.task?.taskId === task.taskId)).toHaveLength(1);
+  });
+
+  it('two guards never work in one folder', async () => {
+    const guard = await newGuard('locked');
+    guard.start();
+    await guard.nodeId();
+    await expect(guard.start().ended).rejects.toMatchObject({ code: 'GUARD_LOCKED' });
+  });
+
+  it('a guard that the server refuses ends with the reason', async () => {
+    const guard = await newGuard('eve', { certificate: revoked });
+    await expect(guard.start().ended).rejects.toMatchObject({ code: 'CERTIFICATE_REVOKED' });
+  });
+});
