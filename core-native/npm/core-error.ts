@@ -31,7 +31,12 @@ export type CoreErrorCode =
   | 'SIGNATURE_KEY'
   | 'ARGUMENT'
   | 'PANIC'
-  | 'LOG_FENCED';
+  | 'LOG_FENCED'
+  | 'SECAGG_REFUSED'
+  | 'SECAGG_PARAMETERS'
+  | 'SECAGG_SHARES'
+  | 'SECAGG_SUM'
+  | 'SECAGG_MALFORMED';
 
 /** A failure of the core. Branch on `code`; `detail` names the facts, e.g. `{ tensor: "w", expected: "(3,)", got: "(4,)" }`. */
 export class CoreError extends Error {

@@ -40,10 +40,15 @@ pub enum Code {
     Argument,
     Panic,
     LogFenced,
+    SecaggRefused,
+    SecaggParameters,
+    SecaggShares,
+    SecaggSum,
+    SecaggMalformed,
 }
 
 impl Code {
-    pub const ALL: [Code; 31] = [
+    pub const ALL: [Code; 36] = [
         Code::NpyMalformed,
         Code::NpyObjectDtype,
         Code::NpyUnsupportedDtype,
@@ -75,6 +80,11 @@ impl Code {
         Code::Argument,
         Code::Panic,
         Code::LogFenced,
+        Code::SecaggRefused,
+        Code::SecaggParameters,
+        Code::SecaggShares,
+        Code::SecaggSum,
+        Code::SecaggMalformed,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -110,6 +120,11 @@ impl Code {
             Code::Argument => "ARGUMENT",
             Code::Panic => "PANIC",
             Code::LogFenced => "LOG_FENCED",
+            Code::SecaggRefused => "SECAGG_REFUSED",
+            Code::SecaggParameters => "SECAGG_PARAMETERS",
+            Code::SecaggShares => "SECAGG_SHARES",
+            Code::SecaggSum => "SECAGG_SUM",
+            Code::SecaggMalformed => "SECAGG_MALFORMED",
         }
     }
 }

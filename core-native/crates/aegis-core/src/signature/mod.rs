@@ -155,7 +155,7 @@ fn unusable(reason: &str) -> Error {
     Error::new(Code::SignatureKey, "the public key cannot be used").with("reason", reason)
 }
 
-fn decode_pem(pem: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode_pem(pem: &[u8]) -> Option<Vec<u8>> {
     if pem.len() > MAX_PEM {
         return None;
     }
