@@ -89,15 +89,17 @@ def shamir() -> None:
         draw = lambda: next(word for word in words if word < PRIME)
         number = int.from_bytes(secret, "little")
         limbs = [[number >> (52 * limb) & (2**52 - 1)] for limb in range(5)]
-        for _ in range(threshold - 1):  # highest power first, for each power the five limbs in order
-            drawn = [draw() for _ in range(5)]
-            for limb in range(5):
+        check = hashlib.sha256(b"aegis secagg share check v1" + secret).digest()
+        limbs.append([int.from_bytes(check[:8], "little") & (2**52 - 1)])
+        for _ in range(threshold - 1):  # highest power first, for each power the six limbs in order
+            drawn = [draw() for _ in range(6)]
+            for limb in range(6):
                 limbs[limb].insert(1, drawn[limb])
         shares = [b"".join(u64(evaluate(limb, x)) for limb in limbs).hex() for x in points]
         cases.append({"name": name, "secret": secret.hex(), "threshold": threshold, "points": points,
                       "coefficients_seed": source.hex(), "shares": shares})
-    write("shamir", "Five limbs of 52 bits, little-endian, each shared modulo 2^61 - 1. Coefficients are the words of the "
-          "seed's keystream, cut to 61 bits, the prime itself left out: highest power first, five limbs each.", cases)
+    write("shamir", "Five limbs of 52 bits, little-endian, and one of the secret's hash, each shared modulo 2^61 - 1. Coefficients are the words of the "
+          "seed's keystream, cut to 61 bits, the prime itself left out: highest power first, six limbs each.", cases)
 
 
 def keys() -> None:
@@ -120,7 +122,7 @@ def sealing() -> None:
     cases = []
     for number, (sender, receiver) in enumerate([(1, 2), (2**63 + 5, 2**64 - 1)]):
         transcript, key, nonce = seed(f"round {number}"), seed(f"seal {number}"), seed(f"nonce {number}")[:12]
-        shares = [b"".join(u64(int.from_bytes(seed(f"{kind} {number} {limb}")[:7], "little")) for limb in range(5))
+        shares = [b"".join(u64(int.from_bytes(seed(f"{kind} {number} {limb}")[:7], "little")) for limb in range(6))
                   for kind in ("seed share", "key share")]
         aad = transcript + u64(sender) + u64(receiver)
         sealed = nonce + AESGCM(key).encrypt(nonce, b"".join(shares), aad)

@@ -1,13 +1,12 @@
 //! AES-256 in counter mode as a stream of uniform bytes that can be read from any place (NIST SP 800-38A, section 6.5).
 //!
 //! The first counter block is zero; a seed is used for one stream only. Masks are read by position, so that a vector can be
-//! expanded in parts and by several threads; coefficients, permutations and roundings are drawn one after the other.
+//! expanded in parts and by several threads; a permutation that everybody must draw alike is drawn in order. What nobody may repeat
+//! comes from [`crate::privacy::noise::Drbg`].
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use zeroize::{Zeroize, Zeroizing};
-
-use crate::random;
 
 pub const SEED_BYTES: usize = 32;
 /// A secret that becomes a stream; wiped when it goes.
@@ -49,11 +48,6 @@ impl Draws {
         Self { stream: Keystream::new(seed), buffer: Box::new([0; Self::BUFFER]), next_block: 0, used: Self::BUFFER }
     }
 
-    /// From a fresh seed of the operating system.
-    pub fn fresh() -> Self {
-        Self::new(&Zeroizing::new(random()))
-    }
-
     pub fn next_u64(&mut self) -> u64 {
         if self.used == Self::BUFFER {
             self.stream.read(self.next_block, &mut *self.buffer);
@@ -76,11 +70,6 @@ impl Draws {
                 return value;
             }
         }
-    }
-
-    /// Uniform in [0, 1), a multiple of 2^-53.
-    pub fn fraction(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 }
 
@@ -141,6 +130,5 @@ mod tests {
         let statistic: f64 = seen.iter().map(|&count| (f64::from(count) - 1e4).powi(2) / 1e4).sum();
         assert!(statistic < 25.7, "{seen:?}");
         assert_eq!(draws.below(1), 0);
-        assert!((0..1000).all(|_| (0.0..1.0).contains(&draws.fraction())));
     }
 }

@@ -5,19 +5,28 @@
 //! has the threat model and every format.
 //!
 //! Read in this order: [`parameters`] (who masks with whom), [`field`] and [`shamir`] (how secrets are shared), [`keys`] and [`sealing`] (with
-//! whom), [`keystream`] and [`residues`] (masks and what they hide).
+//! whom), [`keystream`] and [`residues`] (masks and what they hide), [`quantise`] (updates as integers), [`messages`] and [`roster`] (what
+//! travels), [`client`] (a node's rounds), [`server`] (how a sum is opened). [`flower`] is apart: the weak
+//! protocol of Flower's own clients.
 
+pub mod client;
 pub mod field;
+pub mod flower;
 pub mod keys;
 pub mod keystream;
+pub mod masks;
 pub mod messages;
 mod packing;
 pub mod parameters;
+pub mod quantise;
 pub mod refusal;
 pub mod residues;
 pub mod roster;
 pub mod sealing;
+pub mod server;
 pub mod shamir;
 pub mod signing;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod testing;

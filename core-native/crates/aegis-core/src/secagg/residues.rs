@@ -25,6 +25,12 @@ impl Mask {
     pub fn new(seed: &Seed, add: bool) -> Self {
         Self { stream: Keystream::new(seed), add }
     }
+
+    /// What undoes it.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        Self { add: !self.add, ..self }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

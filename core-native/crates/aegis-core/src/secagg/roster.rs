@@ -29,22 +29,33 @@ pub struct Roster {
 impl Roster {
     /// Refuses a node, a subject or a key that is there twice, an advert that is not signed by its certificate's key for these terms,
     /// and one that has expired at `now` (seconds since 1970).
-    pub fn new(terms: &Terms, mut adverts: Vec<CertifiedAdvert>, now: u64) -> Result<Self> {
-        adverts.sort_by_key(|entry| entry.advert.node);
-        refuse_twins(&adverts)?;
+    pub fn new(terms: &Terms, adverts: Vec<CertifiedAdvert>, now: u64) -> Result<Self> {
+        let roster = Self::assemble(terms, adverts)?;
         let digest = terms.digest();
-        let mut keys = Vec::with_capacity(adverts.len());
-        for CertifiedAdvert { advert, signing_key, .. } in &adverts {
-            let key = VerifyingKey::from_pem(signing_key)?;
+        for (CertifiedAdvert { advert, .. }, key) in roster.adverts.iter().zip(&roster.keys) {
             if !key.verify(&advert.signed(&digest), &advert.signature) {
                 return Err(Refusal::AdvertUnsigned.about(advert.node));
             }
             if advert.expires <= now {
                 return Err(Refusal::AdvertExpired.about(advert.node));
             }
-            keys.push(key);
         }
-        let transcript = transcript(&digest, &adverts);
+        Ok(roster)
+    }
+
+    /// A roster that was verified before, out of a sealed state.
+    pub(super) fn known(terms: &Terms, adverts: Vec<CertifiedAdvert>) -> Option<Self> {
+        Self::assemble(terms, adverts).ok()
+    }
+
+    fn assemble(terms: &Terms, mut adverts: Vec<CertifiedAdvert>) -> Result<Self> {
+        adverts.sort_by_key(|entry| entry.advert.node);
+        refuse_twins(&adverts)?;
+        let key = |CertifiedAdvert { advert, signing_key, .. }: &CertifiedAdvert| {
+            VerifyingKey::from_pem(signing_key).map_err(|_| Refusal::AdvertUnsigned.about(advert.node))
+        };
+        let keys = adverts.iter().map(key).collect::<Result<_>>()?;
+        let transcript = transcript(&terms.digest(), &adverts);
         let (ring, place) = ring(&transcript, adverts.len());
         let degree = terms.degree.min((adverts.len() - 1) as u32);
         Ok(Self { adverts, keys, transcript, ring, place, degree, threshold: terms.threshold })

@@ -2,23 +2,27 @@
 //!
 //! A secret is cut into five limbs of 52 bits, each shared by a polynomial of its own whose coefficients are uniform over the
 //! whole field, zero included: fewer than `threshold` shares are independent of the secret. The points are public, the
-//! values are handled in time that does not depend on them. The limbs leave nine bits of the field unused, so that a wrong
-//! share among those that are combined is noticed with probability 1 − 2^-49.
+//! values are handled in time that does not depend on them. A sixth limb is shared like the others, 52 bits of the secret's SHA-256: a
+//! wrong share among those that are combined gives something else, and is noticed but with probability 2^-52.
 
 use zeroize::{Zeroize, Zeroizing};
 
 use super::field::{Element, PRIME};
-use super::keystream::{Draws, Seed};
+use super::keystream::Seed;
 use crate::error::{Code, Error, Result};
+use crate::hash::sha256;
+use crate::privacy::noise::Drbg;
 
-const LIMBS: usize = 5;
+const LIMBS: usize = 6;
+/// Of the limbs, those that hold the secret.
+const SECRET_LIMBS: usize = 5;
 const LIMB_BITS: usize = 52;
-/// Five elements, little-endian.
+/// Six elements, little-endian.
 pub const SHARE_BYTES: usize = LIMBS * 8;
 /// Most shares of one secret; a node's point is its place in the roster, from 1.
 pub const MAX_SHARES: usize = 1 << 16;
 
-/// The values of the five polynomials at one point.
+/// The values of the six polynomials at one point.
 #[derive(Clone)]
 pub struct Share(Zeroizing<[Element; LIMBS]>);
 
@@ -44,11 +48,17 @@ impl Share {
 /// One share for each point, of which any `threshold` give the secret back. [`Code::Argument`] unless
 /// 1 ≤ threshold ≤ points ≤ 65,536 and the points are distinct and not zero.
 pub fn split(secret: &[u8; 32], threshold: usize, points: &[u32]) -> Result<Vec<Share>> {
-    split_with(secret, threshold, points, &mut Draws::fresh())
+    let mut drbg = Drbg::new();
+    split_with(secret, threshold, points, || drbg.word())
 }
 
 /// [`split`] with the chance given, for known answers.
-pub(crate) fn split_with(secret: &[u8; 32], threshold: usize, points: &[u32], draws: &mut Draws) -> Result<Vec<Share>> {
+pub(crate) fn split_with(
+    secret: &[u8; 32],
+    threshold: usize,
+    points: &[u32],
+    mut word: impl FnMut() -> u64,
+) -> Result<Vec<Share>> {
     if threshold == 0 || threshold > points.len() || points.len() > MAX_SHARES {
         return Err(Error::new(Code::Argument, "a threshold is from 1 to the number of shares, at most 65536")
             .with("threshold", threshold)
@@ -58,7 +68,7 @@ pub(crate) fn split_with(secret: &[u8; 32], threshold: usize, points: &[u32], dr
     // highest power first, the secret last: the order of Horner's rule
     let mut polynomial = Zeroizing::new(vec![[Element::ZERO; LIMBS]; threshold]);
     let (constant, coefficients) = polynomial.split_last_mut().expect("a threshold is at least 1");
-    coefficients.iter_mut().flatten().for_each(|coefficient| *coefficient = uniform(|| draws.next_u64()));
+    coefficients.iter_mut().flatten().for_each(|coefficient| *coefficient = uniform(&mut word));
     *constant = to_limbs(secret);
     Ok(points.iter().map(|&x| Share(Zeroizing::new(evaluate(&polynomial, x)))).collect())
 }
@@ -124,12 +134,23 @@ fn uniform(mut word: impl FnMut() -> u64) -> Element {
     }
 }
 
+/// What tells a secret from the sum of wrong shares.
+fn check(secret: &[u8; 32]) -> Element {
+    let mut digest = sha256([&b"aegis secagg share check v1"[..], secret]);
+    let word = digest.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    digest.zeroize();
+    Element::new(word & ((1 << LIMB_BITS) - 1)).expect("52 bits are below the prime")
+}
+
 fn to_limbs(secret: &[u8; 32]) -> [Element; LIMBS] {
     let mut words = [0; 5];
     for (word, bytes) in words.iter_mut().zip(secret.as_chunks::<8>().0) {
         *word = u64::from_le_bytes(*bytes);
     }
     let limbs = std::array::from_fn(|limb| {
+        if limb == SECRET_LIMBS {
+            return check(secret);
+        }
         let (word, shift) = (limb * LIMB_BITS / 64, limb * LIMB_BITS % 64);
         let bits = (u128::from(words[word + 1]) << 64 | u128::from(words[word])) >> shift;
         Element::new(bits as u64 & ((1 << LIMB_BITS) - 1)).expect("52 bits are below the prime")
@@ -140,18 +161,18 @@ fn to_limbs(secret: &[u8; 32]) -> [Element; LIMBS] {
 
 fn from_limbs(limbs: &[Element; LIMBS]) -> Option<Seed> {
     let mut words = Zeroizing::new([0u64; 5]);
-    for (limb, element) in limbs.iter().enumerate() {
+    for (limb, element) in limbs[..SECRET_LIMBS].iter().enumerate() {
         let (word, shift) = (limb * LIMB_BITS / 64, limb * LIMB_BITS % 64);
         let wide = u128::from(element.value()) << shift;
         words[word] |= wide as u64;
         words[word + 1] |= (wide >> 64) as u64;
     }
-    let fits = limbs.iter().all(|limb| limb.value() >> LIMB_BITS == 0) && words[4] == 0;
+    let fits = limbs[..SECRET_LIMBS].iter().all(|limb| limb.value() >> LIMB_BITS == 0) && words[4] == 0;
     let mut secret = Seed::default();
     for (bytes, word) in secret.as_chunks_mut::<8>().0.iter_mut().zip(words.iter()) {
         *bytes = word.to_le_bytes();
     }
-    fits.then_some(secret)
+    (fits && check(&secret) == limbs[SECRET_LIMBS]).then_some(secret)
 }
 
 #[cfg(test)]
@@ -161,6 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::secagg::keystream::Draws;
     use crate::secagg::testing::{Vector, vectors};
 
     fn combine(points: &[u32], shares: &[Share], chosen: &[usize]) -> Result<Seed> {
@@ -175,7 +197,7 @@ mod tests {
                 case["points"].as_array().unwrap().iter().map(|x| x.as_u64().unwrap() as u32).collect();
             let threshold = case["threshold"].as_u64().unwrap() as usize;
             let mut draws = Draws::new(&case.bytes("coefficients_seed"));
-            let shares = split_with(&case.bytes("secret"), threshold, &points, &mut draws).unwrap();
+            let shares = split_with(&case.bytes("secret"), threshold, &points, || draws.next_u64()).unwrap();
             for (share, expected) in shares.iter().zip(case["shares"].as_array().unwrap()) {
                 assert_eq!(crate::hash::to_hex(&*share.to_bytes()), expected.as_str().unwrap());
             }
@@ -225,7 +247,11 @@ mod tests {
         assert_eq!(too_few.code, Code::SecaggShares);
         shares[2] = shares[3].clone();
         assert_eq!(combine(&points, &shares, &[0, 1, 2, 3, 4]).unwrap_err().code, Code::SecaggShares);
-        assert_eq!(*combine(&points, &shares, &[0, 1, 4, 5, 6]).unwrap(), [1; 32]);
+        let mut bytes = *shares[0].to_bytes();
+        bytes[3] ^= 1; // an error that leaves every limb in its range
+        shares[0] = Share::from_bytes(&bytes).unwrap();
+        assert_eq!(combine(&points, &shares, &[0, 1, 4, 5, 6]).unwrap_err().code, Code::SecaggShares);
+        assert_eq!(*combine(&points, &shares, &[1, 4, 5, 6, 7]).unwrap(), [1; 32]);
     }
 
     #[test]
@@ -242,12 +268,12 @@ mod tests {
     /// uniform over the field, in every part of it and with zero among the coefficients (RUSTSEC-2024-0398 was its absence).
     #[test]
     fn shares_of_one_secret_are_uniform() {
-        let mut draws = Draws::new(&[5; 32]);
+        let mut draws = Drbg::repeatable(5);
         let (mut high, mut low) = ([0u32; 64], [0u32; 64]);
         const SHARINGS: usize = 12_800;
         let mut seen = HashSet::new();
         for _ in 0..SHARINGS {
-            let share = &split_with(&[42; 32], 2, &[1, 2], &mut draws).unwrap()[0];
+            let share = &split_with(&[42; 32], 2, &[1, 2], || draws.word()).unwrap()[0];
             for limb in share.0.iter() {
                 high[(limb.value() >> 55) as usize] += 1;
                 low[(limb.value() & 63) as usize] += 1;

@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 };
 
 use crate::error::{Code, Error, Result};
-use crate::signature::{self, decode_pem};
+use crate::signature::{self, P256_PREFIX, decode_pem, encode_pem};
 
 /// SubjectPublicKeyInfo of Ed25519 up to the 32 bytes of the key (RFC 8410, section 4).
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -34,6 +34,11 @@ impl SigningKey {
             .map_err(|_| Error::new(Code::SignatureKey, "the key is not PKCS#8 of Ed25519 or P-256"))
     }
 
+    /// A fresh Ed25519 key.
+    pub fn generate() -> Self {
+        Self::Ed25519(Ed25519KeyPair::generate().expect("the operating system provides randomness"))
+    }
+
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         match self {
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
@@ -43,13 +48,16 @@ impl SigningKey {
                 .map_err(|_| Error::new(Code::SignatureKey, "the key does not sign")),
         }
     }
+}
 
-    /// The raw public key: 32 bytes of Ed25519, or an uncompressed point.
-    pub fn public(&self) -> &[u8] {
-        match self {
-            Self::Ed25519(pair) => pair.public_key().as_ref(),
-            Self::P256(pair) => pair.public_key().as_ref(),
-        }
+impl SigningKey {
+    /// The public key as certificates and rosters show it: SubjectPublicKeyInfo in PEM.
+    pub fn public_pem(&self) -> String {
+        let der = match self {
+            Self::Ed25519(pair) => [&ED25519_PREFIX[..], pair.public_key().as_ref()].concat(),
+            Self::P256(pair) => [&P256_PREFIX[..], pair.public_key().as_ref()].concat(),
+        };
+        encode_pem(&der)
     }
 }
 
@@ -117,12 +125,20 @@ mod tests {
             assert!(!key.verify(&message[1..], &signature));
             let own = SigningKey::from_pkcs8(&hex(text("private_pkcs8"))).unwrap();
             assert!(key.verify(&message, &own.sign(&message).unwrap()));
-            assert!(text("public_der").ends_with(&crate::hash::to_hex(own.public())));
+            assert_eq!(own.public_pem(), text("public_pem"));
             let last = signature.len() - 1;
             signature[last] ^= 1;
             assert!(!key.verify(&message, &signature));
             assert_eq!(key.pem(), text("public_pem"));
         }
+    }
+
+    #[test]
+    fn a_fresh_key_signs_for_its_public_key_and_no_other() {
+        let (one, other) = (SigningKey::generate(), SigningKey::generate());
+        let signature = one.sign(b"message").unwrap();
+        assert!(VerifyingKey::from_pem(&one.public_pem()).unwrap().verify(b"message", &signature));
+        assert!(!VerifyingKey::from_pem(&other.public_pem()).unwrap().verify(b"message", &signature));
     }
 
     #[test]

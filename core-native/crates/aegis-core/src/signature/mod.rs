@@ -28,23 +28,19 @@ struct Curve {
     algorithm: &'static EcdsaVerificationAlgorithm,
 }
 
+pub(crate) const P256_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+pub(crate) const P384_PREFIX: [u8; 23] = [
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
+    0x22, 0x03, 0x62, 0x00,
+];
+
 static CURVES: [Curve; 3] = [
-    Curve {
-        prefix: &[
-            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-            0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-        ],
-        point: 65,
-        algorithm: &ECDSA_P256_SHA256_ASN1,
-    },
-    Curve {
-        prefix: &[
-            0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
-            0x00, 0x22, 0x03, 0x62, 0x00,
-        ],
-        point: 97,
-        algorithm: &ECDSA_P384_SHA256_ASN1,
-    },
+    Curve { prefix: &P256_PREFIX, point: 65, algorithm: &ECDSA_P256_SHA256_ASN1 },
+    Curve { prefix: &P384_PREFIX, point: 97, algorithm: &ECDSA_P384_SHA256_ASN1 },
     Curve {
         prefix: &[
             0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
@@ -164,8 +160,28 @@ pub(crate) fn decode_pem(pem: &[u8]) -> Option<Vec<u8>> {
     decode_base64(body.bytes().filter(|byte| !byte.is_ascii_whitespace()))
 }
 
+/// A public key in PEM: lines of 64 characters, as every tool writes it.
+pub(crate) fn encode_pem(der: &[u8]) -> String {
+    let text = encode_base64(der);
+    let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+}
+
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+        for position in 0..4 {
+            let digit = ALPHABET[(bits >> (18 - 6 * position) & 63) as usize] as char;
+            text.push(if position <= group.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
 /// Standard alphabet, padding required, unused bits zero.
-fn decode_base64(text: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
     let text: Vec<u8> = text.collect();
     if text.is_empty() || !text.len().is_multiple_of(4) {
         return None;

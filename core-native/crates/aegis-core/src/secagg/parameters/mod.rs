@@ -124,7 +124,8 @@ impl Urns {
                 );
             }
         }
-        let count = |fraction: f64| (f64::from(cohort) * fraction).ceil() as u32;
+        // a hair below, so that a third of three is one and not two
+        let count = |fraction: f64| (f64::from(cohort) * fraction - 1e-9).ceil() as u32;
         let (dropouts, colluders) = (count(assumed.dropouts), count(assumed.colluders));
         Ok(Self { cohort, assumed, dropouts, colluders, table: LogFactorials::up_to(u64::from(cohort)) })
     }

@@ -1,0 +1,124 @@
+//! Which values a round sums, and on which grid.
+
+use crate::error::{Code, Error, Result};
+use crate::secagg::parameters::modulus::Modulus;
+use crate::tensor::{DType, TensorSpec};
+
+/// A tensor and the range its elements are clipped to: ±clip.
+#[derive(Clone, Debug)]
+pub struct TensorRange {
+    pub spec: TensorSpec,
+    pub clip: f64,
+}
+
+/// A metric and the range its values are clipped to.
+#[derive(Clone, Debug)]
+pub struct MetricRange {
+    pub name: String,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl MetricRange {
+    /// −1 at `low`, 1 at `high`.
+    pub(super) fn unit_of(&self, value: f64) -> f64 {
+        (2.0 * value.clamp(self.low, self.high) - self.low - self.high) / (self.high - self.low)
+    }
+
+    pub(super) fn value_of(&self, unit: f64) -> f64 {
+        (unit * (self.high - self.low) + self.low + self.high) / 2.0
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Grid {
+    pub(super) tensors: Vec<TensorRange>,
+    pub(super) metrics: Vec<MetricRange>,
+    pub(super) value_bits: u32,
+    pub(super) weight_max: u64,
+    pub(super) norm_clip: Option<f64>,
+}
+
+impl Grid {
+    /// `clip` is for floating-point tensors without a range of their own; booleans range over ±1; an integer tensor (a counter of
+    /// batches, say) must have its own, or clipping would ruin it without a word. [`Code::SecaggParameters`] for that, and for ranges,
+    /// bits (2 … 32) and weights (1 … 2^32) that make no sense.
+    pub fn new(
+        specs: Vec<TensorSpec>,
+        clip: f64,
+        own_clips: &[(&str, f64)],
+        metrics: Vec<MetricRange>,
+        value_bits: u32,
+        weight_max: u64,
+        norm_clip: Option<f64>,
+    ) -> Result<Self> {
+        let refuse = |why: &str| Error::new(Code::SecaggParameters, why);
+        let mut tensors = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let own = own_clips.iter().find(|(name, _)| *name == spec.name()).map(|(_, clip)| *clip);
+            let range = match spec.dtype() {
+                DType::Bool => own.or(Some(1.0)),
+                dtype if dtype.is_float() => own.or(Some(clip)),
+                _ => own,
+            };
+            let Some(clip) = range.filter(|clip| clip.is_finite() && *clip > 0.0) else {
+                return Err(
+                    refuse("a tensor needs a range above 0; one of integers needs its own").with("tensor", spec.name())
+                );
+            };
+            tensors.push(TensorRange { spec, clip });
+        }
+        if let Some((name, _)) =
+            own_clips.iter().find(|(name, _)| !tensors.iter().any(|range| range.spec.name() == *name))
+        {
+            return Err(refuse("a range is given for a tensor that the model does not have").with("tensor", name));
+        }
+        for MetricRange { name, low, high } in &metrics {
+            if !(low.is_finite() && high.is_finite() && low < high) {
+                return Err(refuse("a metric needs a range from low to high").with("metric", name));
+            }
+        }
+        if !(2..=32).contains(&value_bits) {
+            return Err(refuse("a value has 2 to 32 bits").with("value-bits", value_bits));
+        }
+        if !(1..=1 << 32).contains(&weight_max) {
+            return Err(refuse("weight-max is from 1 to 2^32").with("weight-max", weight_max));
+        }
+        if norm_clip.is_some_and(|clip| !(clip.is_finite() && clip > 0.0)) {
+            return Err(refuse("an L2 clip is above 0"));
+        }
+        Ok(Self { tensors, metrics, value_bits, weight_max, norm_clip })
+    }
+
+    /// Greatest magnitude of a value of weight 1.
+    pub fn half_range(&self) -> u64 {
+        (1 << (self.value_bits - 1)) - 1
+    }
+
+    pub fn weight_max(&self) -> u64 {
+        self.weight_max
+    }
+
+    /// Elements of a vector.
+    pub fn length(&self) -> usize {
+        let elements: u64 = self.tensors.iter().map(|range| range.spec.elements()).sum();
+        super::PREAMBLE + self.metrics.len() + elements as usize
+    }
+
+    /// The modulus that a cohort's sums fit into.
+    pub fn modulus(&self, cohort: u64, noise: u64) -> Result<Modulus> {
+        Modulus::choose(cohort, self.weight_max, self.half_range(), noise)
+    }
+
+    /// A number of examples as a weight: `max_examples` of them weigh weight-max, fewer in proportion, rounded half to even and at least
+    /// 1. [`Code::WeightInvalid`] beyond `max_examples`: a weight that does not fit is never cut off silently.
+    pub fn weight_of(&self, examples: u64, max_examples: u64) -> Result<u64> {
+        if examples == 0 || examples > max_examples {
+            return Err(Error::new(Code::WeightInvalid, "a number of examples is from 1 to its plan's maximum")
+                .with("examples", examples)
+                .with("maximum", max_examples));
+        }
+        let weight = (examples as f64 / max_examples as f64 * self.weight_max as f64).round_ties_even() as u64;
+        Ok(weight.clamp(1, self.weight_max))
+    }
+}

@@ -1,0 +1,79 @@
+//! The open sum: checked, then read as means.
+
+use super::{Grid, PREAMBLE, SENTINELS};
+use crate::error::{Code, Error, Result};
+use crate::secagg::residues::Residues;
+use crate::tensor::cast::{self, BLOCK};
+
+/// A sum that has passed every check there is.
+#[derive(Debug)]
+pub struct OpenedSum {
+    sum: Residues,
+    survivors: u64,
+    weight: u64,
+}
+
+impl OpenedSum {
+    /// [`Code::SecaggSum`] unless the sentinels sum to the number of survivors, the weight lies between them and weight-max times
+    /// them, and no sum is beyond weight × half-range + noise.
+    pub fn check(grid: &Grid, sum: Residues, survivors: u64, noise: u64) -> Result<Self> {
+        let refuse = |why: &str| Error::new(Code::SecaggSum, why).with("survivors", survivors);
+        if sum.len() != grid.length() {
+            return Err(refuse("the sum has another length than the plan's"));
+        }
+        if (0..SENTINELS).any(|slot| sum.signed(slot) != survivors as i64) {
+            return Err(refuse("the sentinels do not sum to the survivors: the masks did not cancel"));
+        }
+        let weight = u64::try_from(sum.signed(SENTINELS)).unwrap_or_default();
+        if survivors == 0 || !(survivors..=survivors.saturating_mul(grid.weight_max)).contains(&weight) {
+            return Err(refuse("the total weight is not that of the survivors").with("weight", weight));
+        }
+        let limit = weight.saturating_mul(grid.half_range()).saturating_add(noise);
+        if let Some(slot) = (PREAMBLE..sum.len()).find(|&slot| sum.signed(slot).unsigned_abs() > limit) {
+            return Err(refuse("a sum is beyond what the survivors can add up to")
+                .with("element", slot)
+                .with("limit", limit));
+        }
+        Ok(Self { sum, survivors, weight })
+    }
+
+    pub fn survivors(&self) -> u64 {
+        self.survivors
+    }
+
+    /// The weights of all survivors.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// The weighted mean of a metric.
+    pub fn metric(&self, grid: &Grid, index: usize) -> f64 {
+        let unit = self.sum.signed(PREAMBLE + index) as f64 / (self.weight * grid.half_range()) as f64;
+        grid.metrics[index].value_of(unit)
+    }
+
+    /// The weighted mean of a tensor, as little-endian elements of its dtype in C order. Floats round to nearest even, integers half to
+    /// even, bool is true from 0.5 up: what the fold of plain updates does.
+    pub fn tensor(&self, grid: &Grid, index: usize) -> Vec<u8> {
+        let before: u64 = grid.tensors[..index].iter().map(|range| range.spec.elements()).sum();
+        let first = PREAMBLE + grid.metrics.len() + before as usize;
+        let range = &grid.tensors[index];
+        let (elements, dtype) = (range.spec.elements() as usize, range.spec.dtype());
+        let step = range.clip / (self.weight as f64 * grid.half_range() as f64);
+        let mut bytes = Vec::with_capacity(elements * dtype.size());
+        let mut values = [0.0; BLOCK];
+        for start in (0..elements).step_by(BLOCK) {
+            let values = &mut values[..(elements - start).min(BLOCK)];
+            for (offset, value) in values.iter_mut().enumerate() {
+                *value = self.sum.signed(first + start + offset) as f64 * step;
+            }
+            cast::encode(dtype, values, &mut bytes);
+        }
+        bytes
+    }
+
+    /// The sum of one element in steps of the grid, for whoever adds up on.
+    pub fn steps(&self, element: usize) -> i64 {
+        self.sum.signed(element)
+    }
+}
