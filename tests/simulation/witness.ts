@@ -147,8 +147,15 @@ export class Witness {
     const kind = this.tasks.get(taskId)?.room.kind ?? 'train';
     if (word === 'accepted' && learned !== undefined && isBad(kind, learned.manner))
       this.fail('bad updates are refused', `${taskId} with ${learned.manner} was accepted`);
-    if (word === 'refused' && learned !== undefined && learned.manner === 'honest')
+    const isNotIts = code === 'TASK_NOT_YOURS' && this.isOfFormerSelf(taskId, node);
+    if (word === 'refused' && learned !== undefined && learned.manner === 'honest' && !isNotIts)
       this.fail('a verdict stands', `${taskId}, an honest answer, was refused: ${code}`);
+  }
+
+  /** A node that unregistered and came back is another one: what its former self was asked is no task of its own. */
+  private isOfFormerSelf(taskId: string, node: number): boolean {
+    const ids = [...this.nodes].filter(([, index]) => index === node).map(([nodeId]) => nodeId);
+    return this.tasks.get(taskId)?.nodeId !== ids.at(-1);
   }
 
   mean(room: IntakeRoom, folded: readonly AcceptedAnswer[], modelId: string): void {

@@ -122,6 +122,23 @@ const goneWhileTakenUp: List = {
   operations: [{ do: 'start-run' }, { do: 'join', node: 0 }, { do: 'kill', process: 'aggregator 0' }],
 };
 
+/** No fault of the product: the witness took it for one that a node is not let answer what its former self was asked. */
+const formerSelf: List = {
+  name: 'a node unregisters with an answer under way, comes back as another node, and answers then',
+  seed: 800013968,
+  shape: { ...small, minNodes: 1, firstModel: 'node', deadlineSeconds: 60 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'slow-disk', ms: 3_000 },
+    { do: 'kill', process: 'aggregator 0' },
+    { do: 'pull', node: 0 },
+    { do: 'answer', node: 0, manner: 'honest' },
+    { do: 'leave', node: 0, unregister: true },
+    { do: 'start', process: 'aggregator 0' },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -129,5 +146,6 @@ export const lists: readonly List[] = [
   lateAnnouncement,
   twoCohortsAtOnce,
   roomAfterSweep,
+  formerSelf,
   goneWhileTakenUp,
 ];
