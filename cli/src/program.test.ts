@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash, generateKeyPairSync, verify } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -45,6 +46,10 @@ beforeAll(async () => {
     approveNode: async (request) => {
       asked.push({ name: request.name, publicKey: request.publicKey.toString() });
       return { nodeId: 7n };
+    },
+    signApp: async (request) => {
+      asked.push(request);
+      return {};
     },
     removeNode: async () => {
       throw new AegisError('NODE_NOT_FOUND', '7.');
@@ -260,6 +265,39 @@ describe('aegis nodes approve', () => {
     const { code, err } = await aegis('nodes', 'approve', file, ...there());
     expect(code).toBe(1);
     expect(err).toContain('it never leaves the node');
+    expect(asked).toEqual([]);
+  });
+});
+
+describe('aegis app sign', () => {
+  it('hands in a signature of the very bytes, and shows the line for those who trust the key', async () => {
+    const [fab, key] = [join(folder, 'app.fab'), join(folder, 'board.key')];
+    await writeFile(fab, 'PK the bundle');
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    await writeFile(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    const { code, out } = await aegis('app', 'sign', fab, '--key', key, '--id', 'board', ...there());
+    expect(code).toBe(0);
+    expect(out).toMatch(/board: "ssh-ed25519 AAAA/);
+    const [request] = asked as [{ appHash: string; keyId: string; verification: string }];
+    const digest = createHash('sha256').update('PK the bundle').digest();
+    expect(request).toMatchObject({ appHash: digest.toString('hex'), keyId: 'board' });
+    const { signed_at: at, signature } = JSON.parse(request.verification);
+    const time = Buffer.alloc(8);
+    time.writeBigUInt64BE(BigInt(at));
+    expect(verify(null, Buffer.concat([time, digest]), publicKey, Buffer.from(signature, 'base64url'))).toBe(true);
+  });
+
+  it.each([
+    ['what is no bundle', 'zip?', 0o600, /flwr build/],
+    ['with a key that others may read', 'PK', 0o644, /chmod 600/],
+  ])('does not sign %s', async (_name, content, mode, todo) => {
+    const [fab, key] = [join(folder, 'bad.fab'), join(folder, `bad-${mode}.key`)];
+    await writeFile(fab, content);
+    const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
+    await writeFile(key, pem, { mode });
+    const { code, err } = await aegis('app', 'sign', fab, '--key', key, '--id', 'board', ...there());
+    expect(code).toBe(1);
+    expect(err).toMatch(todo);
     expect(asked).toEqual([]);
   });
 });

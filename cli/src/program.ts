@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { failureOf } from './command-error.ts';
 import { addAppImport } from './commands/app-import.ts';
+import { addAppSign } from './commands/app-sign.ts';
 import { addCaInit } from './commands/ca-init.ts';
 import { addCaIssue } from './commands/ca-issue.ts';
 import { addCaRevoke } from './commands/ca-revoke.ts';
@@ -97,7 +98,7 @@ function createProgram(context: Context): Command {
   const models = program.command('models').description('model versions');
   for (const add of [addModelsLs, addModelsImport, addModelsExport]) add(models, known);
   const app = program.command('app').description('Flower apps');
-  addAppImport(app, known);
+  for (const add of [addAppImport, addAppSign]) add(app, known);
   const ca = program.command('ca').description("the federation's own authority, kept offline");
   for (const add of [addCaInit, addCaIssue, addCaRevoke]) add(ca, known);
   addCerts(program, known);

@@ -19,6 +19,7 @@ import { aggregatorsChannel } from '../../services/gateway/src/peers/aggregators
 import { PresenceEvents } from '../../services/gateway/src/peers/presence-events.ts';
 import { RunOwners } from '../../services/gateway/src/peers/run-owners.ts';
 import { BusTaskFeed } from '../../services/gateway/src/peers/task-feed.ts';
+import { DurableAppSignatureStore } from '../../services/gateway/src/store/durable-app-signatures.ts';
 import { DurableNodeStore } from '../../services/gateway/src/store/durable-nodes.ts';
 import { DurableUploadStore } from '../../services/gateway/src/store/durable-uploads.ts';
 import type { AggregatorProcess, Site } from './aggregator.ts';
@@ -73,6 +74,7 @@ export class GatewayProcess {
       observed: { taskOffered: () => {}, partStored: () => {}, updateJudged: () => {} },
       nodes,
       uploads: await DurableUploadStore.open(bus),
+      appSignatures: await DurableAppSignatureStore.open(bus),
       aggregator: aggregatorPeer(routes),
       runs: {} as Gateway['runs'],
       tasks: await BusTaskFeed.open(bus, silentLogger),

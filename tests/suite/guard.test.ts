@@ -1,13 +1,19 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { explainRun, loadPolicy, runGuard } from '@aegis/guard';
 import { createCrl, createRoot, issueCertificate, silentLogger, systemClock } from '@aegis/service-kit';
 import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
+import { Metadata } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { GatewayFixture } from '../../services/gateway/src/testing/gateway-fixture.ts';
+import { signApp } from '../../cli/src/keys/app-signature.ts';
+import { ed25519Line } from '../../cli/src/keys/ed25519-private-key.ts';
+import { GatewayFixture, TOKEN } from '../../services/gateway/src/testing/gateway-fixture.ts';
 import { floatsOf } from '../../services/gateway/src/testing/npy.ts';
 import { modelOf, ScriptedAggregator } from '../../services/gateway/src/testing/scripted-aggregator.ts';
 import type { FlowerDialect } from '../../services/gateway/src/testing/simulated-node.ts';
+import { openClient, rawGrpc } from '../../services/gateway/src/testing/wire-client.ts';
 import { type App, adds, WorkingNode } from './nodes.ts';
 
 // A guard on its own, before a real gateway that requires certificates; behind it a SuperNode that looks stock from the wire.
@@ -125,6 +131,16 @@ const arraysOf = ({ tensors }: Awaited<ReturnType<typeof submittedFor>>) =>
     ]),
   );
 
+/** As the operator's command hands it in. */
+const sign = async (appHash: string, keyId: string, verification: string): Promise<void> => {
+  const client = openClient(gateway.target);
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${TOKEN}`);
+  const { path, requestSerialize } = OperatorService.signApp;
+  await rawGrpc(client, path, requestSerialize({ appHash, keyId, verification }), metadata);
+  client.close();
+};
+
 describe('a SuperNode behind a guard', () => {
   it.each(['A', 'B', 'C'] as const)(
     'of dialect %s takes part, and only what the policy names leaves',
@@ -168,17 +184,18 @@ describe('a SuperNode behind a guard', () => {
   });
 
   it('keeps the words of an app that fails, and tells the server that it failed', async () => {
-    const guard = await newGuard('fails', { app: () => Promise.reject(new Error('row 17 of patients.csv: Ada L.')) });
+    const words = 'row 17 of patients.csv: Ada L.';
+    const app: App = async (offer, _received, node) => {
+      await node.push(node.failure(offer, 6, words));
+      return null;
+    };
+    const guard = await newGuard('fails', { app });
     guard.start();
-    const failing = await fixture.task(await guard.nodeId());
-    const { supernodes } = guard;
-    const offer = await eventually(() => supernodes[0]?.node.pull() ?? Promise.reject(new Error('not yet')));
-    const [supernode] = supernodes;
-    if (!offer || !supernode) throw new Error('nothing was offered');
-    await supernode.node.push(supernode.node.failure(offer, 6, 'row 17 of patients.csv: Ada L.'));
-    const failed = await failedFor(failing.taskId);
+    const task = await fixture.task(await guard.nodeId());
+    const failed = await failedFor(task.taskId);
     expect(failed.code).toBe(6);
     expect(failed.reason).not.toMatch(/patients|Ada/);
+    expect(JSON.stringify(await guard.audit())).not.toMatch(/patients|Ada/);
   });
 });
 
@@ -216,6 +233,28 @@ describe('what the policy does not allow', () => {
     guard.start();
     const task = await fixture.task(await guard.nodeId());
     expect((await failedFor(task.taskId)).reason).toContain('(policy: require-signed-app)');
+  });
+
+  it('the same app does, once somebody trusted has signed this very bundle', async () => {
+    const board = generateKeyPairSync('ed25519').privateKey;
+    const entities = join(folder.path, 'board.yaml');
+    await writeFile(entities, `board: "${ed25519Line(board)}"\n`);
+    const guard = await newGuard('signed', {
+      policy: `${open}require-signed-app: true\ntrusted-entities: ${entities}\n`,
+    });
+    guard.start();
+    const nodeId = await guard.nodeId();
+    const unsigned = await fixture.task(nodeId);
+    expect((await failedFor(unsigned.taskId)).reason).toContain('(policy: require-signed-app)');
+    const another = signApp(Buffer.from('PK another bundle'), board, 1_800_000_000);
+    await sign(aggregator.appHash, 'board', another.verification);
+    const wrong = await fixture.task(nodeId);
+    expect((await failedFor(wrong.taskId)).reason).toContain('(policy: require-signed-app)');
+    await sign(aggregator.appHash, 'board', signApp(aggregator.fab, board, 1_800_000_000).verification);
+    await submittedFor((await fixture.task(nodeId)).taskId);
+    expect((await guard.audit()).findLast(({ event }) => event === 'offer-allowed')).toMatchObject({
+      signedBy: ['board'],
+    });
   });
 
   it('is explained from the files alone, also while the guard runs', async () => {

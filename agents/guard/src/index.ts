@@ -84,7 +84,12 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
       },
     },
   });
-  const runs = new KnownRuns(journal, upstream, (app) => appSigners(app, loaded.trusted));
+  const runs = new KnownRuns(
+    journal,
+    upstream,
+    (app) => appSigners(app, loaded.trusted),
+    loaded.policy.requireSignedApp,
+  );
   const guard: Guard = {
     ...{ policy: loaded.policy, clock, log, journal, parts, audit, upstream, runs, say, ending: ending.signal },
     models: new FolderModelFiles(join(state, 'models')),

@@ -41,6 +41,17 @@ function parsePem(text: string): KeyObject {
 }
 
 function parseOpenSsh(text: string): KeyObject {
+  const { type, inner } = openSshContainer(text, unusable);
+  if (!type.startsWith('ecdsa-sha2-')) throw unusable(`it is a ${type} key, Flower takes ECDSA`);
+  const curve = curves.find((known) => `ecdsa-sha2-${known.ssh}` === type);
+  if (curve === undefined || inner.text() !== curve.ssh) throw unusable(`the curve of ${type} is not supported`);
+  return fromNumbers(curve, inner.bytes(), inner.bytes());
+}
+
+export const isOpenSshPrivateKey = (text: string): boolean => text.includes(begin);
+
+/** The one key of the container: its type, and what follows the type. */
+export function openSshContainer(text: string, unusable: (why: string) => Error): { type: string; inner: WireReader } {
   const base64 = text.slice(text.indexOf(begin) + begin.length, text.indexOf(end)).replace(/\s+/g, '');
   const blob = Buffer.from(base64, 'base64');
   if (!text.includes(end) || !blob.subarray(0, magic.length).equals(magic)) throw unusable('the file is cut off');
@@ -54,11 +65,7 @@ function parseOpenSsh(text: string): KeyObject {
   const inner = new WireReader(outer.bytes(), unusable);
   const check = inner.uint32();
   if (inner.uint32() !== check) throw unusable('the file is damaged');
-  const type = inner.text();
-  if (!type.startsWith('ecdsa-sha2-')) throw unusable(`it is a ${type} key, Flower takes ECDSA`);
-  const curve = curves.find((known) => `ecdsa-sha2-${known.ssh}` === type);
-  if (curve === undefined || inner.text() !== curve.ssh) throw unusable(`the curve of ${type} is not supported`);
-  return fromNumbers(curve, inner.bytes(), inner.bytes());
+  return { type: inner.text(), inner };
 }
 
 function fromNumbers(curve: Curve, point: Buffer, scalar: Buffer): KeyObject {

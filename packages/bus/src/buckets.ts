@@ -23,6 +23,7 @@ export const buckets = {
   nodes: bucket('node registry, by node id (gateway)', small),
   'node-keys': bucket('node id by public key (gateway)', small),
   'node-subjects': bucket('public key by subject of its certificate (gateway)', small),
+  'app-signatures': bucket('signatures of apps, by bundle hash (gateway)', small),
   uploads: bucket('push sessions (gateway)', large, hour),
   tasks: bucket('mailboxes: <node id>.<task id> (written by the aggregator, watched by the gateway)', large),
   runs: bucket('run documents (aggregator)', large),

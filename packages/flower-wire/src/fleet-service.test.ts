@@ -115,7 +115,9 @@ describe('answers of a real server, given by our service', () => {
     const signed = async () => ({ hash: 'h', content: Buffer.alloc(300, 1), verifications: new Map([['k', 'v']]) });
     const request = GetFabRequest.encode({ node: { nodeId: 1n }, hashStr: 'h', runId: 1n }).finish();
     const { fab } = GetFabResponse.decode(await serve({ fab: signed }, 'get-fab', request));
-    expect(fab).toEqual({ hashStr: 'h', content: Buffer.alloc(300, 1), verifications: { k: 'v' } });
+    // Nodes look for the licence beside signatures.
+    const verifications = { k: 'v', valid_license: 'none' };
+    expect(fab).toEqual({ hashStr: 'h', content: Buffer.alloc(300, 1), verifications });
   });
 
   it('registration and the rest of a node life: byte for byte', async () => {

@@ -249,13 +249,17 @@ function objectAnswer(answer: ObjectAnswer): Answer {
   }
 }
 
+/** Flower's nodes look for this entry beside signatures, whatever it says. */
+const LICENCE = 'valid_license';
+
 /** GetFabResponse { fab = 1 { hash = 1, content = 2, verifications = 3 } } around a content that is not copied. */
 function fabAnswer({ hash, content, verifications }: FlowerFab): Answer {
   const text = (field: number, value: string): Buffer => {
     const bytes = Buffer.from(value, 'utf8');
     return Buffer.concat([rawField.prefix(field, bytes.byteLength), bytes]);
   };
-  const entries = [...verifications].map(([key, value]) => {
+  const signed = verifications.size > 0 && !verifications.has(LICENCE);
+  const entries = [...verifications, ...(signed ? [[LICENCE, 'none'] as const] : [])].map(([key, value]) => {
     const entry = Buffer.concat([text(1, key), text(2, value)]);
     return Buffer.concat([rawField.prefix(3, entry.byteLength), entry]);
   });

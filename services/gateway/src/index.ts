@@ -26,6 +26,7 @@ import { UnitNames } from './flows/unit-names.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
+import { DurableAppSignatureStore } from './store/durable-app-signatures.ts';
 import { DurableNodeStore } from './store/durable-nodes.ts';
 import { DurableUploadStore } from './store/durable-uploads.ts';
 
@@ -71,6 +72,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     observed: counted,
     nodes,
     uploads: await DurableUploadStore.open(bus),
+    appSignatures: await DurableAppSignatureStore.open(bus),
     aggregator: aggregatorPeer(deps.aggregator),
     runs: runsPeer(deps.aggregator),
     tasks: await BusTaskFeed.open(bus, log),

@@ -7,6 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from .aegis import Aegis
 from .processes import Process, environment, free_port
 from .releases import ROOT, Release
 from .supernode import Server
@@ -31,6 +35,25 @@ class Authority:
     def _aegis(self, *arguments: str) -> None:
         command = [str(BIN / "aegis"), "ca", *arguments, "--dir", str(self.folder / "ca")]
         subprocess.run(command, env=self.env, cwd=self.folder, check=True, capture_output=True)
+
+
+class Signer:
+    """Somebody who signs apps with a key that the server does not hold."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name, self.key, self.trusted = name, folder / f"{name}.key", folder / f"{name}.yaml"
+        private = ed25519.Ed25519PrivateKey.generate()
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.key.touch(mode=0o600)
+        self.key.write_bytes(pem)
+        line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        self.trusted.write_text(json.dumps({name: line}))
+
+    def sign(self, aegis: Aegis, app: Path, release: Release) -> None:
+        """The bundle as this release builds it."""
+        subprocess.run([release.program("flwr"), "build", "--app", str(app)], env=aegis.env, cwd=self.key.parent, check=True, capture_output=True)
+        (fab,) = self.key.parent.glob("*.fab")
+        aegis.json("app", "sign", str(fab), "--key", str(self.key), "--id", self.name)
 
 
 class Guard(Process):

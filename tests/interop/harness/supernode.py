@@ -27,6 +27,7 @@ class SuperNode(Process):
         partition: int,
         partitions: int,
         key: NodeKey | None = None,
+        more: tuple[str, ...] = (),
     ) -> None:
         self.release, self.key, self.partition, self.partitions = release, key, partition, partitions
         local = str(free_port())
@@ -44,6 +45,7 @@ class SuperNode(Process):
             command += ["--auth-supernode-private-key", str(key.private)]
             if release.needs_public_key_file:
                 command += ["--auth-supernode-public-key", str(key.public)]
+        command += more
         name = f"supernode-{partition}-{release}"
         # The client app is a program of the same environment, found by PATH.
         bin_folder = Path(release.program("flower-supernode")).parent

@@ -15,12 +15,15 @@ export class KnownRuns {
   readonly #journal: Journal;
   readonly #upstream: Upstream;
   readonly #signersOf: SignersOf;
+  /** A bundle that nobody signed may be signed later. */
+  readonly #mustBeSigned: boolean;
   readonly #apps = new Map<bigint, Promise<{ app: App; signedBy: string[] }>>();
 
-  constructor(journal: Journal, upstream: Upstream, signersOf: SignersOf) {
+  constructor(journal: Journal, upstream: Upstream, signersOf: SignersOf, mustBeSigned: boolean) {
     this.#journal = journal;
     this.#upstream = upstream;
     this.#signersOf = signersOf;
+    this.#mustBeSigned = mustBeSigned;
   }
 
   async facts(runId: bigint): Promise<RunFacts> {
@@ -55,6 +58,8 @@ export class KnownRuns {
     if (app.appHash !== appHash || (await sha256Hex([app.fab])) !== appHash) {
       throw new AegisError('GUARD_RUN_CHANGED', `The app of run ${runId} is not the one of its hash.`);
     }
-    return { app, signedBy: this.#signersOf(app) };
+    const signedBy = this.#signersOf(app);
+    if (this.#mustBeSigned && signedBy.length === 0) this.#apps.delete(runId);
+    return { app, signedBy };
   }
 }

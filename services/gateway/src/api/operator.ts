@@ -8,6 +8,7 @@ import { listRuns } from '../flows/list-runs.ts';
 import { exportModel, importModel } from '../flows/move-model.ts';
 import { putPlan } from '../flows/put-plan.ts';
 import { removeNode } from '../flows/remove-node.ts';
+import { signApp } from '../flows/sign-app.ts';
 import { stopRun } from '../flows/stop-run.ts';
 import { takeOverRun } from '../flows/take-over-run.ts';
 import { watchRun } from '../flows/watch-run.ts';
@@ -34,6 +35,10 @@ export const operatorService = (gateway: Gateway): LocalService =>
     },
     takeOverRun: async ({ runId }) => {
       await takeOverRun(gateway, runId);
+      return {};
+    },
+    signApp: async (signature) => {
+      await signApp(gateway, signature);
       return {};
     },
     putPlan: async (plan) => ({ modelId: await putPlan(gateway, plan) }),

@@ -3,7 +3,7 @@ import type { ControlRules } from '../domain/control-access.ts';
 import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
 import type { AggregatorPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
-import type { NodeStore, UploadStore } from '../store/contract.ts';
+import type { AppSignatureStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
@@ -19,6 +19,7 @@ export interface Gateway {
   readonly observed: Observed;
   readonly nodes: NodeStore;
   readonly uploads: UploadStore;
+  readonly appSignatures: AppSignatureStore;
   readonly aggregator: AggregatorPeer;
   readonly runs: RunsPeer;
   readonly tasks: TaskFeed;

@@ -2,7 +2,7 @@ import { conformanceSuite, eventually } from '@aegis/testkit';
 import { expect, it } from 'vitest';
 import { activateNode, deactivateNode, type NodeRecord, registerNode, removeNode } from '../domain/node.ts';
 import type { UploadRecord } from '../domain/upload.ts';
-import type { NodeStore, UploadStore } from './contract.ts';
+import type { AppSignatureStore, NodeStore, UploadStore } from './contract.ts';
 
 // What every implementation of the two contracts must do. `other` is the store as another gateway sees it.
 
@@ -194,6 +194,30 @@ export const uploadStoreSuite = conformanceSuite<{ store: UploadStore; other: Up
       const announced = upload({ partIds });
       await store.announce(announced);
       expect((await store.find(announced.task.nodeId, announced.task.taskId))?.partIds).toEqual(partIds);
+    });
+  },
+);
+
+export const appSignatureStoreSuite = conformanceSuite<{ store: AppSignatureStore; other: AppSignatureStore }>(
+  'AppSignatureStore',
+  (subject) => {
+    const newHash = () => newNode().fingerprint;
+
+    it('keeps every signature of a bundle, however many come at once', async () => {
+      const { store, other } = subject();
+      const hash = newHash();
+      const ids = Array.from({ length: 6 }, (_none, index) => `key ${index}`);
+      await Promise.all(ids.map((id, index) => (index % 2 ? store : other).add(hash, id, `{"of": ${index}}`)));
+      expect(await other.of(hash)).toEqual(Object.fromEntries(ids.map((id, index) => [id, `{"of": ${index}}`])));
+    });
+
+    it('lets a key sign again, and knows nothing of other bundles', async () => {
+      const { store } = subject();
+      const hash = newHash();
+      await store.add(hash, 'board', 'old');
+      await store.add(hash, 'board', 'new');
+      expect(await store.of(hash)).toEqual({ board: 'new' });
+      expect(await store.of(newHash())).toEqual({});
     });
   },
 );

@@ -28,6 +28,13 @@ export interface NodeStore {
   onChange(listener: (nodeId: bigint, record: NodeRecord | null) => void): void;
 }
 
+/** Signatures of app bundles, by the bundle's hash; shared by all gateways. They say nothing until whoever trusts a key verifies them. */
+export interface AppSignatureStore {
+  /** A later signature under the same key id replaces the earlier. */
+  add(appHash: string, keyId: string, verification: string): Promise<void>;
+  of(appHash: string): Promise<Readonly<Record<string, string>>>;
+}
+
 /** Uploads announced and not yet forgotten (an hour after the last change), shared by all gateways. */
 export interface UploadStore {
   /**

@@ -1,6 +1,6 @@
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
-import type { NodeStore, UploadStore } from './contract.ts';
+import type { AppSignatureStore, NodeStore, UploadStore } from './contract.ts';
 
 /** For tests, and for reading what the contract means. Forgets everything when the process ends. */
 export class MemoryNodeStore implements NodeStore {
@@ -97,5 +97,17 @@ export class MemoryUploadStore implements UploadStore {
     const ofNode = this.#uploads.get(nodeId) ?? new Map<string, UploadRecord>();
     this.#uploads.set(nodeId, ofNode.set(taskId, upload));
     return upload;
+  }
+}
+
+export class MemoryAppSignatureStore implements AppSignatureStore {
+  readonly #signatures = new Map<string, Record<string, string>>();
+
+  async add(appHash: string, keyId: string, verification: string): Promise<void> {
+    this.#signatures.set(appHash, { ...this.#signatures.get(appHash), [keyId]: verification });
+  }
+
+  async of(appHash: string): Promise<Readonly<Record<string, string>>> {
+    return this.#signatures.get(appHash) ?? {};
   }
 }

@@ -1,9 +1,10 @@
 import { silentLogger } from '@aegis/service-kit';
 import { withNats } from '@aegis/testkit';
-import { nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
+import { appSignatureStoreSuite, nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
+import { DurableAppSignatureStore } from './durable-app-signatures.ts';
 import { DurableNodeStore } from './durable-nodes.ts';
 import { DurableUploadStore } from './durable-uploads.ts';
-import { MemoryNodeStore, MemoryUploadStore } from './memory.ts';
+import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from './memory.ts';
 
 const nats = withNats();
 
@@ -26,6 +27,17 @@ uploadStoreSuite('memory', async () => {
 
 uploadStoreSuite('durable', async () => {
   const open = async () => DurableUploadStore.open(await nats().connect());
+  const [store, other] = await Promise.all([open(), open()]);
+  return { subject: { store, other } };
+});
+
+appSignatureStoreSuite('memory', async () => {
+  const store = new MemoryAppSignatureStore();
+  return { subject: { store, other: store } };
+});
+
+appSignatureStoreSuite('durable', async () => {
+  const open = async () => DurableAppSignatureStore.open(await nats().connect());
   const [store, other] = await Promise.all([open(), open()]);
   return { subject: { store, other } };
 });

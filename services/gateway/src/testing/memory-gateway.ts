@@ -11,7 +11,7 @@ import { HeldPulls } from '../flows/held-pulls.ts';
 import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
 import type { UnitNames } from '../flows/unit-names.ts';
-import { MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
+import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
 export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames: UnitNames | null = null) => {
@@ -28,6 +28,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     observed: { taskOffered: () => {}, partStored: () => {}, updateJudged: () => {} },
     nodes: new MemoryNodeStore(),
     uploads: new MemoryUploadStore(),
+    appSignatures: new MemoryAppSignatureStore(),
     aggregator: {
       run: unused,
       app: unused,

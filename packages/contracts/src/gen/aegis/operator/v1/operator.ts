@@ -78,6 +78,15 @@ export interface RemoveNodeRequest {
 export interface RemoveNodeResponse {
 }
 
+export interface SignAppRequest {
+  appHash: string;
+  keyId: string;
+  verification: string;
+}
+
+export interface SignAppResponse {
+}
+
 function createBaseListNodesRequest(): ListNodesRequest {
   return {};
 }
@@ -566,6 +575,128 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
   },
 };
 
+function createBaseSignAppRequest(): SignAppRequest {
+  return { appHash: "", keyId: "", verification: "" };
+}
+
+export const SignAppRequest: MessageFns<SignAppRequest> = {
+  encode(message: SignAppRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.appHash !== "") {
+      writer.uint32(10).string(message.appHash);
+    }
+    if (message.keyId !== "") {
+      writer.uint32(18).string(message.keyId);
+    }
+    if (message.verification !== "") {
+      writer.uint32(26).string(message.verification);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignAppRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignAppRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.appHash = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.keyId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.verification = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SignAppRequest>): SignAppRequest {
+    return SignAppRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SignAppRequest>): SignAppRequest {
+    const message = createBaseSignAppRequest();
+    message.appHash = object.appHash ?? "";
+    message.keyId = object.keyId ?? "";
+    message.verification = object.verification ?? "";
+    return message;
+  },
+};
+
+function createBaseSignAppResponse(): SignAppResponse {
+  return {};
+}
+
+export const SignAppResponse: MessageFns<SignAppResponse> = {
+  encode(_: SignAppResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignAppResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignAppResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SignAppResponse>): SignAppResponse {
+    return SignAppResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<SignAppResponse>): SignAppResponse {
+    const message = createBaseSignAppResponse();
+    return message;
+  },
+};
+
 export type OperatorService = typeof OperatorService;
 export const OperatorService = {
   listNodes: {
@@ -640,6 +771,15 @@ export const OperatorService = {
     responseSerialize: (value: PutPlanResponse): Buffer => Buffer.from(PutPlanResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PutPlanResponse => PutPlanResponse.decode(value),
   },
+  signApp: {
+    path: "/aegis.operator.v1.Operator/SignApp" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SignAppRequest): Buffer => Buffer.from(SignAppRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SignAppRequest => SignAppRequest.decode(value),
+    responseSerialize: (value: SignAppResponse): Buffer => Buffer.from(SignAppResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SignAppResponse => SignAppResponse.decode(value),
+  },
   listModels: {
     path: "/aegis.operator.v1.Operator/ListModels" as const,
     requestStream: false as const,
@@ -678,6 +818,7 @@ export interface OperatorServer extends UntypedServiceImplementation {
   stopRun: handleUnaryCall<StopRunRequest, StopRunResponse>;
   takeOverRun: handleUnaryCall<TakeOverRunRequest, TakeOverRunResponse>;
   putPlan: handleUnaryCall<PutPlanRequest, PutPlanResponse>;
+  signApp: handleUnaryCall<SignAppRequest, SignAppResponse>;
   listModels: handleUnaryCall<ListModelsRequest, ListModelsResponse>;
   importModel: handleUnaryCall<ImportModelRequest, ModelVersion>;
   exportModel: handleServerStreamingCall<ExportModelRequest, ExportModelChunk>;
@@ -794,6 +935,21 @@ export interface OperatorClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PutPlanResponse) => void,
+  ): ClientUnaryCall;
+  signApp(
+    request: SignAppRequest,
+    callback: (error: ServiceError | null, response: SignAppResponse) => void,
+  ): ClientUnaryCall;
+  signApp(
+    request: SignAppRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SignAppResponse) => void,
+  ): ClientUnaryCall;
+  signApp(
+    request: SignAppRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SignAppResponse) => void,
   ): ClientUnaryCall;
   listModels(
     request: ListModelsRequest,
