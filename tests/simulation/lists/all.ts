@@ -139,6 +139,26 @@ const formerSelf: List = {
   ],
 };
 
+/**
+ * Two tries to tell the round of a failure: one came through, the other, which had begun before, did not, and opened the task again for the
+ * node that had been told.
+ */
+const toldTwice: List = {
+  name: 'a node reports a failure while an earlier report still waits for the bus',
+  seed: 810004766,
+  shape: { ...small, nodes: 3, minNodes: 1, deadlineSeconds: 5 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 2 },
+    { do: 'bus', is: 'down' },
+    { do: 'pull', node: 2 },
+    { do: 'answer', node: 2, manner: 'fail' },
+    { do: 'answer', node: 2, manner: 'honest' },
+    { do: 'advance', ms: 20_000 },
+    { do: 'advance', ms: 12_000 },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -147,5 +167,6 @@ export const lists: readonly List[] = [
   twoCohortsAtOnce,
   roomAfterSweep,
   formerSelf,
+  toldTwice,
   goneWhileTakenUp,
 ];

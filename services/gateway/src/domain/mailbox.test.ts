@@ -70,6 +70,17 @@ describe('mailbox', () => {
     mailbox.reopen(1n, 'unknown');
   });
 
+  it('stays settled when another try to tell its round fails', () => {
+    const mailbox = new Mailbox();
+    mailbox.put(task('01'));
+    mailbox.telling(1n, '01');
+    expect(mailbox.next(1n).task).toBeNull();
+    mailbox.settle(1n, '01');
+    mailbox.reopen(1n, '01');
+    expect(mailbox.next(1n).task).toBeNull();
+    expect(mailbox.open(1n)).toEqual([]);
+  });
+
   it('knows who is at a task: offered and unanswered, or from before this gateway began', () => {
     const mailbox = new Mailbox();
     for (const id of ['01', '02']) mailbox.put(task(id));

@@ -10,14 +10,14 @@ interface Entry {
   offers: number;
   /** The node has it, or may have it: it was offered, or is from before this gateway began. */
   taken: boolean;
-  /** Answered or failed here; its withdrawal by the aggregator is on the way. */
-  settled: boolean;
+  /** `telling`: its round is being told that no answer will come. `settled`: it was told, or has the answer; the withdrawal is on the way. */
+  state: 'open' | 'telling' | 'settled';
 }
 
 export interface NextTask {
   /** The oldest task that may still be offered. */
   readonly task: Task | null;
-  /** Tasks that were offered often enough; they are settled now and their round must be told. */
+  /** Tasks that were offered often enough: their round must be told. */
   readonly exhausted: readonly Task[];
 }
 
@@ -38,7 +38,7 @@ export class Mailbox {
     const tasks = this.#byNode.get(task.nodeId) ?? new Map<string, Entry>();
     this.#byNode.set(task.nodeId, tasks);
     if (tasks.has(task.taskId)) return false;
-    tasks.set(task.taskId, { task, offers: 0, taken: false, settled: false });
+    tasks.set(task.taskId, { task, offers: 0, taken: false, state: 'open' });
     this.#size += 1;
     return true;
   }
@@ -50,20 +50,26 @@ export class Mailbox {
     tasks.delete(taskId);
     if (tasks.size === 0) this.#byNode.delete(nodeId);
     this.#size -= 1;
-    if (!entry.settled) this.#letDown.add(nodeId);
+    if (entry.state === 'open') this.#letDown.add(nodeId);
     return entry.task;
   }
 
   /** The task has its answer: never offer it again, although its withdrawal was not heard yet. */
   settle(nodeId: bigint, taskId: string): void {
     const entry = this.#byNode.get(nodeId)?.get(taskId);
-    if (entry) entry.settled = true;
+    if (entry) entry.state = 'settled';
   }
 
-  /** Nobody could be told that it is settled: it comes up again. */
+  /** Not offered while its round is being told that no answer will come. */
+  telling(nodeId: bigint, taskId: string): void {
+    const entry = this.#byNode.get(nodeId)?.get(taskId);
+    if (entry?.state === 'open') entry.state = 'telling';
+  }
+
+  /** Its round could not be told: it comes up again, unless somebody else has settled it meanwhile. */
   reopen(nodeId: bigint, taskId: string): void {
     const entry = this.#byNode.get(nodeId)?.get(taskId);
-    if (entry) entry.settled = false;
+    if (entry?.state === 'telling') entry.state = 'open';
   }
 
   /** Every task of the node that was not withdrawn, settled ones included, oldest first. */
@@ -78,7 +84,7 @@ export class Mailbox {
   /** Tasks the node still owes an answer to. */
   open(nodeId: bigint): Task[] {
     return this.#entries(nodeId)
-      .filter((entry) => !entry.settled)
+      .filter((entry) => entry.state === 'open')
       .map((entry) => entry.task);
   }
 
@@ -86,9 +92,9 @@ export class Mailbox {
   next(nodeId: bigint, offers = MAX_OFFERS, except: Pick<ReadonlySet<string>, 'has'> = nothing): NextTask {
     const exhausted: Task[] = [];
     for (const entry of this.#entries(nodeId)) {
-      if (entry.settled || except.has(entry.task.taskId)) continue;
+      if (entry.state !== 'open' || except.has(entry.task.taskId)) continue;
       if (entry.offers < offers) return { task: entry.task, exhausted };
-      entry.settled = true;
+      entry.state = 'telling';
       exhausted.push(entry.task);
     }
     return { task: null, exhausted };
@@ -104,7 +110,8 @@ export class Mailbox {
 
   /** The node works on something: it need not call before that is done. */
   isAtTask(nodeId: bigint): boolean {
-    for (const entry of this.#byNode.get(nodeId)?.values() ?? []) if (entry.taken && !entry.settled) return true;
+    for (const entry of this.#byNode.get(nodeId)?.values() ?? [])
+      if (entry.taken && entry.state === 'open') return true;
     return false;
   }
 

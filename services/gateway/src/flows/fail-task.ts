@@ -7,7 +7,7 @@ export const FAILURE = { unknown: 0, replyUnavailable: 4, nodeUnavailable: 5 } a
 
 /** The task will have no answer. A round that is over already does not care. */
 export const failTask = async (gateway: Gateway, task: TaskRef, code: number, reason: string): Promise<void> => {
-  gateway.mailbox.settle(task.nodeId, task.taskId);
+  gateway.mailbox.telling(task.nodeId, task.taskId);
   try {
     await gateway.aggregator.failTask(refOf(task), code, reason);
   } catch (caught) {
@@ -17,6 +17,7 @@ export const failTask = async (gateway: Gateway, task: TaskRef, code: number, re
       throw error;
     }
   }
+  gateway.mailbox.settle(task.nodeId, task.taskId);
   gateway.log.info({ node: task.nodeId, task: task.taskId, run: task.runId, reason }, 'task failed');
 };
 
