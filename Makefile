@@ -11,7 +11,9 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: node_modules/.stamp core-native/npm/aegis-node.node .cache/bin/nats-server.version ## install and build everything the commands below need
+PYTHON_CORE := clients/python/aegis_fl/src/aegis_native.abi3.so
+
+setup: node_modules/.stamp core-native/npm/aegis-node.node $(PYTHON_CORE) .cache/bin/nats-server.version ## install and build everything the commands below need
 
 node_modules/.stamp: package-lock.json
 	@echo "setup: npm packages"
@@ -22,6 +24,10 @@ node_modules/.stamp: package-lock.json
 .PHONY: core-native/npm/aegis-node.node
 core-native/npm/aegis-node.node:
 	@sh core-native/npm/build.sh
+
+.PHONY: $(PYTHON_CORE)
+$(PYTHON_CORE):
+	@sh core-native/crates/aegis-python/build.sh
 
 .cache/bin/nats-server.version: scripts/nats-server.sh
 	@echo "setup: nats-server"
@@ -67,4 +73,4 @@ proto: node_modules/.stamp ## regenerate packages/contracts from proto/
 	@node scripts/generate-contracts.ts
 
 clean: ## remove everything that setup made
-	rm -rf node_modules core-native/target core-native/npm/*.node .cache
+	rm -rf node_modules core-native/target core-native/npm/*.node $(PYTHON_CORE) .cache

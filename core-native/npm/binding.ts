@@ -43,6 +43,25 @@ export interface RawModelFile {
   close(): void;
 }
 
+export interface RawNoised {
+  model: RawModelInfo;
+  bits?: number;
+  found: boolean;
+}
+export interface RawPrivateFold {
+  add(
+    log: RawIntakeLog,
+    tensors: RawSource[],
+    weight: number,
+  ): Promise<{ norm: number; clipped: boolean; weight: number }>;
+  count(): number;
+  finish(
+    how: { noiseMultiplier: number; denominator: number; bits?: { sum: number; noiseMultiplier: number }; path: string },
+    key: RawDataKey,
+  ): Promise<RawNoised>;
+  close(): void;
+}
+
 export interface Binding {
   sha256Hex(pieces: Uint8Array[]): Promise<string>;
   sha256HexSync(pieces: Uint8Array[]): string;
@@ -64,6 +83,10 @@ export interface Binding {
   ): Promise<RawModelInfo>;
   modelFromLog(log: RawIntakeLog, tensors: RawSource[], path: string, key: RawDataKey): Promise<RawModelInfo>;
   ModelFile: { open(path: string, key: RawDataKey): Promise<RawModelFile> };
+  PrivateFold: {
+    open(model: RawModelFile, clip: number, weightMax: number): Promise<RawPrivateFold>;
+    found(path: string, key: RawDataKey): Promise<RawNoised | null>;
+  };
   testPanicOnLoop(): void;
   testPanicOffLoop(): Promise<void>;
   testPanicUnguarded(): void;

@@ -36,7 +36,8 @@ export type CoreErrorCode =
   | 'SECAGG_PARAMETERS'
   | 'SECAGG_SHARES'
   | 'SECAGG_SUM'
-  | 'SECAGG_MALFORMED';
+  | 'SECAGG_MALFORMED'
+  | 'TENSOR_NOT_NOISED';
 
 /** A failure of the core. Branch on `code`; `detail` names the facts, e.g. `{ tensor: "w", expected: "(3,)", got: "(4,)" }`. */
 export class CoreError extends Error {

@@ -45,10 +45,11 @@ pub enum Code {
     SecaggShares,
     SecaggSum,
     SecaggMalformed,
+    TensorNotNoised,
 }
 
 impl Code {
-    pub const ALL: [Code; 36] = [
+    pub const ALL: [Code; 37] = [
         Code::NpyMalformed,
         Code::NpyObjectDtype,
         Code::NpyUnsupportedDtype,
@@ -85,6 +86,7 @@ impl Code {
         Code::SecaggShares,
         Code::SecaggSum,
         Code::SecaggMalformed,
+        Code::TensorNotNoised,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -125,6 +127,7 @@ impl Code {
             Code::SecaggShares => "SECAGG_SHARES",
             Code::SecaggSum => "SECAGG_SUM",
             Code::SecaggMalformed => "SECAGG_MALFORMED",
+            Code::TensorNotNoised => "TENSOR_NOT_NOISED",
         }
     }
 }

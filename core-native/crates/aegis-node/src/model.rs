@@ -138,7 +138,7 @@ impl ModelFile {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn reader(&self) -> Result<Arc<ModelReader>> {
+    pub(crate) fn reader(&self) -> Result<Arc<ModelReader>> {
         let reader = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reader.clone().ok_or_else(|| Error::new(Code::Argument, "the model file is closed"))
     }

@@ -1,4 +1,4 @@
-"""What a data scientist installs to work with Aegis: a client without Flower, and the importer of Flower apps."""
+"""What a data scientist installs to work with Aegis: a client without Flower, local privacy, and the importer of Flower apps."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
         KeyInvalid,
         ModelUnreadable,
         NotEnrolled,
+        NotPrivate,
         ProtocolMismatch,
         ServerUnreachable,
         TaskCancelled,
         UpdateRefused,
     )
+    from .local_dp import local_dp_mod
+    from .privatize import FlClientCore
     from .task import Outcome, TaskConfig
 
 __all__ = [
@@ -28,18 +31,27 @@ __all__ = [
     "AnswerInvalid",
     "CertificateRejected",
     "Client",
+    "FlClientCore",
     "KeyInUse",
     "KeyInvalid",
     "ModelUnreadable",
     "NotEnrolled",
+    "NotPrivate",
     "Outcome",
     "ProtocolMismatch",
     "ServerUnreachable",
     "TaskCancelled",
     "TaskConfig",
     "UpdateRefused",
+    "local_dp_mod",
 ]
-_HOMES = {"Client": "client", "Outcome": "task", "TaskConfig": "task"}  # all others are errors
+_HOMES = {
+    "Client": "client",
+    "FlClientCore": "privatize",
+    "Outcome": "task",
+    "TaskConfig": "task",
+    "local_dp_mod": "local_dp",
+}  # all others are errors
 
 
 def __getattr__(name: str) -> Any:
@@ -51,6 +63,10 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
     except ModuleNotFoundError as error:
+        if error.name == "aegis_native":
+            raise ModuleNotFoundError(
+                f"{name} needs the native core: pip install aegis-native, or `make setup` in the source tree", name=error.name
+            ) from error
         if error.name in ("grpc", "google", "google.protobuf", "numpy", "cryptography"):
             raise ModuleNotFoundError(f"{name} needs more packages: pip install 'aegis-fl[client]'", name=error.name) from error
         raise

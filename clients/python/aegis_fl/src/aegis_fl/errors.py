@@ -52,6 +52,10 @@ class AnswerInvalid(AegisError):
     """What the function returned cannot be sent (ANSWER_INVALID, UPDATE_TENSORS, UPDATE_WEIGHT, UPDATE_METRICS)."""
 
 
+class NotPrivate(AegisError):
+    """The update cannot be given the privacy that was asked for, and was not given away (VALUE_NOT_FINITE, TENSOR_NOT_NOISED, ARGUMENT, …)."""
+
+
 class UpdateRefused(AegisError):
     """The server looked at the update and does not take it (UPDATE_NOT_FINITE, UPDATE_NORM, …)."""
 

@@ -83,13 +83,13 @@ def npy_files(model: Any, specs: Sequence[Any]) -> list[NpyFile]:
     _check_names(model, [spec.name for spec in specs])
     files = []
     for spec in specs:
-        array, descr = _elements(spec.name, model[spec.name])
+        array, descr = elements(spec.name, model[spec.name])
         _check(spec, array, descr)
         files.append(_npy(spec.name, array, descr))
     return files
 
 
-def _elements(name: Any, value: Any) -> tuple[np.ndarray, str]:
+def elements(name: Any, value: Any) -> tuple[np.ndarray, str]:
     """The array, and its element type as an `.npy` header names it (bfloat16 by its own name)."""
     descr = None
     if (torch := sys.modules.get("torch")) and isinstance(value, torch.Tensor):

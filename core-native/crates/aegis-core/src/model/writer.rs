@@ -66,7 +66,20 @@ impl ModelWriter {
         self.write(bytes)
     }
 
-    pub fn finish(mut self) -> Result<ModelInfo> {
+    /// The model appears, in place of whatever was there.
+    pub fn finish(self) -> Result<ModelInfo> {
+        let (file, info) = self.complete()?;
+        file.commit()?;
+        Ok(info)
+    }
+
+    /// The model appears if nothing is there yet; `None` if there is, and that stays.
+    pub fn finish_new(self) -> Result<Option<ModelInfo>> {
+        let (file, info) = self.complete()?;
+        Ok(file.commit_new()?.then_some(info))
+    }
+
+    fn complete(mut self) -> Result<(AtomicFile, ModelInfo)> {
         self.require_complete()?;
         let sha256 = to_hex(&self.identity.finish());
         let manifest = Manifest {
@@ -86,8 +99,8 @@ impl ModelWriter {
         for part in [&manifest[..], &(manifest.len() as u64).to_le_bytes(), TRAILER_MAGIC] {
             self.out.write_all(part).at(&self.path)?;
         }
-        self.out.finish().at(&self.path)?.commit()?;
-        Ok(ModelInfo { sha256, bytes: self.offset, tensors: self.tensors })
+        let file = self.out.finish().at(&self.path)?;
+        Ok((file, ModelInfo { sha256, bytes: self.offset, tensors: self.tensors }))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {

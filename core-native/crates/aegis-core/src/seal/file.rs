@@ -19,6 +19,14 @@ pub fn seal_file(path: &Path, bytes: &[u8], key: &DataKey, context: &str) -> Res
     sealer.finish().at(path)?.commit()
 }
 
+/// Like [`seal_file`], but a file that is there already is kept: returns false and changes nothing.
+pub fn seal_new_file(path: &Path, bytes: &[u8], key: &DataKey, context: &str) -> Result<bool> {
+    let file = AtomicFile::create(path, 0o600)?;
+    let mut sealer = Sealer::new(file, key, context.as_bytes()).at(path)?;
+    sealer.write_all(bytes).at(path)?;
+    sealer.finish().at(path)?.commit_new()
+}
+
 /// The bytes given to [`seal_file`], all of them authenticated.
 pub fn open_file(path: &Path, key: &DataKey, context: &str) -> Result<Vec<u8>> {
     let file = File::open(path).at(path)?;

@@ -24,7 +24,7 @@ use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
-pub use file::{open_file, seal_file};
+pub use file::{open_file, seal_file, seal_new_file};
 pub use key_file::KeyFile;
 pub use stream::{Opener, ReadAt, Sealer};
 

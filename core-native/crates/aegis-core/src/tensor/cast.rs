@@ -88,6 +88,18 @@ pub fn encode(dtype: DType, values: &[f64], out: &mut Vec<u8>) {
     }
 }
 
+/// Like [`encode`], for a type of floats: what is beyond its range becomes its greatest value, never infinity. Changes the values.
+pub fn encode_finite(dtype: DType, values: &mut [f64], out: &mut Vec<u8>) {
+    let greatest = match dtype {
+        DType::F16 => f16::MAX.to_f64(),
+        DType::BF16 => bf16::MAX.to_f64(),
+        DType::F32 => f64::from(f32::MAX),
+        _ => f64::MAX,
+    };
+    values.iter_mut().for_each(|value| *value = value.clamp(-greatest, greatest));
+    encode(dtype, values, out);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

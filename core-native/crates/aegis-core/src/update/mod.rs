@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-use measure::Measure;
+pub use measure::Measure;
 pub use read::TensorReader;
 
 use crate::error::{Code, Error, Result};
@@ -99,6 +99,14 @@ pub fn validate(
         }
         _ => Ok(facts),
     }
+}
+
+/// The facts of values in memory, block by block as [`validate`] measures them.
+#[cfg(test)]
+pub(crate) fn measured(values: &[f64]) -> Result<UpdateFacts> {
+    let mut measure = Measure::default();
+    values.chunks(BLOCK).try_for_each(|block| measure.add(block))?;
+    Ok(measure.facts())
 }
 
 /// Pairs every spec with its source, in the order of the specs.

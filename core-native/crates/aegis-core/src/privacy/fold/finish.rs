@@ -1,0 +1,146 @@
+//! The end of a private fold: noise, once, into a sealed file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{PrivateFold, Start};
+use crate::error::{AtPath, Code, Error, Result};
+use crate::model::{ModelInfo, ModelReader, ModelWriter};
+use crate::privacy::noise::{DiscreteGaussian, Drbg};
+use crate::seal::{DataKey, open_file, seal_new_file};
+use crate::tensor::cast::{self, BLOCK};
+
+const BITS_CONTEXT: &str = "aegis noised sum of bits v1";
+
+/// A sum of one bit an update — whether it was clipped, say, for adaptive clipping — that leaves with its own noise.
+#[derive(Clone, Copy, Debug)]
+pub struct Bits {
+    /// An update moves it by at most 1.
+    pub sum: i64,
+    /// σ over 1. Above 0.
+    pub noise_multiplier: f64,
+}
+
+/// How to end a private fold.
+pub struct Finish<'a> {
+    /// σ over the bound. Above 0.
+    pub noise_multiplier: f64,
+    /// What the sum is divided by: the expected number of updates, or of their weights; fixed before the round.
+    pub denominator: f64,
+    pub bits: Option<Bits>,
+    /// The sealed model file. One path is one release: the caller names it after run, round and attempt.
+    pub path: &'a Path,
+    pub key: &'a DataKey,
+}
+
+/// What left the fold, and nothing more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Noised {
+    pub model: ModelInfo,
+    pub bits: Option<i64>,
+    /// Whether the model was there already, from an earlier finish.
+    pub found: bool,
+}
+
+impl PrivateFold {
+    /// Adds the noise and writes the model, unless the path has one already: then that one is the answer, whatever is asked for now.
+    ///
+    /// A finish that was interrupted left nothing, or the noised bits alone, which is used again. Without any update the model is the start model
+    /// with noise: that nobody answered is nobody's business either. [`Code::Argument`] for a noise multiplier or denominator that makes no
+    /// sense; [`Code::SealBroken`] if what is at the path is not this key's.
+    pub fn finish(&self, how: &Finish<'_>) -> Result<Noised> {
+        let state = self.state();
+        state.refuse_if_broken()?;
+        if !(how.denominator > 0.0 && how.denominator.is_finite()) {
+            return Err(Error::new(Code::Argument, "the denominator is a number above 0").with("got", how.denominator));
+        }
+        // Rounded up: never less noise than was granted.
+        let noise = DiscreteGaussian::new((how.noise_multiplier * self.bound.steps()).next_up())
+            .map_err(|error| error.with("noise-multiplier", how.noise_multiplier))?;
+        if let Some(found) = Self::found(how.path, how.key)? {
+            return Ok(found);
+        }
+        let bits = how.bits.map(|bits| noised_bits(bits, how)).transpose()?;
+        let mut drbg = Drbg::new();
+        let mut writer = ModelWriter::create(how.path, how.key)?;
+        let factor = self.bound.step() * (self.weight_max / how.denominator);
+        for (start, sums) in self.start.iter().zip(&state.sums) {
+            writer.begin(start.spec.name(), start.spec.dtype(), start.spec.shape())?;
+            if start.spec.dtype().is_float() {
+                write_noised(start, sums, factor, &noise, &mut drbg, &mut writer)?;
+            } else {
+                writer.payload(start.payload())?;
+            }
+        }
+        match writer.finish_new()? {
+            Some(model) => Ok(Noised { model, bits, found: false }),
+            // Somebody else's finish was quicker: its noise is the one that counts, and ours was seen by nobody.
+            None => Self::found(how.path, how.key)?.ok_or_else(|| {
+                Error::new(Code::Io, "the noised model was there and is gone").with("path", how.path.display())
+            }),
+        }
+    }
+
+    /// What an earlier finish left at this path, if it came to its end. Needs no sum.
+    pub fn found(path: &Path, key: &DataKey) -> Result<Option<Noised>> {
+        if !fs::exists(path).at(path)? {
+            return Ok(None);
+        }
+        let model = ModelReader::open(path, key)?.info().clone();
+        let beside = beside(path);
+        let bits = if fs::exists(&beside).at(&beside)? { Some(read_bits(&beside, key)?) } else { None };
+        Ok(Some(Noised { model, bits, found: true }))
+    }
+}
+
+fn write_noised(
+    start: &Start,
+    sums: &[i64],
+    factor: f64,
+    noise: &DiscreteGaussian,
+    drbg: &mut Drbg,
+    writer: &mut ModelWriter,
+) -> Result<()> {
+    let dtype = start.spec.dtype();
+    let (mut values, mut drawn) = ([0.0; BLOCK], [0; BLOCK]);
+    let mut bytes = Vec::with_capacity(BLOCK * dtype.size());
+    for (block, sums) in sums.chunks(BLOCK).enumerate() {
+        let (values, drawn) = (&mut values[..sums.len()], &mut drawn[..sums.len()]);
+        start.decode(block * BLOCK, values);
+        noise.fill(drbg, drawn);
+        for ((value, &sum), &noise) in values.iter_mut().zip(sums).zip(&*drawn) {
+            *value += (i128::from(sum) + i128::from(noise)) as f64 * factor;
+        }
+        bytes.clear();
+        cast::encode_finite(dtype, values, &mut bytes);
+        writer.payload(&bytes)?;
+    }
+    Ok(())
+}
+
+/// The sum of bits with its own noise, drawn once for the path.
+fn noised_bits(bits: Bits, how: &Finish<'_>) -> Result<i64> {
+    let noise = DiscreteGaussian::new(bits.noise_multiplier)
+        .map_err(|error| error.with("bit-noise-multiplier", bits.noise_multiplier))?;
+    let path = beside(how.path);
+    if !fs::exists(&path).at(&path)? {
+        let noised = bits.sum + noise.sample(&mut Drbg::new());
+        seal_new_file(&path, &noised.to_le_bytes(), how.key, BITS_CONTEXT)?;
+    }
+    // What is on the disk counts, not what was drawn: somebody else may have been quicker.
+    read_bits(&path, how.key)
+}
+
+fn read_bits(path: &Path, key: &DataKey) -> Result<i64> {
+    let kept = open_file(path, key, BITS_CONTEXT)?;
+    let bytes =
+        kept.try_into().map_err(|_| Error::new(Code::SealBroken, "not a sum of bits").with("path", path.display()))?;
+    Ok(i64::from_le_bytes(bytes))
+}
+
+/// Where the bits of a model file are kept: `<model file>.bits`.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".bits");
+    name.into()
+}

@@ -1,0 +1,17 @@
+//! The Python binding of aegis-core: it converts arguments, lets other Python threads run and converts results. It computes nothing.
+//!
+//! What people import is `aegis_fl`; the names here are its private business. Arrays come and go as bytes: the stable interface of Python
+//! 3.10 has no buffers.
+
+mod bridge;
+mod privatize;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod aegis_native {
+    #[pymodule_export]
+    use crate::bridge::CoreError;
+    #[pymodule_export]
+    use crate::privatize::Privatizer;
+}
