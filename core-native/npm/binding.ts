@@ -56,7 +56,12 @@ export interface RawPrivateFold {
   ): Promise<{ norm: number; clipped: boolean; weight: number }>;
   count(): number;
   finish(
-    how: { noiseMultiplier: number; denominator: number; bits?: { sum: number; noiseMultiplier: number }; path: string },
+    how: {
+      noiseMultiplier: number;
+      denominator: number;
+      bits?: { sum: number; noiseMultiplier: number };
+      path: string;
+    },
     key: RawDataKey,
   ): Promise<RawNoised>;
   close(): void;

@@ -66,7 +66,12 @@ describe('the private fold', () => {
     expect((await fold.add(log, await update('2', 5), 1)).clipped).toBe(true);
     expect(fold.count).toBe(2);
 
-    const how = { noiseMultiplier: 1e-9, denominator: 3, bits: { sum: 7, noiseMultiplier: 0.01 }, path: path('noised') };
+    const how = {
+      noiseMultiplier: 1e-9,
+      denominator: 3,
+      bits: { sum: 7, noiseMultiplier: 0.01 },
+      path: path('noised'),
+    };
     const noised = await fold.finish(how, key);
     expect(noised).toMatchObject({ bits: 7, found: false });
     for (const value of await values('noised')) expect(value).toBeCloseTo((0.05 + 0.1) / 3, 6);

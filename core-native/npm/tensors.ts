@@ -1,0 +1,39 @@
+// What models and updates are made of.
+
+import { binding } from './binding.ts';
+import { calling } from './core-error.ts';
+
+/**
+ * `dtype` is numpy's descr — `<f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 <u2 <u4 <u8 |b1` — or `bfloat16`. An npy file of two-byte
+ * records (`<V2`, numpy's way to write bfloat16) is read as bfloat16 only where the spec says so.
+ */
+export interface TensorSpec {
+  name: string;
+  dtype: string;
+  shape: number[];
+}
+
+export interface PartSlice {
+  part: string;
+  offset: number;
+  length: number;
+}
+
+/** The slices, joined, are one complete `.npy` file. `dtype: 'bfloat16'` says what `<V2` holds where there is no spec. */
+export interface TensorSource {
+  name: string;
+  slices: PartSlice[];
+  dtype?: string;
+}
+
+export interface NpyHeader {
+  dtype: string;
+  shape: number[];
+  fortranOrder: boolean;
+  dataOffset: number;
+}
+
+/** Reads the header at the front of `bytes`; the payload may be missing. */
+export function readNpyHeader(bytes: Uint8Array): NpyHeader {
+  return calling(() => binding.readNpyHeader(bytes));
+}
