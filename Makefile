@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo test check interop soak bench bench-crash up down certs proto clean
+.PHONY: help setup demo test check interop soak bench bench-crash bench-privacy up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,10 @@ bench: setup ## the same work on Aegis and on Flower's own server; ARGS="--long"
 
 bench-crash: setup ## kill processes of the suite 200 times under stock nodes and count what was lost; ARGS="--kills 50 --seed 7"
 	@node bench/main.ts crash-lost-updates $(ARGS)
+
+# Named figures: they need their peers' packages, and a peer in Rust that takes minutes to build.
+bench-privacy: setup ## noise and privatising on Aegis and on numpy and prio
+	@node bench/main.ts noise-msps $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

@@ -4,10 +4,21 @@ import { crash } from './crash.ts';
 import { foldGbps } from './fold.ts';
 import { idle } from './idle-nodes.ts';
 import { memory } from './memory.ts';
+import { privacyMechanisms } from './privacy-mechanisms.ts';
 import { roundDeadTime } from './round-dead-time.ts';
 import { rpcGrpc, rpcHttp } from './small-calls.ts';
 
 /** In the order of the table. */
-export const BENCHMARKS: Benchmark[] = [roundDeadTime, rpcHttp, rpcGrpc, cpuPerGb, idle, memory, foldGbps, crash];
+export const BENCHMARKS: Benchmark[] = [
+  roundDeadTime,
+  rpcHttp,
+  rpcGrpc,
+  cpuPerGb,
+  idle,
+  memory,
+  foldGbps,
+  crash,
+  privacyMechanisms,
+];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);

@@ -12,14 +12,14 @@ import type { TensorSource } from './tensors.ts';
 export interface AddedPrivately {
   norm: number;
   clipped: boolean;
-  /** The weight that was used. */
+  /** The weight that was used; the update counted `weight / weightMax`. */
   weight: number;
 }
 
 export interface PrivateFinish {
-  /** Standard deviation of the noise over the greatest contribution of one update, `clip · weightMax`. */
+  /** Standard deviation of the noise over the clip. */
   noiseMultiplier: number;
-  /** What the sum is divided by, fixed before the round: how many answered would tell who did. */
+  /** What the sum of shares is divided by, fixed before the round: how many answered would tell who did. */
   denominator: number;
   /** A count that one update moves by at most 1, to leave with noise of its own: how many were clipped, for adaptive clipping. */
   bits?: { sum: number; noiseMultiplier: number };
@@ -37,7 +37,7 @@ export interface Noised {
 }
 
 /**
- * Start model + (Σ clipped weight · clipped (update − start model) + noise) / denominator, for central differential privacy: the sum is exact, on a
+ * Start model + (Σ share · clipped (update − start model) + noise) / denominator, for central differential privacy: the sum is exact, on a
  * grid of whole numbers, the noise an exact discrete Gaussian from secure bits, drawn once for a path.
  */
 export class PrivateFold {

@@ -25,7 +25,7 @@ pub struct Bits {
 pub struct Finish<'a> {
     /// σ over the bound. Above 0.
     pub noise_multiplier: f64,
-    /// What the sum is divided by: the expected number of updates, or of their weights; fixed before the round.
+    /// What the sum is divided by: the expected number of updates, or of their weights as parts of the greatest; fixed before the round.
     pub denominator: f64,
     pub bits: Option<Bits>,
     /// The sealed model file. One path is one release: the caller names it after run, round and attempt.
@@ -49,6 +49,11 @@ impl PrivateFold {
     /// with noise: that nobody answered is nobody's business either. [`Code::Argument`] for a noise multiplier or denominator that makes no
     /// sense; [`Code::SealBroken`] if what is at the path is not this key's.
     pub fn finish(&self, how: &Finish<'_>) -> Result<Noised> {
+        self.finish_with(how, &mut Drbg::new())
+    }
+
+    /// Only tests bring their own randomness.
+    pub(super) fn finish_with(&self, how: &Finish<'_>, drbg: &mut Drbg) -> Result<Noised> {
         let state = self.state();
         state.refuse_if_broken()?;
         if !(how.denominator > 0.0 && how.denominator.is_finite()) {
@@ -60,14 +65,13 @@ impl PrivateFold {
         if let Some(found) = Self::found(how.path, how.key)? {
             return Ok(found);
         }
-        let bits = how.bits.map(|bits| noised_bits(bits, how)).transpose()?;
-        let mut drbg = Drbg::new();
+        let bits = how.bits.map(|bits| noised_bits(bits, how, drbg)).transpose()?;
         let mut writer = ModelWriter::create(how.path, how.key)?;
-        let factor = self.bound.step() * (self.weight_max / how.denominator);
+        let factor = self.bound.step() / how.denominator;
         for (start, sums) in self.start.iter().zip(&state.sums) {
             writer.begin(start.spec.name(), start.spec.dtype(), start.spec.shape())?;
             if start.spec.dtype().is_float() {
-                write_noised(start, sums, factor, &noise, &mut drbg, &mut writer)?;
+                write_noised(start, sums, factor, &noise, drbg, &mut writer)?;
             } else {
                 writer.payload(start.payload())?;
             }
@@ -119,12 +123,12 @@ fn write_noised(
 }
 
 /// The sum of bits with its own noise, drawn once for the path.
-fn noised_bits(bits: Bits, how: &Finish<'_>) -> Result<i64> {
+fn noised_bits(bits: Bits, how: &Finish<'_>, drbg: &mut Drbg) -> Result<i64> {
     let noise = DiscreteGaussian::new(bits.noise_multiplier)
         .map_err(|error| error.with("bit-noise-multiplier", bits.noise_multiplier))?;
     let path = beside(how.path);
     if !fs::exists(&path).at(&path)? {
-        let noised = bits.sum + noise.sample(&mut Drbg::new());
+        let noised = bits.sum + noise.sample(drbg);
         seal_new_file(&path, &noised.to_le_bytes(), how.key, BITS_CONTEXT)?;
     }
     // What is on the disk counts, not what was drawn: somebody else may have been quicker.

@@ -14,6 +14,8 @@
 //! **Other tensors.** Integers and booleans are not noised. An update that leaves them as the start model has them is taken and they are
 //! kept; one that changes them is refused by the tensor's name ([`Code::TensorNotNoised`]): passing them on would release them unprotected.
 
+#[cfg(test)]
+mod audit;
 mod finish;
 mod start;
 #[cfg(test)]
@@ -79,7 +81,7 @@ impl PrivateFold {
         Ok(Self { start, bound, weight_max, state: Mutex::new(State { sums, count: 0, broken: false }) })
     }
 
-    /// Adds an update, clipped, times its weight, which is clipped to the greatest one. A failed add changes nothing, except as said at
+    /// Adds an update, clipped, times min(weight, greatest) / greatest. A failed add changes nothing, except as said at
     /// [`crate::fold::Fold::add`].
     ///
     /// [`Code::ValueNotFinite`], [`Code::TensorNotNoised`], those of [`match_names`] and [`TensorReader::open_as`], [`Code::WeightInvalid`],
