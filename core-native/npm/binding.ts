@@ -43,6 +43,19 @@ export interface RawModelFile {
   close(): void;
 }
 
+export interface RawPrivacyEpsilon {
+  epsilon: number;
+  lower: number;
+  delta: number;
+  method: string;
+  order?: number;
+}
+export interface RawPrivacyAccountant {
+  compose(events: string, times: number): void;
+  epsilon(delta: number): RawPrivacyEpsilon;
+  fork(): RawPrivacyAccountant;
+  events(): string;
+}
 export interface RawNoised {
   model: RawModelInfo;
   bits?: number;
@@ -88,6 +101,26 @@ export interface Binding {
   ): Promise<RawModelInfo>;
   modelFromLog(log: RawIntakeLog, tensors: RawSource[], path: string, key: RawDataKey): Promise<RawModelInfo>;
   ModelFile: { open(path: string, key: RawDataKey): Promise<RawModelFile> };
+  privacyCheckEvents(events: string): string;
+  privacyEpsilon(events: string, delta: number, effort?: string): Promise<RawPrivacyEpsilon>;
+  privacyDelta(
+    events: string,
+    epsilon: number,
+    effort?: string,
+  ): Promise<{ delta: number; epsilon: number; method: string; order?: number }>;
+  privacySigma(
+    events: string,
+    epsilon: number,
+    delta: number,
+    effort?: string,
+  ): Promise<{ noiseMultiplier: number; spent: RawPrivacyEpsilon }>;
+  privacyRounds(
+    events: string,
+    epsilon: number,
+    delta: number,
+    effort?: string,
+  ): Promise<{ rounds: number; spent?: RawPrivacyEpsilon }>;
+  PrivacyAccountant: { create(events: string): RawPrivacyAccountant };
   PrivateFold: {
     open(model: RawModelFile, clip: number, weightMax: number): Promise<RawPrivateFold>;
     found(path: string, key: RawDataKey): Promise<RawNoised | null>;

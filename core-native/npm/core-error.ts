@@ -37,6 +37,10 @@ export type CoreErrorCode =
   | 'SECAGG_SHARES'
   | 'SECAGG_SUM'
   | 'SECAGG_MALFORMED'
+  | 'PRIVACY_EVENT'
+  | 'PRIVACY_PARAMETER'
+  | 'PRIVACY_UNBOUNDED'
+  | 'PRIVACY_UNREACHABLE'
   | 'TENSOR_NOT_NOISED';
 
 /** A failure of the core. Branch on `code`; `detail` names the facts, e.g. `{ tensor: "w", expected: "(3,)", got: "(4,)" }`. */

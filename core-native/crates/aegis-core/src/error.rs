@@ -45,11 +45,15 @@ pub enum Code {
     SecaggShares,
     SecaggSum,
     SecaggMalformed,
+    PrivacyEvent,
+    PrivacyParameter,
+    PrivacyUnbounded,
+    PrivacyUnreachable,
     TensorNotNoised,
 }
 
 impl Code {
-    pub const ALL: [Code; 37] = [
+    pub const ALL: [Code; 41] = [
         Code::NpyMalformed,
         Code::NpyObjectDtype,
         Code::NpyUnsupportedDtype,
@@ -86,6 +90,10 @@ impl Code {
         Code::SecaggShares,
         Code::SecaggSum,
         Code::SecaggMalformed,
+        Code::PrivacyEvent,
+        Code::PrivacyParameter,
+        Code::PrivacyUnbounded,
+        Code::PrivacyUnreachable,
         Code::TensorNotNoised,
     ];
 
@@ -127,6 +135,10 @@ impl Code {
             Code::SecaggShares => "SECAGG_SHARES",
             Code::SecaggSum => "SECAGG_SUM",
             Code::SecaggMalformed => "SECAGG_MALFORMED",
+            Code::PrivacyEvent => "PRIVACY_EVENT",
+            Code::PrivacyParameter => "PRIVACY_PARAMETER",
+            Code::PrivacyUnbounded => "PRIVACY_UNBOUNDED",
+            Code::PrivacyUnreachable => "PRIVACY_UNREACHABLE",
             Code::TensorNotNoised => "TENSOR_NOT_NOISED",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`tensor`] (what a model is made of), [`seal`] (how bytes rest), [`intake`] (how updates arrive),
 //! [`update`] (what is accepted), [`fold`] (how updates become a mean), [`model`] (how the mean is kept), [`privacy`] (what is
-//! added so that nobody is told apart), [`secagg`] (how a sum is opened and nothing else).
+//! added so that nobody is told apart, and what that costs), [`secagg`] (how a sum is opened and nothing else).
 
 #![deny(unsafe_code)] // allowed where it stands, with its reason
 

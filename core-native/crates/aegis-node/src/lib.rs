@@ -10,6 +10,7 @@ mod fold;
 mod intake;
 mod memory;
 mod model;
+mod privacy_accounting;
 mod privacy_fold;
 mod seal;
 mod signature;

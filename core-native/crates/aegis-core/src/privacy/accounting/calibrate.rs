@@ -1,0 +1,166 @@
+//! The inverse questions: how much noise for a budget, how many rounds.
+
+use super::composition::Composition;
+use super::event::{Event, LARGEST_COUNT, NOISE_MULTIPLIERS, validate_all};
+use super::report::{Epsilon, check_delta, check_epsilon};
+use crate::error::{Code, Error, Result};
+
+/// Relative width at which the search for σ stops; the upper end is the answer.
+const PRECISION: f64 = 1e-8;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibrated {
+    pub noise_multiplier: f64,
+    /// What the events cost with it: at most what was asked.
+    pub spent: Epsilon,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rounds {
+    pub rounds: u64,
+    /// What they cost; none fits if `rounds` is 0, and then this is what nothing costs.
+    pub spent: Option<Epsilon>,
+}
+
+/// The smallest noise multiplier for the chosen rows (others keep theirs) with ε(δ) ≤ `epsilon`, to 1e-8 and never below.
+pub fn sigma_for(
+    events: &[Event],
+    chosen: &[bool],
+    epsilon: f64,
+    delta: f64,
+    mut measure: impl FnMut(&mut Composition, f64) -> Result<Epsilon>,
+) -> Result<Calibrated> {
+    check_target(epsilon, delta)?;
+    if events.is_empty() || events.len() != chosen.len() || !chosen.contains(&true) {
+        return Err(
+            Error::new(Code::PrivacyParameter, "no event is left whose noise could be chosen").with("field", "events")
+        );
+    }
+    let mut last: Option<Composition> = None;
+    let mut at = |noise_multiplier: f64| -> Result<Epsilon> {
+        let with = |(event, &chosen): (&Event, &bool)| match chosen {
+            true => Event { noise_multiplier, ..event.clone() },
+            false => event.clone(),
+        };
+        let events: Vec<Event> = events.iter().zip(chosen).map(with).collect();
+        validate_all(&events)?;
+        let mut composition = Composition::of(&events);
+        if let Some(last) = &last {
+            composition.start_beside(last);
+        }
+        let spent = measure(&mut composition, delta);
+        last = Some(composition);
+        spent
+    };
+    let (lowest, highest) = NOISE_MULTIPLIERS;
+    // A bracket by doubling, then false position on logarithms with the bisection's guarantee.
+    let (mut low, mut high) = (1.0, 1.0);
+    let mut spent = at(high)?;
+    let mut low_epsilon = spent.epsilon;
+    if spent.epsilon > epsilon {
+        while spent.epsilon > epsilon {
+            (low, low_epsilon) = (high, spent.epsilon);
+            high = (high * 2.0).min(highest);
+            spent = at(high)?;
+            if high == highest && spent.epsilon > epsilon {
+                return Err(Error::new(
+                    Code::PrivacyUnreachable,
+                    "no noise multiplier brings these events under the epsilon",
+                )
+                .with("epsilon", epsilon)
+                .with("least", spent.epsilon));
+            }
+        }
+    } else {
+        while low_epsilon <= epsilon {
+            (high, spent) = (low, Epsilon { epsilon: low_epsilon, ..spent });
+            if low == lowest {
+                return Ok(Calibrated { noise_multiplier: low, spent: at(low)? });
+            }
+            low = (low * 0.5).max(lowest);
+            // an ε that cannot be shown at all is above every target
+            low_epsilon = at(low).map_or(f64::INFINITY, |spent| spent.epsilon);
+        }
+        spent = at(high)?;
+    }
+    let mut bisect = false;
+    while high / low - 1.0 > PRECISION {
+        let (from, to) = (low.ln(), high.ln());
+        let share = (low_epsilon / epsilon).ln() / (low_epsilon / spent.epsilon).ln();
+        // a hair above the crossing, so that the upper end comes close too
+        let guess = (from + share * (to - from)) * 1.0 + (to - from) * 1e-3;
+        let inside = guess.is_finite() && guess > from && guess < to;
+        let middle = if bisect || !inside { 0.5 * (from + to) } else { guess };
+        let noise_multiplier = middle.exp();
+        if noise_multiplier <= low || noise_multiplier >= high {
+            break;
+        }
+        let width = high / low - 1.0;
+        let here = at(noise_multiplier)?;
+        if here.epsilon <= epsilon {
+            (high, spent) = (noise_multiplier, here);
+        } else {
+            (low, low_epsilon) = (noise_multiplier, here.epsilon);
+        }
+        bisect = !bisect && (high / low - 1.0) > 0.25 * width;
+    }
+    Ok(Calibrated { noise_multiplier: high, spent })
+}
+
+/// How often the whole list may be repeated with ε(δ) ≤ `epsilon`.
+pub fn rounds_for(
+    events: &[Event],
+    epsilon: f64,
+    delta: f64,
+    mut measure: impl FnMut(&mut Composition, f64) -> Result<Epsilon>,
+) -> Result<Rounds> {
+    check_target(epsilon, delta)?;
+    if events.is_empty() {
+        return Err(Error::new(Code::PrivacyParameter, "no events: a round of nothing can be repeated forever")
+            .with("field", "events"));
+    }
+    validate_all(events)?;
+    let mut one = Composition::of(events);
+    let most = LARGEST_COUNT / events.iter().map(|event| event.count).max().unwrap_or(1);
+    let mut at = |rounds: u64| -> Result<Option<Epsilon>> {
+        let mut composition = one.repeated(rounds as f64);
+        let spent = measure(&mut composition, delta);
+        one.start_beside(&composition);
+        match spent {
+            Ok(spent) => Ok((spent.epsilon <= epsilon).then_some(spent)),
+            Err(error) if error.code == Code::PrivacyUnbounded => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    let (mut fits, mut spent) = (0, None);
+    let mut over = 1;
+    while over <= most {
+        match at(over)? {
+            None => break,
+            Some(here) => (fits, spent) = (over, Some(here)),
+        }
+        if over == most {
+            return Ok(Rounds { rounds: fits, spent });
+        }
+        over = over.saturating_mul(4).min(most);
+    }
+    while over - fits > 1 {
+        let middle = fits + (over - fits) / 2;
+        match at(middle)? {
+            Some(here) => (fits, spent) = (middle, Some(here)),
+            None => over = middle,
+        }
+    }
+    Ok(Rounds { rounds: fits, spent })
+}
+
+fn check_target(epsilon: f64, delta: f64) -> Result<()> {
+    check_delta(delta)?;
+    check_epsilon(epsilon)?;
+    if epsilon == 0.0 {
+        return Err(
+            Error::new(Code::PrivacyParameter, "epsilon must be above 0 to calibrate for").with("field", "epsilon")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Privacy accounting: what a list of events costs. One implementation for the services, Python, the command line and mobile.
+//!
+//! Read in this order: [`event`] (what is accounted, and what is refused), [`composition`] (events sorted by formula), [`rdp`] and
+//! [`gaussian`] (the formulas), [`report`] (the answers), [`calibrate`] (the inverse questions), [`accountant`] (round after round).
+//!
+//! Every ε and δ is rounded up, and a NaN, an overflow or a negative divergence is a refusal, never a small number.
+
+pub mod accountant;
+pub mod calibrate;
+mod composition;
+pub mod event;
+mod gaussian;
+mod rdp;
+mod report;
+mod special;
+
+pub use accountant::Accountant;
+pub use calibrate::{Calibrated, Rounds};
+pub use event::{Event, parse_events};
+pub use report::{Delta, Epsilon, Method};
+
+use composition::Composition;
+use event::validate_all;
+
+use crate::error::Result;
+
+/// How much work an answer may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// Rényi and closed forms: well under a millisecond.
+    Quick,
+    /// The smallest bound of all methods.
+    #[default]
+    Tight,
+}
+
+impl Effort {
+    pub const ALL: [Effort; 2] = [Effort::Quick, Effort::Tight];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Effort::Quick => "quick",
+            Effort::Tight => "tight",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effort| effort.name() == name)
+    }
+}
+
+/// ε of the events at δ: the smallest valid upper bound, rounded up.
+pub fn epsilon_of(events: &[Event], delta: f64, effort: Effort) -> Result<Epsilon> {
+    validate_all(events)?;
+    measure(&mut Composition::of(events), delta, effort)
+}
+
+/// δ of the events at ε, rounded up.
+pub fn delta_of(events: &[Event], epsilon: f64, effort: Effort) -> Result<Delta> {
+    validate_all(events)?;
+    match effort {
+        Effort::Quick | Effort::Tight => report::quick_delta(&mut Composition::of(events), epsilon),
+    }
+}
+
+/// The smallest noise multiplier for the `chosen` rows that keeps all events within (ε, δ).
+pub fn sigma_for(events: &[Event], chosen: &[bool], epsilon: f64, delta: f64, effort: Effort) -> Result<Calibrated> {
+    calibrate::sigma_for(events, chosen, epsilon, delta, |composition, delta| measure(composition, delta, effort))
+}
+
+/// How often the list of events may be repeated within (ε, δ).
+pub fn rounds_for(events: &[Event], epsilon: f64, delta: f64, effort: Effort) -> Result<Rounds> {
+    calibrate::rounds_for(events, epsilon, delta, |composition, delta| measure(composition, delta, effort))
+}
+
+fn measure(composition: &mut Composition, delta: f64, effort: Effort) -> Result<Epsilon> {
+    match effort {
+        Effort::Quick | Effort::Tight => report::quick_epsilon(composition, delta),
+    }
+}
+
+#[cfg(test)]
+mod golden_tests;
