@@ -110,6 +110,7 @@ export class SimulatedNats {
   connect(life: Life): Bus {
     return {
       bucket: async (name) => this.bucketFor(life, name),
+      journal: () => Promise.reject(new Error('nobody in this world keeps a journal')),
       publish: (subject, message) => {
         this.activity += 1;
         if (life.isDead || !this.isUp) return;

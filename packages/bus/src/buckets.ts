@@ -32,6 +32,7 @@ export const buckets = {
   plans: bucket('captured plans (aggregator)', large),
   models: bucket('model versions (aggregator)', large),
   leases: bucket('who works on what (aggregator)', small),
+  accountants: bucket('who writes the privacy ledger (privacy-accountant)', small),
 } as const;
 
 export type BucketName = keyof typeof buckets;

@@ -8,8 +8,10 @@ import {
 } from '@aegis/service-kit';
 import { openBucket } from './bucket.ts';
 import type { BucketName } from './buckets.ts';
-import type { Bucket, Bus } from './contract.ts';
+import type { Bucket, Bus, Journal } from './contract.ts';
 import { publishEvent, subscribeEvents } from './events.ts';
+import { openJournal } from './journal.ts';
+import type { JournalName } from './journals.ts';
 import { openLink } from './link.ts';
 import { openRunLog, type RunLog } from './run-log.ts';
 
@@ -63,6 +65,7 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
     log,
   });
   const opened = new Map<BucketName, Promise<Bucket>>();
+  const journals = new Map<JournalName, Promise<Journal>>();
   let runLog: Promise<RunLog> | undefined;
   const theRunLog = (): Promise<RunLog> => {
     runLog ??= openRunLog(link, replicas).catch((error) => {
@@ -81,6 +84,16 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
           throw error;
         });
       opened.set(bucketName, open);
+      return open;
+    },
+    journal: (journalName) => {
+      const open =
+        journals.get(journalName) ??
+        openJournal(link, journalName, replicas).catch((error) => {
+          journals.delete(journalName);
+          throw error;
+        });
+      journals.set(journalName, open);
       return open;
     },
     publish: (subject, message) => publishEvent(link, subject, message, telemetry),

@@ -1,4 +1,5 @@
 import type { BucketName } from './buckets.ts';
+import type { JournalName } from './journals.ts';
 import type { SubjectMessages, SubjectName } from './subjects.ts';
 
 /**
@@ -9,6 +10,8 @@ import type { SubjectMessages, SubjectName } from './subjects.ts';
 export interface Bus {
   /** Opens a bucket of the table in buckets.ts, creating it on first use. */
   bucket(name: BucketName): Promise<Bucket>;
+  /** Opens a journal of the table in journals.ts, creating it on first use. */
+  journal(name: JournalName): Promise<Journal>;
 
   /** Best effort, at most once. Carries the active trace. Does not throw during an outage: the event is lost. */
   publish<S extends SubjectName>(subject: S, message: SubjectMessages[S]): void;
@@ -81,6 +84,23 @@ export type WatchItem =
       readonly initial: boolean;
     }
   | { readonly type: 'complete' };
+
+/** A history: it grows by one record at a time, and nothing is ever taken out of it. */
+export interface Journal {
+  /**
+   * Durable when it resolves. BusConflict unless `after` is the newest record's sequence (0: there is none): two writers cannot both
+   * follow the same record. Returns the new sequence.
+   */
+  append(record: Uint8Array, after: number): Promise<number>;
+  /** Every record after `after`, oldest first, up to the newest there is. */
+  read(after: number): AsyncIterable<JournalRecord>;
+}
+
+export interface JournalRecord {
+  /** 1, 2, 3 … as the server counts; a gap means that something was taken away behind its back. */
+  readonly sequence: number;
+  readonly content: Buffer;
+}
 
 /** Somebody else wrote first: read again, decide again. */
 export class BusConflict extends Error {

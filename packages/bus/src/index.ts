@@ -7,11 +7,14 @@ export {
   BusConflict,
   type BusEvent,
   fromKeyPart,
+  type Journal,
+  type JournalRecord,
   type KeyedEntry,
   keyPart,
   type RunLogLine,
   type WatchItem,
 } from './contract.ts';
+export { type JournalName, journals } from './journals.ts';
 export { natsServerBinary } from './nats-binary.ts';
 export { type NatsServer, type NatsServerExit, type NatsServerOptions, startNatsServer } from './nats-server.ts';
 export { type SubjectMessages, type SubjectName, subjects } from './subjects.ts';
