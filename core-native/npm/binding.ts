@@ -102,6 +102,10 @@ export interface Binding {
   modelFromLog(log: RawIntakeLog, tensors: RawSource[], path: string, key: RawDataKey): Promise<RawModelInfo>;
   ModelFile: { open(path: string, key: RawDataKey): Promise<RawModelFile> };
   privacyCheckEvents(events: string): string;
+  privacyFilterDivergence(event: string, order: number): number;
+  privacyFilterAllowance(order: number, epsilon: number, delta: number): number;
+  privacyFilterEpsilon(order: number, spent: number, delta: number): number;
+  privacyFilterOrder(epsilon: number, delta: number): number;
   privacyEpsilon(events: string, delta: number, effort?: string): Promise<RawPrivacyEpsilon>;
   privacyDelta(
     events: string,

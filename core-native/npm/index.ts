@@ -17,6 +17,9 @@ export * from './privacy-accounting.ts';
 export { type AddedPrivately, type Noised, type PrivateFinish, PrivateFold } from './privacy-mechanisms.ts';
 export { DataKey, KeyFile, openFile, sealFile } from './sealing.ts';
 export { type NpyHeader, type PartSlice, readNpyHeader, type TensorSource, type TensorSpec } from './tensors.ts';
+export * from './privacy-filter.ts';
+
+// ---- hashing, signatures
 
 export function sha256Hex(pieces: Uint8Array[]): Promise<string> {
   return awaiting(() => binding.sha256Hex(pieces));

@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod privacy_accounting;
 mod privacy_fold;
+mod privacy_filter;
 mod seal;
 mod signature;
 mod test_hooks;

@@ -161,8 +161,7 @@ impl Composition {
         (rdp * (1.0 + 1e-15 * (self.parts.len() + 2) as f64), alpha)
     }
 
-    /// R(α) at any order, for the golden tables.
-    #[cfg(test)]
+    /// R(α) at any order: for the filter, and for the golden tables.
     pub fn rdp(&self, alpha: f64) -> f64 {
         let moment: f64 = self.parts.iter().map(|part| part.count * part.component.ln_moment(alpha)).sum();
         0.5 * alpha * self.gaussian_mu_squared + moment / (alpha - 1.0)

@@ -9,6 +9,7 @@ pub mod accountant;
 pub mod calibrate;
 mod composition;
 pub mod event;
+pub mod filter;
 mod gaussian;
 mod rdp;
 mod report;
