@@ -22,5 +22,19 @@ export const parseWhole =
 
 export const parsePort = parseWhole(0, 65535);
 
+/** A SHA-256 in hexadecimal. */
+export function parseHash(text: string): string {
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('It must be 64 hexadecimal characters.');
+  return text;
+}
+
+/** A number above 0, as an epsilon or a delta is. */
+export function parsePositive(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value <= 0)
+    throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
 /** For options that may be given several times. */
 export const collect = (text: string, before: string[] = []): string[] => [...before, text];

@@ -32,6 +32,32 @@ const runAt = (finished: number, status: string, subStatus = '') =>
     history: [round(1, 0.8), round(2, 0.93)].slice(0, finished),
   });
 
+const balance = {
+  ...{
+    scope: { kind: 2 as const, name: 'ward' },
+    partition: 'east',
+    epsilonBudget: 1,
+    delta: 1e-5,
+    epsilon: 0.60991,
+    used: 0.5001,
+  },
+  ...{ composition: 'renyi-filter', method: 'rdp at order 25', reserved: 1n, committed: 4n },
+};
+let verdict = { sound: true, entries: 3n, head: 'a'.repeat(64), anchored: 3n, findings: [] as string[] };
+const ledgerEntries = [
+  { kind: 'run', policy: { runId: '7', dataset: 'ward', unit: 'node', schedule: null }, epsilon: 1, delta: 1e-5 },
+  {
+    ...{ kind: 'reserved', id: 'R1', key: '7/1/1/update', units: '0-4' },
+    events: [['{"mechanism":"gaussian","noise-multiplier":1.5}', 2]],
+  },
+  { kind: 'unheard-of' },
+].map((entry, at) => ({
+  sequence: BigInt(at + 1),
+  at: 1_800_000_000,
+  hash: 'b'.repeat(64),
+  content: JSON.stringify(entry),
+}));
+
 let server: GrpcServer;
 let folder: string;
 const asked: unknown[] = [];
@@ -81,6 +107,29 @@ beforeAll(async () => {
       if (request.runId === 5n) throw new AegisError('MODEL_NOT_FOUND', 'run 5 round 9.');
       yield { fileName: '../../etc/passwd', content: Buffer.alloc(10_000, 1) };
       yield { fileName: '', content: Buffer.alloc(5, 2) };
+    },
+    setBudget: async ({ scope, epsilon, delta, addPartitions }) => {
+      asked.push({ scope, epsilon, delta, addPartitions });
+      if (epsilon < 0.5) throw new AegisError('PRIVACY_BUDGET_EDIT', 'epsilon 0.61 is spent already; 0.4 is less.');
+      return { ...balance, epsilonBudget: epsilon, scope };
+    },
+    listBudgets: async ({ units }) => ({
+      balances: units ? [balance, { ...balance, scope: { kind: 3, name: 'p'.repeat(32) } }] : [balance],
+      defaults: [{ ...balance, scope: { kind: 1, name: '' }, epsilon: 0, used: 0, method: '' }],
+    }),
+    watchBudgets: async function* () {
+      yield { balance, percent: 80, at: 1_800_000_000, detail: '80 % of the budget is used.' };
+      yield { balance, percent: 100, at: 1_800_000_001, detail: 'Not one of these fits.' };
+    },
+    verifyLedger: async () => verdict,
+    readLedger: async ({ after, limit, runId }) => {
+      asked.push({ after, limit, runId });
+      return after === 0n
+        ? { entries: ledgerEntries.slice(0, 2), next: 2n }
+        : { entries: ledgerEntries.slice(2), next: 0n };
+    },
+    privacyStatement: async () => {
+      throw new AegisError('PRIVACY_NOTHING_SPENT', 'Run 7.');
     },
   });
   const callers = { 'aegis.operator.v1.Operator': [] };
@@ -239,6 +288,79 @@ describe('aegis --json', () => {
       expect({ code, out }).toEqual({ code: 2, out: '' });
       expect(JSON.parse(err).error.code).toBe('USAGE');
     }
+  });
+});
+
+describe('aegis budget', () => {
+  it('lists what is spent, and the defaults', async () => {
+    const { out } = await aegis('budget', 'ls', ...there());
+    expect(out).toMatch(/^KIND +NAME +EPSILON +OF +DELTA +USED +RESERVED +COMMITTED +BY\n/);
+    expect(out).toMatch(/\ndataset +ward \/ east +0\.61 +1 +0\.00001 +50\.1 % +1 +4 +renyi-filter, rdp at order 25\n/);
+    expect(out).toMatch(/\nrun +\(default\) +0 +1 /);
+    const { out: json } = await aegis('budget', 'ls', '--units', ...there(), '--json');
+    expect(JSON.parse(json).balances.map(({ kind }: { kind: string }) => kind)).toEqual(['dataset', 'unit']);
+  });
+
+  it('sets one, a default, and declares partitions', async () => {
+    const set = await aegis(
+      'budget',
+      'set',
+      'dataset',
+      'ward',
+      '--epsilon',
+      '2',
+      '--partition',
+      'east',
+      '--partition',
+      'west',
+      ...there(),
+    );
+    expect(set.out).toBe('dataset ward / east: epsilon 0.61 of 2 at delta 0.00001 (50.1 % used)\n');
+    await aegis('budget', 'set', 'unit', '--epsilon', '3', '--delta', '1e-6', ...there());
+    expect(asked).toEqual([
+      { scope: { kind: 2, name: 'ward' }, epsilon: 2, delta: 0, addPartitions: ['east', 'west'] },
+      { scope: { kind: 3, name: '' }, epsilon: 3, delta: 1e-6, addPartitions: [] },
+    ]);
+  });
+
+  it('refuses what is no budget before anything is sent, and says what the ledger refuses', async () => {
+    for (const wrong of [
+      ['example', '--epsilon', '1'],
+      ['run', '--epsilon', '0'],
+      ['run', '--epsilon', 'NaN'],
+      ['run', '--epsilon', '1', '--delta', '-1'],
+      ['run'],
+    ])
+      expect((await aegis('budget', 'set', ...wrong, ...there())).code).toBe(2);
+    expect(asked).toEqual([]);
+    const { code, err } = await aegis('budget', 'set', 'unit', '--epsilon', '0.4', ...there());
+    expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('0.61 is spent already') });
+  });
+
+  it('watches thresholds and refusals', async () => {
+    const { out } = await aegis('budget', 'watch', ...there());
+    expect(out.split('\n').map((line) => line.slice(0, 7))).toEqual(['80 %  d', 'refused', '  Not o', '']);
+  });
+});
+
+describe('aegis ledger', () => {
+  it('shows every entry, page after page, also of kinds it does not know', async () => {
+    const { out } = await aegis('ledger', 'show', '--run', '7', ...there());
+    expect(out).toContain('run 7 on ward, per node, adaptive: epsilon 1 at delta 0.00001');
+    expect(out).toContain('7/1/1/update as R1: 2 × gaussian 1.5, units 0-4');
+    expect(out).toContain('unheard-of');
+    expect(asked.map((query) => (query as { after: bigint }).after)).toEqual([0n, 2n]);
+    expect(JSON.parse((await aegis('ledger', 'show', ...there(), '--json')).out)).toHaveLength(3);
+  });
+
+  it('verifies, and ends with 1 when something is wrong', async () => {
+    const { code, out } = await aegis('ledger', 'verify', ...there());
+    expect({ code, out }).toEqual({ code: 0, out: `sound: 3 entries, 3 of them anchored\nhead   ${'a'.repeat(64)}\n` });
+    verdict = { ...verdict, sound: false, findings: ['Page 2 was not written with this key, or was changed.'] };
+    const broken = await aegis('ledger', 'verify', ...there());
+    expect(broken.code).toBe(1);
+    expect(broken.err).toContain('Page 2 was not written with this key');
+    expect(broken.err).toContain('docs/operations.md');
   });
 });
 

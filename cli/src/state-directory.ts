@@ -15,6 +15,8 @@ export interface StateDirectory {
   readonly natsLog: string;
   readonly natsKey: string;
   readonly aggregator: string;
+  /** Keys of the privacy ledger and its anchor; the ledger itself lies in `nats`. */
+  readonly accountant: string;
   readonly log: string;
 }
 
@@ -33,6 +35,7 @@ export const stateDirectory = (root: string): StateDirectory => ({
   natsLog: join(root, 'log', 'nats.log'),
   natsKey: join(root, 'keys', 'nats.key'),
   aggregator: join(root, 'aggregator'),
+  accountant: join(root, 'accountant'),
   log: join(root, 'log', 'aegis.log'),
 });
 

@@ -14,6 +14,7 @@ import { HeldPulls } from '../../services/gateway/src/flows/held-pulls.ts';
 import { OpenUploads } from '../../services/gateway/src/flows/open-uploads.ts';
 import { ProvenKeys } from '../../services/gateway/src/flows/proven-keys.ts';
 import { UnitNames } from '../../services/gateway/src/flows/unit-names.ts';
+import { accountantPeer } from '../../services/gateway/src/peers/accountant.ts';
 import { aggregatorPeer } from '../../services/gateway/src/peers/aggregator.ts';
 import { aggregatorsChannel } from '../../services/gateway/src/peers/aggregators.ts';
 import { PresenceEvents } from '../../services/gateway/src/peers/presence-events.ts';
@@ -77,6 +78,7 @@ export class GatewayProcess {
       appSignatures: await DurableAppSignatureStore.open(bus),
       aggregator: aggregatorPeer(routes),
       runs: {} as Gateway['runs'],
+      ledger: accountantPeer(null),
       tasks: await BusTaskFeed.open(bus, silentLogger),
       presence,
       signatures: async () => true,

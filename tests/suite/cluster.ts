@@ -1,9 +1,10 @@
-// Gateways, aggregators and NATS as processes of their own, to be killed, paused and started again.
+// Gateways, aggregators, the privacy accountant and NATS as processes of their own, to be killed, paused and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { IntakeService, type RunSummary, RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import { LedgerOperatorService, LedgerReaderService, LedgerService } from '@aegis/contracts/aegis/privacy/v1/privacy';
 import { StartRunRequest, StartRunResponse } from '@aegis/contracts/flwr/proto/control';
 import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
 import { eventually, startTestNats, type TemporaryFolder, type TestNats, temporaryFolder } from '@aegis/testkit';
@@ -23,16 +24,18 @@ export const freePort = (): Promise<number> =>
     });
   });
 
+type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant';
+
 /** One service process: node services/<service>/src/main.ts --config <file>. */
 export class Service {
   readonly port: number;
-  readonly #service: 'gateway' | 'aggregator';
+  readonly #service: ServiceName;
   readonly #config: string;
   #child: ChildProcess | undefined;
   #exit: Promise<unknown> = Promise.resolve();
   #log = '';
 
-  constructor(service: 'gateway' | 'aggregator', config: string, port: number) {
+  constructor(service: ServiceName, config: string, port: number) {
     this.#service = service;
     this.#config = config;
     this.port = port;
@@ -78,6 +81,8 @@ export interface ClusterOptions {
   /** Where each aggregator keeps its state; default: one folder for all. */
   stateOf?: (index: number, folder: string) => string;
   leaseSeconds?: number;
+  /** Also starts the privacy accountant, and tells the others where it is. */
+  accountant?: boolean;
 }
 
 export class Cluster {
@@ -85,6 +90,7 @@ export class Cluster {
   readonly folder: string;
   readonly aggregators: Service[] = [];
   readonly gateways: Service[] = [];
+  accountant: Service | undefined;
   readonly #folder: TemporaryFolder;
   readonly #channels = new Map<Service, ServiceChannel>();
 
@@ -110,6 +116,19 @@ export class Cluster {
       user: credentials.user,
       'password-file': await file('password', credentials.password.reveal()),
     };
+    const accountant: { accountant?: { address: string; insecure: true } } = {};
+    if (options.accountant === true) {
+      const port = await freePort();
+      const config = await file('accountant.yaml', {
+        accountant: { 'state-dir': join(cluster.folder, 'accountant') },
+        listen: { address: `127.0.0.1:${port}`, insecure: true },
+        nats,
+      });
+      cluster.accountant = new Service('privacy-accountant', config, port);
+      cluster.accountant.start();
+      accountant.accountant = { address: `127.0.0.1:${port}`, insecure: true };
+      await cluster.ready(cluster.accountant);
+    }
     for (let i = 0; i < aggregators; i += 1) {
       const port = await freePort();
       const state = stateOf(i, cluster.folder);
@@ -118,6 +137,7 @@ export class Cluster {
         aggregator: { 'state-dir': state, 'lease-seconds': leaseSeconds },
         listen: { address: `127.0.0.1:${port}`, advertise: `127.0.0.1:${port}`, insecure: true },
         nats,
+        ...accountant,
       });
       cluster.aggregators.push(new Service('aggregator', config, port));
     }
@@ -128,6 +148,7 @@ export class Cluster {
         gateway: { listen: `127.0.0.1:${port}`, insecure: true, enrolment: 'open', id: `gateway-${i}` },
         nats,
         aggregator: { address, insecure: true },
+        ...accountant,
       });
       cluster.gateways.push(new Service('gateway', config, port));
     }
@@ -158,6 +179,17 @@ export class Cluster {
   /** Straight to one aggregator, as a gateway calls it. */
   intake(aggregator: Service) {
     return this.#channel(aggregator).client(IntakeService);
+  }
+
+  /** Straight to the privacy accountant. */
+  ledger() {
+    if (this.accountant === undefined) throw new Error('this cluster has no accountant');
+    const channel = this.#channel(this.accountant);
+    return {
+      ledger: channel.client(LedgerService),
+      reader: channel.client(LedgerReaderService),
+      operator: channel.client(LedgerOperatorService),
+    };
   }
 
   runs(aggregator: Service) {
@@ -200,12 +232,16 @@ export class Cluster {
   }
 
   logs(): string {
-    return [...this.aggregators, ...this.gateways].map((service) => service.log().slice(-4_000)).join('\n---\n');
+    const accountants = this.accountant === undefined ? [] : [this.accountant];
+    return [...accountants, ...this.aggregators, ...this.gateways]
+      .map((service) => service.log().slice(-4_000))
+      .join('\n---\n');
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#channels.values()].map((channel) => channel.close()));
     await Promise.all([...this.gateways, ...this.aggregators].map((service) => service.kill()));
+    await this.accountant?.kill();
     await this.nats.stop();
     await this.#folder.remove();
   }

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { Option } from 'commander';
 import type { AddCommand } from '../context.ts';
 import { raised, uncaughtError } from '../interruption.ts';
-import { collect, parsePort } from '../parse.ts';
+import { collect, parseHash, parsePort } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 import { flwrConfig, supernodeLines } from '../suite/flower-snippets.ts';
 import type { CertificateRule, ControlPolicy, Enrolment, SignatureRule, Suite } from '../suite/start-suite.ts';
@@ -21,6 +21,7 @@ interface Options {
   clientCa?: string;
   clientCrl?: string;
   insecure?: boolean;
+  acceptLedger?: string;
 }
 
 export const addUp: AddCommand = (program, context) =>
@@ -66,6 +67,11 @@ export const addUp: AddCommand = (program, context) =>
     .option('--client-crl <file>', 'what it revoked')
     .option('--join', "let in Flower's start_client, for runs with aegis.join = true; it shows no identity")
     .option('--insecure', 'plain text instead of TLS, for development only')
+    .option(
+      '--accept-ledger <head>',
+      'accept a privacy ledger that was put back to an older state; head as `aegis ledger verify` prints it',
+      parseHash,
+    )
     .action(async (options: Options) => {
       const { terminal, env, signal } = context();
       const { host, port, enrolment, control, signatures, san = [], join = false, insecure = false } = options;
@@ -84,6 +90,7 @@ export const addUp: AddCommand = (program, context) =>
         join,
         clients: { rule, ca: absolute(ca), crl: absolute(crl) },
         insecure,
+        acceptLedger: options.acceptLedger,
         env,
         signal,
       });

@@ -2,6 +2,7 @@ import { aggregatorConfig, startAggregator } from '@aegis/aggregator';
 import { connectBus } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
 import { gatewayConfig, startGateway } from '@aegis/gateway';
+import { accountantConfig, startAccountant } from '@aegis/privacy-accountant';
 import {
   createLogger,
   createTelemetry,
@@ -46,6 +47,8 @@ export interface SuiteOptions {
   /** Whether nodes show certificates, and whose. */
   readonly clients: ClientCertificates;
   readonly insecure: boolean;
+  /** Head of a privacy ledger that is accepted although its anchor contradicts it. */
+  readonly acceptLedger?: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** Raised while the suite starts: whatever is up already is closed again. */
   readonly signal: AbortSignal;
@@ -77,11 +80,12 @@ export interface Suite {
 const version = '0.1.0';
 
 /**
- * The whole suite in this process: a private nats-server as a child, the aggregator, and the gateway, which reaches the
- * aggregator without a wire. A start that fails leaves nothing behind.
+ * The whole suite in this process: a private nats-server as a child, the privacy accountant, the aggregator, and the gateway, which
+ * reaches the others without a wire. A start that fails leaves nothing behind.
  */
 export async function startSuite(options: SuiteOptions): Promise<Suite> {
-  const { state, host, port, san, enrolment, control, signatures, join, clients, insecure, env, signal } = options;
+  const { state, host, port, san, enrolment, control, signatures, join, clients, insecure, acceptLedger, env, signal } =
+    options;
   if (insecure && signatures === 'per-connection')
     throw new AegisError('CONFIG_INVALID', '--signatures per-connection needs TLS: leave out --insecure.');
   if ((clients.rule !== 'off') !== (clients.ca !== undefined) || (clients.rule !== 'off' && insecure))
@@ -119,9 +123,18 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     undo.push(() => bus.close());
 
     const deps = { bus, telemetry, clock: systemClock, random: systemRandom };
+    const accountant = await startAccountant(
+      accountantConfig.parse({ 'state-dir': state.accountant, ...(acceptLedger && { 'accept-head': acceptLedger }) }),
+      { ...deps, log: log.child({ part: 'accountant' }) },
+    );
+    undo.push(() => accountant.close());
+    undo.push(() => accountant.drain());
+    const ledger = inProcessChannel(accountant.services, { log, telemetry });
+    undo.push(() => ledger.close());
     const aggregator = await startAggregator(aggregatorConfig.parse({ 'state-dir': state.aggregator }), {
       ...deps,
       log: log.child({ part: 'aggregator' }),
+      ledger,
     });
     undo.push(() => aggregator.close());
     undo.push(() => aggregator.drain());
@@ -144,7 +157,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         'operator-token-file': state.operatorToken,
         'unit-key-file': state.unitKey,
       }),
-      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel },
+      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger },
     ).catch((error: unknown) => {
       throw listenFailure({ host, port }, error);
     });

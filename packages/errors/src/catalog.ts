@@ -243,6 +243,11 @@ export const catalog = {
   ),
 
   // the privacy ledger
+  PRIVACY_NOT_SERVED: entry(
+    'not-found',
+    'This suite has no privacy accountant.',
+    'Operator: start one and name it in the configuration (`accountant.address`); `aegis up` brings one.',
+  ),
   PRIVACY_BUDGET_EXHAUSTED: entry(
     'conflict',
     'The privacy budget does not cover this.',

@@ -51,6 +51,16 @@ export const processConfig = z.strictObject({
     tls: tlsFiles.optional(),
     replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
   }),
+  /** The privacy accountant; without it private runs are refused. */
+  accountant: z
+    .strictObject({
+      address: hostPort,
+      tls: tlsFiles.optional(),
+      insecure: z.boolean().default(false),
+      'server-name': z.string().optional(),
+    })
+    .refine((one) => (one.tls === undefined) === one.insecure, { error: 'give either tls or insecure: true' })
+    .optional(),
   /** Where Prometheus reads; without it nobody can. */
   metrics: z.strictObject({ address: hostPort }).optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),

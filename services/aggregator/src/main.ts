@@ -2,8 +2,16 @@
 import { parseArgs } from 'node:util';
 import { connectBus } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
-import { createLogger, createTelemetry, loadConfig, readTls, runService, serveGrpc } from '@aegis/service-kit';
-import { serveMetrics } from './api/metrics.ts';
+import {
+  createLogger,
+  createTelemetry,
+  grpcChannel,
+  loadConfig,
+  readTls,
+  runService,
+  serveGrpc,
+  serveMetrics,
+} from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAggregator } from './index.ts';
 
@@ -27,7 +35,16 @@ await runService(log, async () => {
     ...(natsTls && { tls: readTls(natsTls) }),
   });
   const { address, advertise, tls, insecure, callers } = config.listen;
-  const aggregator = await startAggregator(config.aggregator, { bus, telemetry, log: own, address: advertise });
+  const ledger =
+    config.accountant &&
+    grpcChannel({
+      address: config.accountant.address,
+      insecure: config.accountant.insecure,
+      serverName: config.accountant['server-name'],
+      telemetry,
+      tls: config.accountant.tls && readTls(config.accountant.tls),
+    });
+  const aggregator = await startAggregator(config.aggregator, { bus, telemetry, log: own, address: advertise, ledger });
 
   const server = await serveGrpc({
     address,
@@ -50,6 +67,7 @@ await runService(log, async () => {
       await server.close();
       await metrics?.close();
       await aggregator.close();
+      await ledger?.close();
       await bus.close();
       await telemetry.shutdown();
     },

@@ -123,6 +123,16 @@ export const processConfig = z.strictObject({
       'server-name': z.string().optional(),
     })
     .refine(secured, securedMessage),
+  /** The privacy accountant; without it there are no budgets. */
+  accountant: z
+    .strictObject({
+      address: hostPort,
+      tls: tlsFiles.optional(),
+      insecure: z.boolean().default(false),
+      'server-name': z.string().optional(),
+    })
+    .refine(secured, securedMessage)
+    .optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
 });
 export type ProcessConfig = z.infer<typeof processConfig>;

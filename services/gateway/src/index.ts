@@ -23,6 +23,7 @@ import { HeldPulls } from './flows/held-pulls.ts';
 import { OpenUploads } from './flows/open-uploads.ts';
 import { ProvenKeys } from './flows/proven-keys.ts';
 import { UnitNames } from './flows/unit-names.ts';
+import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
@@ -38,6 +39,8 @@ export interface GatewayDeps {
   readonly log: Logger;
   /** The way to the aggregator's Intake and Runs services. */
   readonly aggregator: ServiceChannel;
+  /** The way to the accountant's LedgerReader and LedgerOperator services, where there is one. */
+  readonly accountant?: ServiceChannel | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -75,6 +78,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     appSignatures: await DurableAppSignatureStore.open(bus),
     aggregator: aggregatorPeer(deps.aggregator),
     runs: runsPeer(deps.aggregator),
+    ledger: accountantPeer(deps.accountant ?? null),
     tasks: await BusTaskFeed.open(bus, log),
     presence,
     signatures: verifyEcdsa,

@@ -44,13 +44,24 @@ await runService(log, async () => {
     clock: systemClock,
   });
 
-  const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator });
+  const accountant =
+    config.accountant &&
+    grpcChannel({
+      address: config.accountant.address,
+      insecure: config.accountant.insecure,
+      serverName: config.accountant['server-name'],
+      telemetry,
+      tls: config.accountant.tls && readTls(config.accountant.tls),
+    });
+
+  const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator, accountant });
   return {
     drain: () => gateway.drain(),
     close: async () => {
       await gateway.close();
       following.abort();
       await aggregator.close();
+      await accountant?.close();
       await bus.close();
       await telemetry.shutdown();
     },

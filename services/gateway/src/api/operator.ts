@@ -12,6 +12,7 @@ import { signApp } from '../flows/sign-app.ts';
 import { stopRun } from '../flows/stop-run.ts';
 import { takeOverRun } from '../flows/take-over-run.ts';
 import { watchRun } from '../flows/watch-run.ts';
+import { ledgerHandlers } from './operator-ledger.ts';
 import { encodeEvent, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
 
 /** What the `aegis` command asks. Who may ask is settled before a call gets here. */
@@ -45,4 +46,5 @@ export const operatorService = (gateway: Gateway): LocalService =>
     listModels: async ({ runId }) => ({ models: (await listModels(gateway, runId)).map(encodeModel) }),
     importModel: async ({ name, format, content }) => encodeModel(await importModel(gateway, name, format, content)),
     exportModel: (query, { signal }) => exportModel(gateway, query, signal),
+    ...ledgerHandlers(gateway),
   });

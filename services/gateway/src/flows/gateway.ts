@@ -2,7 +2,7 @@ import type { Clock, Logger, Random } from '@aegis/service-kit';
 import type { ControlRules } from '../domain/control-access.ts';
 import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
-import type { AggregatorPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
+import type { AggregatorPeer, LedgerPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
 import type { AppSignatureStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
@@ -22,6 +22,7 @@ export interface Gateway {
   readonly appSignatures: AppSignatureStore;
   readonly aggregator: AggregatorPeer;
   readonly runs: RunsPeer;
+  readonly ledger: LedgerPeer;
   readonly tasks: TaskFeed;
   readonly presence: PresenceOut;
   readonly signatures: SignatureCheck;

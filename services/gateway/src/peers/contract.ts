@@ -1,3 +1,12 @@
+import type {
+  Balance,
+  BudgetAlert,
+  BudgetEdit,
+  Budgets,
+  LedgerEntries,
+  LedgerVerdict,
+  PrivacyStatement,
+} from '../domain/ledger.ts';
 import type { PresenceChange } from '../domain/presence.ts';
 import type {
   AppBundle,
@@ -59,6 +68,17 @@ export interface ExportQuery {
   readonly runId: bigint;
   readonly round: number;
   readonly format: string;
+}
+
+/** The privacy accountant as people need it. PRIVACY_NOT_SERVED where there is none. */
+export interface LedgerPeer {
+  setBudget(edit: BudgetEdit): Promise<Balance>;
+  listBudgets(units: boolean): Promise<Budgets>;
+  watch(signal: AbortSignal): AsyncIterable<BudgetAlert>;
+  verify(): Promise<LedgerVerdict>;
+  readEntries(query: { after: bigint; limit: number; runId: bigint }): Promise<LedgerEntries>;
+  /** Of a run, or up to one of its models. */
+  statement(runId: bigint, modelId: string): Promise<PrivacyStatement>;
 }
 
 /** Tasks as the aggregator writes and withdraws them. */

@@ -11,6 +11,7 @@ import { HeldPulls } from '../flows/held-pulls.ts';
 import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
 import type { UnitNames } from '../flows/unit-names.ts';
+import { accountantPeer } from '../peers/accountant.ts';
 import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
@@ -41,6 +42,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
       failTask: async ({ taskId }, code, reason) => void failed.push({ taskId, code, reason }),
     },
     runs: {} as Gateway['runs'],
+    ledger: accountantPeer(null),
     tasks: { follow: async () => {}, ofNode: async () => [] },
     presence: {
       changed: (list) => void told.push(...list),

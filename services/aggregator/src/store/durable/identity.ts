@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { CoreError, type DataKey, IntakeLog } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
+import { keepFirst } from '@aegis/service-kit';
 import { inCore } from './core-errors.ts';
-import { keepFirst } from './keep-first.ts';
 
 /** More processes than anybody starts on one volume. */
 const PLACES = 64;

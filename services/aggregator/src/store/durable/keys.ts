@@ -1,6 +1,6 @@
 import type { DataKey, KeyFile } from '@aegis/core-native';
+import { keepFirst } from '@aegis/service-kit';
 import { inCore } from './core-errors.ts';
-import { keepFirst } from './keep-first.ts';
 
 /**
  * The data key whose wrapped form lies in `file`, made on first use. `context` says what it is for and is bound to it: a wrapped key

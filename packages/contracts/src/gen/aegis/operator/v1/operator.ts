@@ -38,6 +38,20 @@ import {
   TakeOverRunResponse,
   WatchRunRequest,
 } from "../../aggregator/v1/aggregator.ts";
+import {
+  Alert,
+  Balance,
+  ListBudgetsRequest,
+  ListBudgetsResponse,
+  ReadEntriesRequest,
+  ReadEntriesResponse,
+  SetBudgetRequest,
+  StatementRequest,
+  StatementResponse,
+  VerifyRequest,
+  VerifyResponse,
+  WatchRequest,
+} from "../../privacy/v1/privacy.ts";
 
 export const protobufPackage = "aegis.operator.v1";
 
@@ -807,6 +821,60 @@ export const OperatorService = {
     responseSerialize: (value: ExportModelChunk): Buffer => Buffer.from(ExportModelChunk.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExportModelChunk => ExportModelChunk.decode(value),
   },
+  setBudget: {
+    path: "/aegis.operator.v1.Operator/SetBudget" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetBudgetRequest): Buffer => Buffer.from(SetBudgetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetBudgetRequest => SetBudgetRequest.decode(value),
+    responseSerialize: (value: Balance): Buffer => Buffer.from(Balance.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Balance => Balance.decode(value),
+  },
+  listBudgets: {
+    path: "/aegis.operator.v1.Operator/ListBudgets" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListBudgetsRequest): Buffer => Buffer.from(ListBudgetsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListBudgetsRequest => ListBudgetsRequest.decode(value),
+    responseSerialize: (value: ListBudgetsResponse): Buffer => Buffer.from(ListBudgetsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListBudgetsResponse => ListBudgetsResponse.decode(value),
+  },
+  watchBudgets: {
+    path: "/aegis.operator.v1.Operator/WatchBudgets" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchRequest): Buffer => Buffer.from(WatchRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchRequest => WatchRequest.decode(value),
+    responseSerialize: (value: Alert): Buffer => Buffer.from(Alert.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Alert => Alert.decode(value),
+  },
+  verifyLedger: {
+    path: "/aegis.operator.v1.Operator/VerifyLedger" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: VerifyRequest): Buffer => Buffer.from(VerifyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): VerifyRequest => VerifyRequest.decode(value),
+    responseSerialize: (value: VerifyResponse): Buffer => Buffer.from(VerifyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): VerifyResponse => VerifyResponse.decode(value),
+  },
+  readLedger: {
+    path: "/aegis.operator.v1.Operator/ReadLedger" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReadEntriesRequest): Buffer => Buffer.from(ReadEntriesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReadEntriesRequest => ReadEntriesRequest.decode(value),
+    responseSerialize: (value: ReadEntriesResponse): Buffer => Buffer.from(ReadEntriesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReadEntriesResponse => ReadEntriesResponse.decode(value),
+  },
+  privacyStatement: {
+    path: "/aegis.operator.v1.Operator/PrivacyStatement" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StatementRequest): Buffer => Buffer.from(StatementRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StatementRequest => StatementRequest.decode(value),
+    responseSerialize: (value: StatementResponse): Buffer => Buffer.from(StatementResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StatementResponse => StatementResponse.decode(value),
+  },
 } as const;
 
 export interface OperatorServer extends UntypedServiceImplementation {
@@ -822,6 +890,12 @@ export interface OperatorServer extends UntypedServiceImplementation {
   listModels: handleUnaryCall<ListModelsRequest, ListModelsResponse>;
   importModel: handleUnaryCall<ImportModelRequest, ModelVersion>;
   exportModel: handleServerStreamingCall<ExportModelRequest, ExportModelChunk>;
+  setBudget: handleUnaryCall<SetBudgetRequest, Balance>;
+  listBudgets: handleUnaryCall<ListBudgetsRequest, ListBudgetsResponse>;
+  watchBudgets: handleServerStreamingCall<WatchRequest, Alert>;
+  verifyLedger: handleUnaryCall<VerifyRequest, VerifyResponse>;
+  readLedger: handleUnaryCall<ReadEntriesRequest, ReadEntriesResponse>;
+  privacyStatement: handleUnaryCall<StatementRequest, StatementResponse>;
 }
 
 export interface OperatorClient extends Client {
@@ -987,6 +1061,83 @@ export interface OperatorClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ExportModelChunk>;
+  setBudget(
+    request: SetBudgetRequest,
+    callback: (error: ServiceError | null, response: Balance) => void,
+  ): ClientUnaryCall;
+  setBudget(
+    request: SetBudgetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Balance) => void,
+  ): ClientUnaryCall;
+  setBudget(
+    request: SetBudgetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Balance) => void,
+  ): ClientUnaryCall;
+  listBudgets(
+    request: ListBudgetsRequest,
+    callback: (error: ServiceError | null, response: ListBudgetsResponse) => void,
+  ): ClientUnaryCall;
+  listBudgets(
+    request: ListBudgetsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListBudgetsResponse) => void,
+  ): ClientUnaryCall;
+  listBudgets(
+    request: ListBudgetsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListBudgetsResponse) => void,
+  ): ClientUnaryCall;
+  watchBudgets(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<Alert>;
+  watchBudgets(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Alert>;
+  verifyLedger(
+    request: VerifyRequest,
+    callback: (error: ServiceError | null, response: VerifyResponse) => void,
+  ): ClientUnaryCall;
+  verifyLedger(
+    request: VerifyRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: VerifyResponse) => void,
+  ): ClientUnaryCall;
+  verifyLedger(
+    request: VerifyRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: VerifyResponse) => void,
+  ): ClientUnaryCall;
+  readLedger(
+    request: ReadEntriesRequest,
+    callback: (error: ServiceError | null, response: ReadEntriesResponse) => void,
+  ): ClientUnaryCall;
+  readLedger(
+    request: ReadEntriesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReadEntriesResponse) => void,
+  ): ClientUnaryCall;
+  readLedger(
+    request: ReadEntriesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReadEntriesResponse) => void,
+  ): ClientUnaryCall;
+  privacyStatement(
+    request: StatementRequest,
+    callback: (error: ServiceError | null, response: StatementResponse) => void,
+  ): ClientUnaryCall;
+  privacyStatement(
+    request: StatementRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: StatementResponse) => void,
+  ): ClientUnaryCall;
+  privacyStatement(
+    request: StatementRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: StatementResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const OperatorClient = makeGenericClientConstructor(

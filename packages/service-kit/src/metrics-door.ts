@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { Telemetry } from '@aegis/service-kit';
+import type { Telemetry } from './telemetry.ts';
 
 export interface MetricsDoor {
   readonly port: number;

@@ -1,0 +1,47 @@
+import { secretFile, tlsFiles } from '@aegis/service-kit';
+import { z } from 'zod';
+
+const hostPort = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be host:port');
+
+/** What an accountant is told, wherever it runs. */
+export const accountantConfig = z.strictObject({
+  /** Keys and owner lie here. Processes that are to take over from each other share it, or have copies of its keys. */
+  'state-dir': z.string().min(1),
+  /** Where the anchor lies; default: in the state directory. Not where NATS keeps its store, nor in the same backup. */
+  'anchor-file': z.string().min(1).optional(),
+  /** A writer that is silent for so long is taken to be gone. */
+  'lease-seconds': z.number().min(1).max(3600).default(5),
+  /**
+   * Head of a history that is accepted although the anchor contradicts it, as `aegis ledger verify` prints it: the operator's word that what
+   * was lost is known. Counts once; docs/operations.md.
+   */
+  'accept-head': z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal characters')
+    .optional(),
+});
+export type AccountantConfig = z.infer<typeof accountantConfig>;
+
+/** The file of a separate process. */
+export const processConfig = z.strictObject({
+  accountant: accountantConfig,
+  listen: z.strictObject({
+    address: hostPort,
+    tls: tlsFiles.optional(),
+    /** Plain text; for development only. */
+    insecure: z.boolean().default(false),
+    /** For each service, the certificate names that may call it. */
+    callers: z.record(z.string(), z.array(z.string().min(1))).default({}),
+  }),
+  nats: z.strictObject({
+    servers: z.array(z.string().min(1)).min(1),
+    user: z.string().optional(),
+    'password-file': secretFile.optional(),
+    tls: tlsFiles.optional(),
+    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
+  }),
+  /** Where Prometheus reads; without it nobody can. */
+  metrics: z.strictObject({ address: hostPort }).optional(),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
+});
+export type ProcessConfig = z.infer<typeof processConfig>;
