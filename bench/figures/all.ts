@@ -3,6 +3,7 @@ import { cpuPerGb } from './cpu-per-gb.ts';
 import { crash } from './crash.ts';
 import { foldGbps } from './fold.ts';
 import { idle } from './idle-nodes.ts';
+import { ledgerPairs } from './ledger.ts';
 import { memory } from './memory.ts';
 import { privacyMechanisms } from './privacy-mechanisms.ts';
 import { roundDeadTime } from './round-dead-time.ts';
@@ -19,6 +20,7 @@ export const BENCHMARKS: Benchmark[] = [
   foldGbps,
   crash,
   privacyMechanisms,
+  ledgerPairs,
 ];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);
