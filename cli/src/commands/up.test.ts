@@ -83,6 +83,13 @@ describe('aegis up', () => {
 
     const listed = await aegis(['nodes', 'ls', '--json']).ended;
     expect(listed).toMatchObject({ code: 0, out: '[]\n', err: '' });
+    const budgets = await aegis(['budget', 'ls', '--json']).ended;
+    expect(JSON.parse(budgets.out)).toMatchObject({
+      balances: [],
+      defaults: [{ kind: 'run', epsilonBudget: 1 }, {}, {}],
+    });
+    const ledger = await aegis(['ledger', 'verify', '--json']).ended;
+    expect(JSON.parse(ledger.out)).toMatchObject({ sound: true, entries: '4', anchored: '4' });
     const examined = await aegis(['doctor', '--json']).ended;
     expect(JSON.parse(examined.out)).toMatchObject({ ok: true });
 
