@@ -118,6 +118,7 @@ describe('the privacy of a plan', () => {
       'aegis.privacy.delta is 1; it must be between 0 and 1',
     ],
     ['σ = 0', { ...minimal, 'aegis.privacy.noise-multiplier': real(0) }, 'noise-multiplier is 0; it must be more'],
+    ['σ of nothing', { ...minimal, 'aegis.privacy.noise-multiplier': real(1e-9) }, 'lost in rounding'],
     ['noise in words', { ...minimal, 'aegis.privacy.noise-multiplier': text('much') }, 'it must be "auto" or a number'],
     [
       'a most below the clip',

@@ -48,6 +48,7 @@ const DEFAULT_EPSILON = 1;
 const DEFAULT_DELTA = 1e-5;
 const ADAPTIVE_RATE = 0.2;
 const ADAPTIVE_CLIP_MAX = 100;
+const LEAST_NOISE = 1e-5;
 
 /** Null: the run is not private. `key` names of the plan that a private run cannot have are refused. */
 export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | null {
@@ -161,7 +162,9 @@ function readNoise(value: PlanValues): number | null {
   const found = value.find(key);
   if (found === undefined || (found.kind === 'text' && found.value === 'auto')) return null;
   if (found.kind === 'text') throw refused(key, `is ${quote(found.value)}; it must be "auto" or a number.`);
-  return positive(value, 'noise-multiplier', undefined);
+  const noise = positive(value, 'noise-multiplier', undefined);
+  if (noise >= LEAST_NOISE) return noise;
+  throw refused(key, `is ${noise}; below ${LEAST_NOISE} the noise is lost in rounding, and nothing is private.`);
 }
 
 /** What the sum is divided by may not depend on who takes part; a sampled cohort's size does. */

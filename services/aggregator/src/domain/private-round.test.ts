@@ -35,6 +35,7 @@ describe('the event of a round', () => {
   it('claims for each sampling the relation that it protects', () => {
     expect(JSON.parse(eventOf(none, 1.5, 3))).toEqual({
       mechanism: 'discrete-gaussian',
+      'grid-sigma': 1048576,
       'noise-multiplier': 1.5,
       sampling: { kind: 'none' },
       relation: 'zero-out',

@@ -35,6 +35,12 @@ export function splitNoise({ noiseMultiplier: z, adapts }: Pick<RoundPrivacy, 'n
 export const hidesCohort = (privacy: Pick<RoundPrivacy, 'sampling'> | null | undefined): boolean =>
   privacy != null && privacy.sampling.kind !== 'none';
 
+/**
+ * The fold's grid has at least 2^39 steps within the clip, and no plan has less noise than 2^-19 clips: σ is never fewer steps than this. More
+ * only brings it nearer to the continuous Gaussian.
+ */
+const LEAST_GRID_SIGMA = 2 ** 20;
+
 /** In the ledger's vocabulary; without a noise multiplier the ledger is asked for it. */
 export function eventOf(sampling: PrivateSampling, noiseMultiplier: number | null, count: number): string {
   const how =
@@ -48,6 +54,7 @@ export function eventOf(sampling: PrivateSampling, noiseMultiplier: number | nul
           };
   return JSON.stringify({
     mechanism: 'discrete-gaussian',
+    'grid-sigma': LEAST_GRID_SIGMA,
     ...(noiseMultiplier !== null && { 'noise-multiplier': noiseMultiplier }),
     ...how,
     count,

@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import type { ModelInfo } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Ground } from './ground.ts';
 import { policyOf } from './private-round.ts';
@@ -11,9 +12,17 @@ export async function planPrivacy(
   { peers, telemetry }: Ground,
   runId: bigint,
   plan: Plan,
+  model: ModelInfo | null,
 ): Promise<{ plan: Plan; notes: string[] }> {
   const { privacy } = plan;
   if (privacy === undefined) return { plan, notes: [] };
+  const unnoised =
+    model?.tensors.filter(({ dtype }) => !/^(<f[248]|bfloat16)$/.test(dtype)).map(({ name }) => name) ?? [];
+  if (unnoised.length > 0)
+    throw new AegisError(
+      'PLAN_INVALID',
+      `aegis.privacy.unit asks for a private run, but ${unnoised.length} arrays of the model are not floats and cannot be noised: ${unnoised.slice(0, 5).join(', ')}. Leave them out of what the nodes send, or make them floats.`,
+    );
   const { ledger } = peers;
   if (ledger === null)
     throw new AegisError(

@@ -68,7 +68,7 @@ async function begin(
     request.fab,
   );
   const runId = random.uint64();
-  const granted = await planPrivacy(ground, runId, plan);
+  const granted = await planPrivacy(ground, runId, plan, start);
   const run = newRun(
     {
       runId,

@@ -8,7 +8,7 @@ import { clipBitOf, type RoundPrivacy } from '../domain/private-round.ts';
 import { isOpen, type Member, type RoundInput, type RoundState } from '../domain/round.ts';
 import type { ConfigEntry } from '../domain/scalar.ts';
 import { accepted, judgeAnswer, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
-import type { NoisedRound, PrivateFold, RoundIntake } from '../store/contract.ts';
+import type { NoisedRound, RoundIntake } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
 import { noiseOf } from './private-round.ts';
 import { tellDiskFull } from './tell-disk-full.ts';
@@ -168,11 +168,11 @@ export class PhaseAnswers {
     const state = this.round.state();
     const { clip, weightMax } = state.rules.privacy as RoundPrivacy;
     const clipBits = [...this.clipBits.values()].reduce((sum, bit) => sum + bit, 0);
-    return this.privateFold().writeNoised({ ...noiseOf(state), clip, weightMax, clipBits });
+    return this.intake.privately.writeNoised({ ...noiseOf(state), clip, weightMax, clipBits });
   }
 
   hasNoised(): Promise<boolean> {
-    return this.privateFold().hasNoised();
+    return this.intake.privately.hasNoised();
   }
 
   async close(): Promise<void> {
@@ -254,14 +254,8 @@ export class PhaseAnswers {
     const privacy = this.privacy();
     if (privacy === undefined) return this.intake.fold(answer);
     const { clip, weightMax } = privacy;
-    const { clipped } = await this.privateFold().add(answer, { clip, weightMax });
+    const { clipped } = await this.intake.privately.add(answer, { clip, weightMax });
     this.clipBits.set(answer.taskId, clipBitOf(clipped, answer.metrics));
-  }
-
-  private privateFold(): PrivateFold {
-    const { privately } = this.intake;
-    if (privately === null) throw new AegisError('INTERNAL', 'The store of a private run cannot fold privately.');
-    return privately;
   }
 
   private privacy(): RoundPrivacy | undefined {

@@ -9,6 +9,7 @@ import { openRound } from '../domain/round.ts';
 import { step } from '../domain/round-step.ts';
 import { newRun } from '../domain/run.ts';
 import { integer, real } from '../domain/scalar.ts';
+import { arraysOf, f4, hashOf, i8, npz, room, sendUpdate } from './conformance-updates.ts';
 import { type IntakeRoom, StaleWrite, type Stores } from './contract.ts';
 import { type NpyArray, readNpy, readNpz, writeNpy, writeNpz } from './memory/npy.ts';
 
@@ -51,13 +52,7 @@ const version = (more: Partial<ModelVersion>): ModelVersion => ({
   ...more,
 });
 
-const f4 = (shape: number[], values: number[]): NpyArray => ({ descr: '<f4', shape, values });
-const i8 = (shape: number[], values: number[]): NpyArray => ({ descr: '<i8', shape, values });
-const npz = (arrays: Record<string, NpyArray>) =>
-  writeNpz(Object.entries(arrays).map(([name, array]) => ({ name, npy: writeNpy(array) })));
 const initial = { w: f4([2], [0, 0]), n: i8([], [0]) };
-const room: IntakeRoom = { runId: 9n, round: 1, kind: 'train', attempt: 1 };
-const hashOf = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 
 export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('keep a run whole, with ids, bytes and numbers that JSON has not', async () => {
@@ -192,46 +187,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
 
   // --- intake -------------------------------------------------------------------------------------------------------------
 
-  const update = async (
-    intake: Awaited<ReturnType<Stores['intakes']['open']>>,
-    node: number,
-    arrays: Record<string, NpyArray>,
-    weight = node,
-  ): Promise<AcceptedAnswer> => {
-    const tensors = [];
-    for (const [name, array] of Object.entries(arrays)) {
-      const npy = writeNpy(array);
-      // two parts, each behind a byte of envelope
-      const slices = [];
-      for (const piece of [npy.subarray(0, 70), npy.subarray(70)]) {
-        const content = Buffer.concat([Buffer.from([node]), piece]);
-        await intake.append(hashOf(content), content);
-        slices.push({ part: hashOf(content), offset: 1, length: piece.length });
-      }
-      tensors.push({ name, slices });
-    }
-    return {
-      taskId: `T${node}`,
-      nodeId: BigInt(node),
-      digest: '',
-      tensors,
-      metrics: [{ key: 'loss', value: real(node) }],
-      weight,
-      runtimeSeconds: 1,
-      norm: 0,
-    };
-  };
   const model = (): Promise<ModelInfo> => stores().models.import('npz', npz(initial), 1_000_000);
-  const arraysOf = async ({ modelId, tensors }: ModelInfo) =>
-    Object.fromEntries(
-      await Promise.all(
-        tensors.map(
-          async ({ name, offset, length }) =>
-            [name, readNpy(await stores().models.read(modelId, offset, length)).values] as const,
-        ),
-      ),
-    );
-
   it('take a part once, and only under its own hash', async () => {
     const intake = await stores().intakes.open(room, await model(), 1);
     const content = Buffer.from('hello part');
@@ -250,7 +206,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('have parts and accepted answers again after they were closed', async () => {
     const base = await model();
     const intake = await stores().intakes.open(room, base, 1);
-    const answer = await update(intake, 3, initial);
+    const answer = await sendUpdate(intake, 3, initial);
     await intake.record(answer);
     await intake.close();
     const again = await stores().intakes.open(room, base, 1);
@@ -262,7 +218,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('go on under a later epoch with all that was durable, and without what comes late', async () => {
     const base = await model();
     const old = await stores().intakes.open(room, base, 1);
-    const kept = await update(old, 1, initial);
+    const kept = await sendUpdate(old, 1, initial);
     await old.record(kept);
     const next = await stores().intakes.open(room, base, 2);
     expect(await next.recorded()).toEqual([kept]);
@@ -270,7 +226,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     await old.append(hashOf(late), late).catch(() => {});
     await old.record({ ...kept, taskId: 'late' }).catch(() => {});
     expect([next.has(hashOf(late)), (await next.recorded()).length]).toEqual([false, 1]);
-    const own = await update(next, 2, initial);
+    const own = await sendUpdate(next, 2, initial);
     await next.record(own);
     await old.close().catch(() => {});
     await next.close();
@@ -287,7 +243,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('forget no room that a later epoch has opened', async () => {
     const base = await model();
     const old = await stores().intakes.open(room, base, 1);
-    await old.record(await update(old, 1, initial));
+    await old.record(await sendUpdate(old, 1, initial));
     const next = await stores().intakes.open(room, base, 2);
     await old.close().catch(() => {});
     await stores().intakes.remove(room, 1);
@@ -305,7 +261,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     const base = await model();
     const fill = async (where: IntakeRoom) => {
       const intake = await stores().intakes.open(where, base, 1);
-      await intake.record(await update(intake, 1, initial));
+      await intake.record(await sendUpdate(intake, 1, initial));
       await intake.close();
     };
     const count = async (where: IntakeRoom) => {
@@ -330,12 +286,12 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
       [1, 4, 1],
       [3, 8, 4],
     ] as const) {
-      const answer = await update(intake, node, { w: f4([2], [w, -w]), n: i8([], [n]) });
+      const answer = await sendUpdate(intake, node, { w: f4([2], [w, -w]), n: i8([], [n]) });
       expect((await intake.check(answer.tensors)).verdict).toEqual({ accepted: true });
       await intake.fold(answer);
     }
     // 13/4 rounds to 3
-    expect(await arraysOf(await intake.writeMean())).toEqual({ w: [7, -7], n: [3] });
+    expect(await arraysOf(stores(), await intake.writeMean())).toEqual({ w: [7, -7], n: [3] });
     await intake.close();
   });
 
@@ -346,7 +302,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
       const intake = await stores().intakes.open({ ...room, attempt }, base, 1);
       for (const i of order)
         await intake.fold(
-          await update(intake, i + 1, { w: f4([2], [values[i] ?? 0, i]), n: i8([], [i]) }, 0.3 * (i + 1)),
+          await sendUpdate(intake, i + 1, { w: f4([2], [values[i] ?? 0, i]), n: i8([], [i]) }, 0.3 * (i + 1)),
         );
       const { modelId } = await intake.writeMean();
       await intake.close();
@@ -362,7 +318,7 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
     ['another type', { w: { descr: '<f8', shape: [2], values: [0, 0] }, n: i8([], [0]) }, 'UPDATE_TENSORS'],
   ])('refuse %s, with a reason', async (_what, arrays, code) => {
     const intake = await stores().intakes.open(room, await model(), 1);
-    const { verdict } = await intake.check((await update(intake, 1, arrays)).tensors);
+    const { verdict } = await intake.check((await sendUpdate(intake, 1, arrays)).tensors);
     expect(verdict).toMatchObject({ accepted: false, code, detail: expect.stringMatching(/w/) });
     await intake.close();
   });
@@ -389,11 +345,11 @@ export const storesSuite = conformanceSuite<Stores>('Stores', (stores) => {
   it('take a first model from one node, and look at it before', async () => {
     const first = { ...room, kind: 'initial-model' as const, round: 0 };
     const intake = await stores().intakes.open(first, null, 1);
-    const good = await update(intake, 1, { 0: f4([2], [1, 2]), 1: i8([], [7]) });
-    const bad = await update(intake, 2, { 0: f4([2], [1, Number.NaN]) });
+    const good = await sendUpdate(intake, 1, { 0: f4([2], [1, 2]), 1: i8([], [7]) });
+    const bad = await sendUpdate(intake, 2, { 0: f4([2], [1, Number.NaN]) });
     expect((await intake.check(bad.tensors)).verdict).toMatchObject({ accepted: false, code: 'UPDATE_NOT_FINITE' });
     expect((await intake.check(good.tensors)).verdict).toEqual({ accepted: true });
-    expect(await arraysOf(await intake.writeFirst(good))).toEqual({ 0: [1, 2], 1: [7] });
+    expect(await arraysOf(stores(), await intake.writeFirst(good))).toEqual({ 0: [1, 2], 1: [7] });
     await intake.close();
   });
 });

@@ -213,8 +213,8 @@ export interface RoundIntake {
   fold(answer: AcceptedAnswer): Promise<void>;
   /** The weighted mean of what was folded, as a stored model. */
   writeMean(): Promise<ModelInfo>;
-  /** The private fold of the same answers; null: this store has none, and private runs cannot be kept in it. */
-  readonly privately: PrivateFold | null;
+  /** The private fold of the same answers. */
+  readonly privately: PrivateFold;
   /** The arrays of one answer, as they are, as a stored model. */
   writeFirst(answer: AcceptedAnswer): Promise<ModelInfo>;
   close(): Promise<void>;

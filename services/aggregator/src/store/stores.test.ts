@@ -8,8 +8,10 @@ import { storesSuite } from './conformance.ts';
 import { openDurableStores } from './durable/index.ts';
 import { memoryStores } from './memory/index.ts';
 import { writeNpy, writeNpz } from './memory/npy.ts';
+import { privateFoldSuite } from './private-conformance.ts';
 
 storesSuite('memory', async () => ({ subject: memoryStores() }));
+privateFoldSuite('memory', async () => ({ subject: memoryStores() }));
 
 const durable = async () => {
   const nats = await startTestNats();
@@ -24,6 +26,7 @@ const durable = async () => {
   return { subject: stores, end, folder: folder.path, bus };
 };
 storesSuite('durable', durable);
+privateFoldSuite('durable', durable);
 
 const marker = 'a secret that must not lie about';
 const model = writeNpz([{ name: marker, npy: writeNpy({ descr: '<f4', shape: [2], values: [1, 2] }) }]);

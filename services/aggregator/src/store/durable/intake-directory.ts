@@ -2,7 +2,6 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   CoreError,
-  type TensorSource as CoreSource,
   Fold,
   IntakeLog,
   type KeyFile,
@@ -18,9 +17,12 @@ import { decodeDocument, encodeDocument } from '../document-text.ts';
 import { inCore, refusalOf } from './core-errors.ts';
 import { dataKeyAt } from './keys.ts';
 import type { ModelDirectory } from './model-directory.ts';
+import { coreSources, LoggedPrivateFold } from './private-fold.ts';
 
 const PART = 'part';
 const UPDATE = 'update';
+/** In the room, beside its epochs: whoever owns the run, there is one. */
+const NOISED = 'noised.model';
 
 /**
  * Parts and accepted answers in sealed, fsynced logs: `<run>/<round>-<kind>[-<attempt>]/epoch-<n>/`. One key per run, in `<run>/key`; with the
@@ -44,7 +46,7 @@ export class IntakeDirectory implements IntakeStore {
       const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
       return IntakeLog.open(this.path(room), key, { epoch });
     });
-    return new LoggedIntake(log, this.models, model);
+    return new LoggedIntake(log, this.models, model, join(this.path(room), NOISED));
   }
 
   async remove(room: IntakeRoom, epoch: number): Promise<void> {
@@ -70,14 +72,16 @@ export class IntakeDirectory implements IntakeStore {
 }
 
 class LoggedIntake implements RoundIntake {
-  readonly privately = null;
+  readonly privately: LoggedPrivateFold;
   private readonly log: IntakeLog;
   private readonly models: ModelDirectory;
   private readonly specs: TensorSpec[] | null;
   private sum: Fold;
   private folded: AcceptedAnswer[] = [];
 
-  constructor(log: IntakeLog, models: ModelDirectory, model: ModelInfo | null) {
+  /** `noised`: where the room's release is sealed. */
+  constructor(log: IntakeLog, models: ModelDirectory, model: ModelInfo | null, noised: string) {
+    this.privately = new LoggedPrivateFold(log, models, model?.modelId ?? '', noised);
     this.log = log;
     this.models = models;
     this.specs = model?.tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })) ?? null;
@@ -139,6 +143,7 @@ class LoggedIntake implements RoundIntake {
 
   async close(): Promise<void> {
     this.sum.close();
+    await this.privately.close();
     await inCore(() => this.log.close());
   }
 
@@ -185,6 +190,3 @@ class LoggedIntake implements RoundIntake {
 
 /** More than any header of a plain array. */
 const HEADER_BYTES = 4096;
-
-const coreSources = (tensors: readonly TensorSource[]): CoreSource[] =>
-  tensors.map(({ name, slices }) => ({ name, slices: slices.map((slice) => ({ ...slice })) }));

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelInfo as CoreModelInfo, type DataKey, ModelFile } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
@@ -101,6 +101,30 @@ export class ModelDirectory implements ModelStore {
       await rm(path, { force: true });
       throw error;
     }
+  }
+
+  /**
+   * Has a model written to `path`, which stays where it is, and keeps the same file under its own name. Both ends of the link are that one
+   * file, so that what was written there once is what is kept, however often this is asked for.
+   */
+  async keepAt<T extends { readonly model: CoreModelInfo }>(
+    path: string,
+    write: (key: DataKey) => Promise<T>,
+  ): Promise<{ written: T; model: ModelInfo }> {
+    return inCore(async () => {
+      const written = await write(this.key);
+      const model = infoOf(written.model);
+      await link(path, this.path(model.modelId)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+      });
+      await syncFolder(this.folder);
+      return { written, model };
+    });
+  }
+
+  /** For the core, which reads the model itself. */
+  reader(modelId: string): Promise<ModelFile> {
+    return this.file(modelId);
   }
 
   async close(): Promise<void> {
