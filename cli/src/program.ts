@@ -18,6 +18,7 @@ import { addLedgerVerify } from './commands/ledger-verify.ts';
 import { addModelsExport } from './commands/models-export.ts';
 import { addModelsImport } from './commands/models-import.ts';
 import { addModelsLs } from './commands/models-ls.ts';
+import { addModelsStatement } from './commands/models-statement.ts';
 import { addNodesApprove } from './commands/nodes-approve.ts';
 import { addNodesLs } from './commands/nodes-ls.ts';
 import { addNodesRemove } from './commands/nodes-remove.ts';
@@ -101,7 +102,7 @@ function createProgram(context: Context): Command {
   const nodes = program.command('nodes').description('who may take part, and who does');
   for (const add of [addNodesLs, addNodesApprove, addNodesRemove]) add(nodes, known);
   const models = program.command('models').description('model versions');
-  for (const add of [addModelsLs, addModelsImport, addModelsExport]) add(models, known);
+  for (const add of [addModelsLs, addModelsImport, addModelsExport, addModelsStatement]) add(models, known);
   const budget = program.command('budget').description('privacy budgets: what may be spent, and what is');
   for (const add of [addBudgetLs, addBudgetSet, addBudgetWatch]) add(budget, known);
   const ledger = program.command('ledger').description('the privacy ledger: everything that was ever let out');

@@ -142,10 +142,14 @@ export class Cluster {
       cluster.aggregators.push(new Service('aggregator', config, port));
     }
     const address = cluster.aggregators.map(({ port }) => `127.0.0.1:${port}`);
+    const unitKey = await file('unit.key', '5a'.repeat(32));
     for (let i = 0; i < gateways; i += 1) {
       const port = await freePort();
       const config = await file(`gateway-${i}.yaml`, {
-        gateway: { listen: `127.0.0.1:${port}`, insecure: true, enrolment: 'open', id: `gateway-${i}` },
+        gateway: {
+          ...{ listen: `127.0.0.1:${port}`, insecure: true, enrolment: 'open', id: `gateway-${i}` },
+          'unit-key-file': unitKey,
+        },
         nats,
         aggregator: { address, insecure: true },
         ...accountant,
