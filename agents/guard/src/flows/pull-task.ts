@@ -1,3 +1,4 @@
+import { AegisError } from '@aegis/errors';
 import { FAILURE } from '../domain/answer.ts';
 import { MAX_OFFERS } from '../domain/open-tasks.ts';
 import type { Task } from '../domain/task.ts';
@@ -20,7 +21,14 @@ export const pullTask = async <T>(
       refuseTask(guard, lost, FAILURE.replyUnavailable, `The SuperNode took it ${MAX_OFFERS} times without an answer.`);
     }
     if (task) {
-      const prepared = await prepare(task);
+      const prepared = await prepare(task).catch((caught: unknown) => {
+        const error = AegisError.from(caught);
+        if (error.entry.kind === 'unavailable' || guard.ending.aborted) throw error;
+        // What does not pass by waiting must not be tried for ever.
+        refuseTask(guard, task, FAILURE.replyUnavailable, `The guard cannot make it ready: ${error.message}`);
+        return null;
+      });
+      if (prepared === null) continue;
       if (caller.aborted || guard.tasks.find(task.taskId) === null) continue;
       guard.tasks.offered(task.taskId);
       return prepared;

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmod, stat } from 'node:fs/promises';
 import { type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Answer, AnswerRecord } from '../domain/answer.ts';
@@ -30,6 +31,12 @@ const record = (taskId: string, changes: Partial<AnswerRecord> = {}): AnswerReco
 const failure: Answer = { outcome: 'failure', code: 7, reason: 'no' };
 
 describe('the journal', () => {
+  it("is its owner's alone", async () => {
+    await chmod(folder.path, 0o755);
+    SqliteJournal.open(folder.path, now).close();
+    expect((await stat(folder.path)).mode & 0o077).toBe(0);
+  });
+
   it('remembers everything as it was over a restart', () => {
     const first = SqliteJournal.open(folder.path, now);
     const run = {

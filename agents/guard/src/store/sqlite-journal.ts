@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AegisError } from '@aegis/errors';
@@ -35,7 +35,9 @@ export class SqliteJournal implements Journal {
 
   /** GUARD_LOCKED when another guard has the folder. */
   static open(folder: string, now: number): SqliteJournal {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    mkdirSync(folder, { recursive: true });
+    // Whoever may read it reads what this node answered.
+    chmodSync(folder, 0o700);
     const lock = takeLock(join(folder, 'lock.sqlite'), folder);
     try {
       const database = new DatabaseSync(join(folder, 'journal.sqlite'));
