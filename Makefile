@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy test check interop soak bench bench-crash bench-privacy up down certs proto clean
+.PHONY: help setup demo demo-privacy test check interop soak bench bench-crash bench-privacy bench-secagg up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,8 +64,11 @@ bench-crash: setup ## kill processes of the suite 200 times under stock nodes an
 	@node bench/main.ts crash-lost-updates $(ARGS)
 
 # Named figures: they need their peers' packages, and a peer in Rust that takes minutes to build.
-bench-privacy: setup ## noise and privatising on Aegis and on numpy and prio
-	@node bench/main.ts noise-msps $(ARGS)
+bench-privacy: setup ## noise, privatising and the ledger, beside numpy, prio and the disk
+	@node bench/main.ts noise-msps ledger-pairs-per-s $(ARGS)
+
+bench-secagg: setup ## masking, sharing, unmasking and a cohort of 1,000, beside Flower's primitives
+	@node bench/main.ts secagg-1000x1m $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

@@ -7,6 +7,7 @@ import { ledgerPairs } from './ledger.ts';
 import { memory } from './memory.ts';
 import { privacyMechanisms } from './privacy-mechanisms.ts';
 import { roundDeadTime } from './round-dead-time.ts';
+import { secagg } from './secagg.ts';
 import { rpcGrpc, rpcHttp } from './small-calls.ts';
 
 /** In the order of the table. */
@@ -21,6 +22,7 @@ export const BENCHMARKS: Benchmark[] = [
   crash,
   privacyMechanisms,
   ledgerPairs,
+  secagg,
 ];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);

@@ -79,6 +79,49 @@ export interface RawPrivateFold {
   ): Promise<RawNoised>;
   close(): void;
 }
+export interface RawSigningKey {
+  publicPem(): string;
+}
+export interface RawSecaggGrid {
+  length(): number;
+  modulus(cohort: number, noise: number): string;
+  weightOf(examples: number, maxExamples: number): number;
+}
+export interface RawSecaggClient {
+  save(): Buffer;
+  stage(): number | null;
+  ended(): string | null;
+  advert(): string | null;
+  abort(): void;
+  shareKeys(request: string, now: number): Promise<string>;
+  maskInput(
+    request: string,
+    grid: RawSecaggGrid,
+    tensors: Uint8Array[],
+    metrics: number[],
+    weight: number,
+    threads: number,
+  ): Promise<Buffer>;
+  confirmSurvivors(request: string, key: RawSigningKey): Promise<string>;
+  unmask(request: string): Promise<string>;
+}
+export interface RawMaskRemoval {
+  take(opened: string): void;
+  isPossible(): boolean;
+  totalMask(threads: number): Promise<Buffer>;
+}
+export interface RawOpenedSum {
+  survivors(): number;
+  weight(): number;
+  metric(index: number): number;
+  tensor(index: number): Buffer;
+}
+export interface RawMaskedSum {
+  add(packed: Uint8Array): Promise<void>;
+  addPart(log: RawIntakeLog, part: string): Promise<void>;
+  count(): number;
+  open(grid: RawSecaggGrid, survivors: number, noise: number, totalMask: Uint8Array): Promise<RawOpenedSum>;
+}
 
 export interface Binding {
   sha256Hex(pieces: Uint8Array[]): Promise<string>;
@@ -129,6 +172,27 @@ export interface Binding {
     open(model: RawModelFile, clip: number, weightMax: number): Promise<RawPrivateFold>;
     found(path: string, key: RawDataKey): Promise<RawNoised | null>;
   };
+  secaggParameters(cohort: number, dropouts: number, colluders: number, complete: boolean): Promise<string>;
+  secaggTermsDigest(terms: string): string;
+  secaggRefusals(): string[];
+  SigningKey: { fromPkcs8(der: Uint8Array): RawSigningKey };
+  SecaggGrid: { create(specs: { name: string; dtype: string; shape: number[] }[], options: string): RawSecaggGrid };
+  SecaggClient: {
+    advertise(node: string, terms: string, floors: string, key: RawSigningKey, expires: number): RawSecaggClient;
+    lost(node: string, terms: string, floors: string): RawSecaggClient;
+    restore(saved: Uint8Array): RawSecaggClient;
+  };
+  MaskRemoval: {
+    create(
+      terms: string,
+      adverts: string,
+      now: number,
+      model: string,
+      survivors: string[],
+      dropped: string[],
+    ): RawMaskRemoval;
+  };
+  MaskedSum: { create(terms: string): RawMaskedSum };
   testPanicOnLoop(): void;
   testPanicOffLoop(): Promise<void>;
   testPanicUnguarded(): void;

@@ -14,10 +14,10 @@ export { Fold, type UpdateFacts } from './fold.ts';
 export { IntakeLog, type LogEntry } from './intake-log.ts';
 export { type ImportLimits, ModelFile, type ModelInfo, type ModelTensor } from './model-file.ts';
 export * from './privacy-accounting.ts';
+export * from './privacy-filter.ts';
 export { type AddedPrivately, type Noised, type PrivateFinish, PrivateFold } from './privacy-mechanisms.ts';
 export { DataKey, KeyFile, openFile, sealFile } from './sealing.ts';
 export { type NpyHeader, type PartSlice, readNpyHeader, type TensorSource, type TensorSpec } from './tensors.ts';
-export * from './privacy-filter.ts';
 
 // ---- hashing, signatures
 

@@ -174,6 +174,80 @@ def tails() -> None:
     write("tails", "Hypergeometric tails by exact rationals; null is a probability of zero.", cases)
 
 
+def share(secret: bytes, threshold: int, points: list[int], source: bytes) -> list[bytes]:
+    """Shamir's shares as `shamir` above makes them."""
+    words = iter(int.from_bytes(stream(source, 0, 8192)[i:i + 8], "little") & PRIME for i in range(0, 8192, 8))
+    number = int.from_bytes(secret, "little")
+    check = hashlib.sha256(b"aegis secagg share check v1" + secret).digest()
+    constants = [number >> (52 * limb) & (2**52 - 1) for limb in range(5)]
+    constants.append(int.from_bytes(check[:8], "little") & (2**52 - 1))
+    polynomials = [[constant] for constant in constants]
+    for _ in range(threshold - 1):
+        for polynomial in polynomials:
+            polynomial.insert(1, next(word for word in words if word < PRIME))
+    return [b"".join(u64(evaluate(polynomial, x)) for polynomial in polynomials) for x in points]
+
+
+def a_round() -> None:
+    """A whole round of five nodes, of which the last drops out after sharing: everything the two servers see of it."""
+    nodes, gone, threshold, bits, length = [3, 7, 2**40, 2**63 + 1, 2**64 - 2], 2**63 + 1, 3, 23, 20
+    survivors = [node for node in nodes if node != gone]
+    plan, model = seed("plan"), seed("model")
+    field = lambda part: u64(len(part)) + part
+    u32 = lambda value: value.to_bytes(4, "little")
+    terms = hashlib.sha256(field(b"aegis secagg terms v1") + u64(5) + u64(9) + plan + u32(4) + u32(threshold) + u32(4)
+                           + u32(bits) + u64(length)).digest()
+    mask_keys = {node: x25519.X25519PrivateKey.from_private_bytes(seed(f"mask key {node}")) for node in nodes}
+    public = {node: key.public_key().public_bytes_raw() for node, key in mask_keys.items()}
+    adverts, roster = [], field(b"aegis secagg roster v1") + terms
+    for node in nodes:
+        channel = x25519.X25519PrivateKey.from_private_bytes(seed(f"channel {node}")).public_key().public_bytes_raw()
+        signer = ed25519.Ed25519PrivateKey.from_private_bytes(seed(f"signer {node}"))
+        message = fields(b"aegis secagg advert v1", terms, u64(node), channel, public[node], u64(2000))
+        pem = signer.public_key().public_bytes(serialization.Encoding.PEM,
+                                               serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+        adverts.append({"advert": {"node": str(node), "channelKey": channel.hex(), "maskKey": public[node].hex(),
+                                   "expires": "2000", "signature": signer.sign(message).hex()},
+                        "subject": f"CN=node {node}", "signingKey": pem})
+        roster += u64(node) + channel + public[node]
+    transcript = hashlib.sha256(roster).digest()
+
+    def words(key: bytes) -> list[int]:
+        return [int.from_bytes(stream(key, 0, 4 * length)[4 * i:][:4], "little") for i in range(length)]
+
+    def own_mask(node: int) -> list[int]:
+        return words(derive(transcript, seed(f"self {node}"), b"self mask", model, u64(node)))
+
+    def pair_mask(own: int, peer: int) -> list[int]:
+        shared = mask_keys[own].exchange(mask_keys[peer].public_key())
+        mask = words(derive(transcript, shared, b"pair mask", model, u64(min(own, peer)), u64(max(own, peer))))
+        return mask if own > peer else [-word for word in mask]
+
+    def pack(values: list[int]) -> str:
+        packed = sum((value % (1 << bits)) << (i * bits) for i, value in enumerate(values))
+        return packed.to_bytes((length * bits + 7) // 8, "little").hex()
+
+    add = lambda *vectors: [sum(column) for column in zip(*vectors)]
+    inputs = {node: [1] * 5 + [(node % 1000) * (i + 1) % 60001 - 30000 for i in range(15)] for node in survivors}
+    masked = {node: add(inputs[node], own_mask(node), *[pair_mask(node, peer) for peer in nodes if peer != node])
+              for node in survivors}
+    total = add(*[own_mask(node) for node in survivors], *[pair_mask(node, gone) for node in survivors])
+    points = list(range(1, len(nodes) + 1))
+    seeds = {node: share(seed(f"self {node}"), threshold, points, seed(f"self shares {node}")) for node in nodes}
+    keys = {node: share(seed(f"mask key {node}"), threshold, points, seed(f"key shares {node}")) for node in nodes}
+    opened = [{"node": str(node),
+               "seeds": [{"of": str(of), "share": seeds[of][nodes.index(node)].hex()} for of in survivors],
+               "keys": [{"of": str(gone), "share": keys[gone][nodes.index(node)].hex()}]} for node in survivors]
+    write("round", "A round as the two servers see it, in the JSON of the core's messages: what the secagg service gets and "
+          "the total mask it must hand over, packed; what the aggregator gets and the sum that must come out.",
+          [{"terms": {"run": "5", "round": "9", "plan": plan.hex(), "degree": 4, "threshold": threshold,
+                      "minSurvivors": 4, "bits": bits, "length": str(length)},
+            "terms_digest": terms.hex(), "transcript": transcript.hex(), "model": model.hex(), "adverts": adverts,
+            "survivors": [str(node) for node in survivors], "dropped": [str(gone)], "opened": opened,
+            "total_mask": pack(total), "masked": [pack(masked[node]) for node in survivors],
+            "sum": add(*inputs.values())}])
+
+
 if __name__ == "__main__":
     keystream()
     mask()
@@ -182,3 +256,4 @@ if __name__ == "__main__":
     sealing()
     signatures()
     tails()
+    a_round()

@@ -16,7 +16,7 @@ use aegis_core::secagg::messages::{
     ShareDelivery, SurvivorList, Terms, UnmaskRequest,
 };
 use aegis_core::secagg::parameters::{Assumptions, Parameters};
-use aegis_core::secagg::quantise::{Contribution, Grid, Rounding};
+use aegis_core::secagg::quantise::{Contribution, Grid, GridOptions, Rounding};
 use aegis_core::secagg::residues::{Mask, Residues};
 use aegis_core::secagg::roster::Roster;
 use aegis_core::secagg::server::masked_sum::MaskedSum;
@@ -126,7 +126,7 @@ fn terms(count: usize, length: usize, threshold: u32) -> Terms {
 fn client(count: usize, length: usize) {
     let parameters = length - 5;
     let spec = TensorSpec::new("w", DType::F32, vec![parameters as u64]).expect("spec");
-    let grid = Grid::new(vec![spec], 1.0, &[], vec![], 16, 1, None).expect("grid");
+    let grid = Grid::new(vec![spec], GridOptions::uniform(1.0, 16)).expect("grid");
     let update: Vec<u8> = (0..parameters as u32).flat_map(|i| ((i as f32).sin() * 0.05).to_le_bytes()).collect();
     let mut cohort = Cohort::new(terms(count, length, count as u32 / 2 + 1), count, 0.0);
     // What the others send is prepared outside the time: their shares and their signatures.
@@ -241,7 +241,7 @@ fn unmask(count: usize, length: usize) {
 fn bytes() {
     const PARAMETERS: usize = 1_000_000;
     let spec = TensorSpec::new("w", DType::F32, vec![PARAMETERS as u64]).expect("spec");
-    let grid = Grid::new(vec![spec], 1.0, &[], vec![], 16, 1, None).expect("grid");
+    let grid = Grid::new(vec![spec], GridOptions::uniform(1.0, 16)).expect("grid");
     let modulus = grid.modulus(100, 0).expect("modulus");
     let update = vec![0; PARAMETERS * 4];
     let input = Contribution { tensors: &[&update], metrics: &[], weight: 1 };
@@ -255,7 +255,7 @@ fn cohort(count: usize, length: usize, threads: usize) {
     let assumed = Assumptions { dropouts: 0.2, colluders: 0.1 };
     let planned = Parameters::choose(count as u32, assumed).expect("parameters");
     let spec = TensorSpec::new("w", DType::F32, vec![length as u64]).expect("spec");
-    let grid = Grid::new(vec![spec], 1.0, &[], vec![], 16, 1, None).expect("grid");
+    let grid = Grid::new(vec![spec], GridOptions::uniform(1.0, 16)).expect("grid");
     let modulus = grid.modulus(count as u64, 0).expect("modulus");
     let terms = Terms {
         degree: planned.degree,

@@ -14,5 +14,6 @@ mod privacy_accounting;
 mod privacy_fold;
 mod privacy_filter;
 mod seal;
+mod secagg;
 mod signature;
 mod test_hooks;

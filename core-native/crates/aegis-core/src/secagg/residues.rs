@@ -171,14 +171,22 @@ impl Residues {
 
     /// What a whole packed vector must look like, before any of it is added.
     pub fn check_packed(&self, packed: &[u8]) -> Result<()> {
+        self.check_length(packed.len() as u64)?;
         let used = (self.len() * self.bits as usize) % 8;
-        let filled = used == 0 || packed.last().is_none_or(|last| last >> used == 0);
-        if packed.len() != packed_length(self.len(), self.bits) || !filled {
-            return Err(Error::new(Code::SecaggMalformed, "a masked vector has another length than the plan's")
-                .with("expected", packed_length(self.len(), self.bits))
-                .with("got", packed.len()));
+        if used != 0 && packed.last().is_some_and(|last| last >> used != 0) {
+            return Err(Error::new(Code::SecaggMalformed, "bits are set behind the last element"));
         }
         Ok(())
+    }
+
+    pub fn check_length(&self, bytes: u64) -> Result<()> {
+        let expected = packed_length(self.len(), self.bits) as u64;
+        if bytes == expected {
+            return Ok(());
+        }
+        Err(Error::new(Code::SecaggMalformed, "a masked vector has another length than the plan's")
+            .with("expected", expected)
+            .with("got", bytes))
     }
 
     fn same_shape(&self, other: &Self) -> Result<()> {

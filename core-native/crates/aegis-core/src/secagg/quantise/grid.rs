@@ -1,5 +1,9 @@
 //! Which values a round sums, and on which grid.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Code, Error, Result};
 use crate::secagg::parameters::modulus::Modulus;
 use crate::tensor::{DType, TensorSpec};
@@ -12,7 +16,8 @@ pub struct TensorRange {
 }
 
 /// A metric and the range its values are clipped to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MetricRange {
     pub name: String,
     pub low: f64,
@@ -30,6 +35,35 @@ impl MetricRange {
     }
 }
 
+/// What a plan says about the grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GridOptions {
+    /// Of floating-point tensors without a range of their own.
+    pub clip: f64,
+    /// By tensor name. An integer tensor (a counter of batches, say) must have one, or clipping would ruin it without a word; booleans
+    /// range over ±1 by themselves.
+    #[serde(default)]
+    pub own_clips: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub metrics: Vec<MetricRange>,
+    /// 2 … 32.
+    pub value_bits: u32,
+    /// 1 … 2^32.
+    pub weight_max: u64,
+    /// Of the whole update, in L2.
+    #[serde(default)]
+    pub norm_clip: Option<f64>,
+}
+
+impl GridOptions {
+    /// One range for everything, weights of 1, no metrics.
+    pub fn uniform(clip: f64, value_bits: u32) -> Self {
+        let (own_clips, metrics) = (BTreeMap::new(), Vec::new());
+        Self { clip, own_clips, metrics, value_bits, weight_max: 1, norm_clip: None }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Grid {
     pub(super) tensors: Vec<TensorRange>,
@@ -40,22 +74,13 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// `clip` is for floating-point tensors without a range of their own; booleans range over ±1; an integer tensor (a counter of
-    /// batches, say) must have its own, or clipping would ruin it without a word. [`Code::SecaggParameters`] for that, and for ranges,
-    /// bits (2 … 32) and weights (1 … 2^32) that make no sense.
-    pub fn new(
-        specs: Vec<TensorSpec>,
-        clip: f64,
-        own_clips: &[(&str, f64)],
-        metrics: Vec<MetricRange>,
-        value_bits: u32,
-        weight_max: u64,
-        norm_clip: Option<f64>,
-    ) -> Result<Self> {
+    /// [`Code::SecaggParameters`] for ranges, bits and weights that make no sense, and for an integer tensor without a range.
+    pub fn new(specs: Vec<TensorSpec>, options: GridOptions) -> Result<Self> {
+        let GridOptions { clip, own_clips, metrics, value_bits, weight_max, norm_clip } = options;
         let refuse = |why: &str| Error::new(Code::SecaggParameters, why);
         let mut tensors = Vec::with_capacity(specs.len());
         for spec in specs {
-            let own = own_clips.iter().find(|(name, _)| *name == spec.name()).map(|(_, clip)| *clip);
+            let own = own_clips.get(spec.name()).copied();
             let range = match spec.dtype() {
                 DType::Bool => own.or(Some(1.0)),
                 dtype if dtype.is_float() => own.or(Some(clip)),
@@ -68,9 +93,7 @@ impl Grid {
             };
             tensors.push(TensorRange { spec, clip });
         }
-        if let Some((name, _)) =
-            own_clips.iter().find(|(name, _)| !tensors.iter().any(|range| range.spec.name() == *name))
-        {
+        if let Some(name) = own_clips.keys().find(|name| !tensors.iter().any(|range| range.spec.name() == **name)) {
             return Err(refuse("a range is given for a tensor that the model does not have").with("tensor", name));
         }
         for MetricRange { name, low, high } in &metrics {
@@ -97,6 +120,16 @@ impl Grid {
 
     pub fn weight_max(&self) -> u64 {
         self.weight_max
+    }
+
+    /// How many tensors a vector holds.
+    pub fn tensors(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// How many metrics.
+    pub fn metrics(&self) -> usize {
+        self.metrics.len()
     }
 
     /// Elements of a vector.

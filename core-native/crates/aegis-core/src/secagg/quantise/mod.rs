@@ -18,7 +18,7 @@ mod opened;
 use serde::{Deserialize, Serialize};
 
 pub use bounded::{NormBound, norm_bound};
-pub use grid::{Grid, MetricRange, TensorRange};
+pub use grid::{Grid, GridOptions, MetricRange, TensorRange};
 pub use opened::OpenedSum;
 
 use super::residues::Residues;

@@ -7,8 +7,22 @@ fn spec(name: &str, dtype: DType, shape: &[u64]) -> TensorSpec {
     TensorSpec::new(name, dtype, shape.to_vec()).unwrap()
 }
 
+/// Every option in its place.
+fn made(
+    specs: Vec<TensorSpec>,
+    clip: f64,
+    own_clips: &[(&str, f64)],
+    metrics: Vec<MetricRange>,
+    value_bits: u32,
+    weight_max: u64,
+    norm_clip: Option<f64>,
+) -> Result<Grid> {
+    let own_clips = own_clips.iter().map(|(name, clip)| (name.to_string(), *clip)).collect();
+    Grid::new(specs, GridOptions { clip, own_clips, metrics, value_bits, weight_max, norm_clip })
+}
+
 fn grid(specs: Vec<TensorSpec>, clip: f64, weight_max: u64) -> Grid {
-    Grid::new(specs, clip, &[], vec![], 16, weight_max, None).unwrap()
+    made(specs, clip, &[], vec![], 16, weight_max, None).unwrap()
 }
 
 fn code<T>(result: Result<T>) -> Code {
@@ -39,7 +53,7 @@ fn the_mean_of_every_dtype_and_shape_is_right() {
     for dtype in DType::ALL {
         for shape in [&[][..], &[3], &[2, 2], &[0]] {
             let clips: &[(&str, f64)] = if dtype.is_float() || dtype == DType::Bool { &[] } else { &[("w", 100.0)] };
-            let grid = Grid::new(vec![spec("w", dtype, shape)], 8.0, clips, vec![], 24, 3, None).unwrap();
+            let grid = made(vec![spec("w", dtype, shape)], 8.0, clips, vec![], 24, 3, None).unwrap();
             let elements: usize = shape.iter().product::<u64>() as usize;
             let encoded = |values: &[f64]| {
                 let mut bytes = Vec::new();
@@ -68,7 +82,7 @@ fn several_tensors_and_metrics_keep_their_places() {
             .to_vec()
     };
     let specs = vec![spec("a", DType::F32, &[2]), spec("b", DType::F32, &[]), spec("c", DType::F32, &[1500])];
-    let grid = Grid::new(specs, 1.0, &[("b", 50.0)], metrics(), 24, 10, None).unwrap();
+    let grid = made(specs, 1.0, &[("b", 50.0)], metrics(), 24, 10, None).unwrap();
     let (a, b, c) = (f32s(&[0.5, -0.25]), f32s(&[40.0]), f32s(&vec![0.125; 1500]));
     let tensors = [&a[..], &b, &c];
     let with = |metrics| Contribution { tensors: &tensors, metrics, weight: 10 };
@@ -108,7 +122,7 @@ fn values_beyond_the_clip_count_as_the_clip() {
 
 #[test]
 fn the_whole_update_is_clipped_to_its_norm() {
-    let grid = Grid::new(vec![spec("w", DType::F32, &[2])], 8.0, &[], vec![], 24, 1, Some(1.0)).unwrap();
+    let grid = made(vec![spec("w", DType::F32, &[2])], 8.0, &[], vec![], 24, 1, Some(1.0)).unwrap();
     let bytes = f32s(&[3.0, 4.0]);
     let sum = opened(&grid, &[contribution(&[&bytes], 1)]);
     let bytes = sum.tensor(&grid, 0);
@@ -133,7 +147,7 @@ fn nothing_that_is_no_number_gets_under_a_mask() {
     let none = Contribution { tensors: &[], metrics: &[], weight: 1 };
     assert_eq!(code(grid.quantise(23, &none, Rounding::Unbiased, &mut Drbg::new())), Code::TensorMissing);
     let metric = MetricRange { name: "m".into(), low: 0.0, high: 1.0 };
-    let grid = Grid::new(vec![], 1.0, &[], vec![metric], 16, 1, None).unwrap();
+    let grid = made(vec![], 1.0, &[], vec![metric], 16, 1, None).unwrap();
     let nan = Contribution { tensors: &[], metrics: &[f64::NAN], weight: 1 };
     assert_eq!(code(grid.quantise(23, &nan, Rounding::Unbiased, &mut Drbg::new())), Code::ValueNotFinite);
 }
@@ -141,7 +155,7 @@ fn nothing_that_is_no_number_gets_under_a_mask() {
 #[test]
 fn grids_that_make_no_sense_are_refused() {
     let make = |dtype, clip, clips: &[(&str, f64)], bits, weight, norm| {
-        code(Grid::new(vec![spec("w", dtype, &[1])], clip, clips, vec![], bits, weight, norm))
+        code(made(vec![spec("w", dtype, &[1])], clip, clips, vec![], bits, weight, norm))
     };
     assert_eq!(make(DType::I64, 8.0, &[], 16, 1, None), Code::SecaggParameters, "a counter without a range");
     assert_eq!(make(DType::F32, 0.0, &[], 16, 1, None), Code::SecaggParameters);
@@ -152,7 +166,7 @@ fn grids_that_make_no_sense_are_refused() {
     assert_eq!(make(DType::F32, 1.0, &[], 16, 0, None), Code::SecaggParameters);
     assert_eq!(make(DType::F32, 1.0, &[], 16, 1, Some(-1.0)), Code::SecaggParameters);
     let metric = MetricRange { name: "m".into(), low: 1.0, high: 1.0 };
-    assert_eq!(code(Grid::new(vec![], 1.0, &[], vec![metric], 16, 1, None)), Code::SecaggParameters);
+    assert_eq!(code(made(vec![], 1.0, &[], vec![metric], 16, 1, None)), Code::SecaggParameters);
 }
 
 #[test]
@@ -168,7 +182,7 @@ fn weights_scale_to_weight_max_and_never_wrap() {
 
 #[test]
 fn a_bounded_rounding_keeps_its_bound() {
-    let grid = Grid::new(vec![spec("w", DType::F32, &[400])], 1.0, &[], vec![], 8, 1, Some(0.25)).unwrap();
+    let grid = made(vec![spec("w", DType::F32, &[400])], 1.0, &[], vec![], 8, 1, Some(0.25)).unwrap();
     let bound = grid.norm_bound(1, 0.6).unwrap();
     let bytes = f32s(&[0.0125; 400]);
     let mut drbg = Drbg::repeatable(2);
@@ -182,7 +196,7 @@ fn a_bounded_rounding_keeps_its_bound() {
     }
     assert!(longest <= bound.squared, "{longest} {bound:?}");
     assert!(longest > bound.norm.powi(2), "rounding does lengthen");
-    let weighted = Grid::new(vec![spec("w", DType::F32, &[4])], 1.0, &[], vec![], 8, 2, Some(0.25)).unwrap();
+    let weighted = made(vec![spec("w", DType::F32, &[4])], 1.0, &[], vec![], 8, 2, Some(0.25)).unwrap();
     assert_eq!(code(weighted.norm_bound(1, 0.5)), Code::SecaggParameters);
     assert_eq!(code(norm_bound(1.0, 10, 1.0)), Code::SecaggParameters);
     assert_eq!(code(norm_bound(0.0, 10, 0.5)), Code::SecaggParameters);
@@ -241,7 +255,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 16), dtype in 0usize..13) {
         let dtype = DType::ALL[dtype];
         let elements = 16 / dtype.size() as u64;
-        let grid = Grid::new(vec![spec("w", dtype, &[elements])], 1.0, &[("w", 3.0)], vec![], 20, 9, Some(2.0)).unwrap();
+        let grid = made(vec![spec("w", dtype, &[elements])], 1.0, &[("w", 3.0)], vec![], 20, 9, Some(2.0)).unwrap();
         let _ = grid.quantise(40, &contribution(&[&bytes], 9), Rounding::Unbiased, &mut Drbg::new());
     }
 }

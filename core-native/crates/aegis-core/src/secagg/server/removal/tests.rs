@@ -84,6 +84,36 @@ fn wrong_shares_are_noticed() {
     assert_eq!((seed.code, seed.fact("node")), (Code::SecaggShares, Some("10")));
 }
 
+/// A round that a script without our code has played: see `make_vectors.py`.
+#[test]
+fn the_round_of_the_vectors_opens_to_its_sum() {
+    use crate::secagg::messages::{CertifiedAdvert, from_json};
+    use crate::secagg::residues::Residues;
+    use crate::secagg::testing::{Vector, hex, vectors};
+    let case = &vectors("round")["cases"][0];
+    let terms: Terms = from_json(&case["terms"].to_string()).unwrap();
+    assert_eq!(terms.digest(), case.bytes("terms_digest"));
+    let adverts: Vec<CertifiedAdvert> = from_json(&case["adverts"].to_string()).unwrap();
+    let roster = Roster::new(&terms, adverts, 1000).unwrap();
+    assert_eq!(*roster.transcript(), case.bytes("transcript"));
+    let list = |name: &str| -> Vec<u64> {
+        case[name].as_array().unwrap().iter().map(|node| node.as_str().unwrap().parse().unwrap()).collect()
+    };
+    let mut removal = Removal::new(roster, case.bytes("model"), &list("survivors"), &list("dropped")).unwrap();
+    for opened in case["opened"].as_array().unwrap() {
+        removal.take(&from_json(&opened.to_string()).unwrap()).unwrap();
+    }
+    let total = removal.total_mask(&terms, 1).unwrap();
+    assert_eq!(crate::hash::to_hex(&total.pack()), case["total_mask"].as_str().unwrap());
+    let mut sum = Residues::new(terms.bits, terms.length as usize).unwrap();
+    for masked in case["masked"].as_array().unwrap() {
+        sum.add_packed(0, &hex(masked.as_str().unwrap())).unwrap();
+    }
+    sum.subtract(&total).unwrap();
+    let expected: Vec<i64> = case["sum"].as_array().unwrap().iter().map(|value| value.as_i64().unwrap()).collect();
+    assert_eq!((0..sum.len()).map(|at| sum.signed(at)).collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn nodes_in_both_lists_twice_or_unknown_are_refused() {
     let play = opened();
