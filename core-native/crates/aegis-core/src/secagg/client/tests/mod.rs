@@ -6,6 +6,8 @@ mod r2;
 mod r3;
 mod r4;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::secagg::testing::{NOW, Play};
 
@@ -152,6 +154,22 @@ fn nothing_secret_is_shown() {
         for secret in saved[public..].chunks_exact(32) {
             assert!(!shown.contains(&crate::hash::to_hex(secret)));
             assert!(!shown.contains(&format!("{secret:?}")));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+    #[test]
+    fn changed_journals_never_panic(state in 0usize..5, changes in proptest::collection::vec(any::<(usize, u8)>(), 40)) {
+        let saved = STATES[state]().parties[0].client.save();
+        for (at, byte) in changes {
+            let mut changed = saved.to_vec();
+            let at = at % changed.len();
+            changed[at] = byte;
+            if let Ok(client) = Client::restore(&changed) {
+                let _ = client.save();
+            }
         }
     }
 }
