@@ -68,7 +68,7 @@ bench-privacy: setup ## noise, privatising and the ledger, beside numpy, prio an
 	@node bench/main.ts noise-msps ledger-pairs-per-s $(ARGS)
 
 bench-secagg: setup ## masking, sharing, unmasking and a cohort of 1,000, beside Flower's primitives
-	@node bench/main.ts secagg-1000x1m $(ARGS)
+	@node bench/main.ts mask-u32-per-s secagg-1000x1m $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

@@ -7,7 +7,7 @@ import { ledgerPairs } from './ledger.ts';
 import { memory } from './memory.ts';
 import { privacyMechanisms } from './privacy-mechanisms.ts';
 import { roundDeadTime } from './round-dead-time.ts';
-import { secagg } from './secagg.ts';
+import { secagg, secaggCohort } from './secagg.ts';
 import { rpcGrpc, rpcHttp } from './small-calls.ts';
 
 /** In the order of the table. */
@@ -23,6 +23,7 @@ export const BENCHMARKS: Benchmark[] = [
   privacyMechanisms,
   ledgerPairs,
   secagg,
+  secaggCohort,
 ];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);

@@ -20,6 +20,12 @@ pub struct Floors {
 }
 
 impl Floors {
+    /// Signatures of which two different sets of survivors cannot both have enough: 2·quorum > cohort + colluders.
+    pub(super) fn quorum(&self, cohort: usize) -> usize {
+        let colluders = (cohort as f64 * self.colluders - 1e-9).ceil().max(0.0) as usize;
+        (cohort + colluders) / 2 + 1
+    }
+
     /// Refuses a cohort, a survivor floor or a threshold that protects less than the owner asks for.
     pub(super) fn admit(&self, terms: &Terms, roster: &Roster) -> Result<()> {
         let cohort = roster.len() as u32;

@@ -6,7 +6,7 @@
 //! | [`r1_share_keys`] | the roster | sealed shares of its two secrets | |
 //! | [`r2_masked_input`] | the shares of others, the model | the masked vector | its keys and its seed |
 //! | [`r3_confirm_survivors`] | who delivered | a signature over them and the model | |
-//! | [`r4_unmask`] | whose masks to open, the others' signatures | shares, one kind for each node | the shares |
+//! | [`r4_unmask`] | whose masks to open, a quorum of signatures | shares, one kind for each node | the shares |
 //!
 //! The machine does no I/O, reads no clock and keeps no secret longer than a later round needs it. A request is answered once: the same
 //! again gets the same answer, another one ends the round. Whatever a server may not ask ends it too ([`Refusal::is_final`]); strays

@@ -1,7 +1,8 @@
 //! Round 4: the node opens what it holds, once: of a survivor the share of its seed, of a dropped node the share of its key.
 //!
-//! It does so only after enough neighbours have signed that they were shown the same survivors and the same model. Two sets of
-//! survivors would each need a threshold of signatures among the neighbours, and 2t > k + colluders leaves room for one.
+//! It does so only after more than half of the roster and its assumed colluders have signed that they were shown the same survivors and
+//! the same model. Two sets cannot both have that many signatures. Neighbours alone would do for no more than their own secrets: on a
+//! sparse ring a server could tell another story further along, and open a sum of fewer nodes than anybody agreed to.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,7 +36,7 @@ impl Confirmed {
         if let Some(&stranger) = stranger {
             return Err(Refusal::ShareMissing.about(self.roster.node(stranger)));
         }
-        self.count_confirmations(own, &asked.confirmations)?;
+        self.count_confirmations(context, own, &asked.confirmations)?;
 
         let mut answer = OpenedShares { node: context.node, seeds: Vec::new(), keys: Vec::new() };
         for (at, pair) in &self.received {
@@ -49,8 +50,8 @@ impl Confirmed {
         Ok(Unmasked { request, answer })
     }
 
-    /// A threshold of surviving neighbours, this node among them, must have signed this very set and model. Others do not count.
-    fn count_confirmations(&self, own: usize, confirmations: &[Confirmation]) -> Result<()> {
+    /// A quorum of survivors, this node among them, must have signed this very set and model.
+    fn count_confirmations(&self, context: &Context, own: usize, confirmations: &[Confirmation]) -> Result<()> {
         let mut seen = HashSet::new();
         let mut count = 1; // this node's own
         for confirmation in confirmations {
@@ -59,7 +60,7 @@ impl Confirmed {
             if !seen.insert(at) {
                 return Err(Refusal::NodeTwice.about(node));
             }
-            if !self.roster.are_neighbours(own, at) || self.survivors.binary_search(&node).is_err() {
+            if at == own || self.survivors.binary_search(&node).is_err() {
                 continue;
             }
             let signed = confirmation.signed(self.roster.transcript());
@@ -74,7 +75,7 @@ impl Confirmed {
             }
             count += 1;
         }
-        if count < self.roster.threshold() { Err(Refusal::TooFewConfirmations.into()) } else { Ok(()) }
+        if count < context.floors.quorum(self.roster.len()) { Err(Refusal::TooFewConfirmations.into()) } else { Ok(()) }
     }
 }
 

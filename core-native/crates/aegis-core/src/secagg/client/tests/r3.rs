@@ -106,3 +106,22 @@ fn keys_of_nodes_that_never_shared_cannot_be_asked_for() {
     assert_eq!(refusal(play.parties[0].client.unmask(&request)), Refusal::ShareMissing);
     refuse(Refusal::UnknownNode, |_, request| request.dropped.push(11));
 }
+
+/// On a ring of forty, sixteen neighbours are too few to know what the far side was told.
+#[test]
+fn neighbours_alone_are_no_quorum_of_a_sparse_cohort() {
+    let planned =
+        Terms { degree: 16, threshold: 10, min_survivors: 38, length: 8, ..crate::secagg::testing::terms(40) };
+    let mut play = Play::advertised_with(planned, 40);
+    play.share_all();
+    play.mask_all(&[]);
+    play.confirm_all(&[]);
+    let neighbours: Vec<u64> = play.shares[0].shares.iter().map(|share| share.peer).collect();
+    let mut request = play.unmask_request();
+    request.confirmations.retain(|confirmation| neighbours.contains(&confirmation.node));
+    assert_eq!(request.confirmations.len(), 16);
+    assert_eq!(refusal(play.parties[0].client.unmask(&request)), Refusal::TooFewConfirmations);
+    let mut request = play.unmask_request();
+    request.confirmations.truncate(21); // its own and twenty others: 2·21 > 40
+    assert!(play.parties[1].client.unmask(&request).is_ok());
+}
