@@ -1,7 +1,15 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2';
 import { connect as connectTls } from 'node:tls';
 import type { Signer } from './signer.ts';
-import { FleetError, type FleetMethod, type Place, type Refusal, type Transport, totalLength } from './transport.ts';
+import {
+  FleetError,
+  type FleetMethod,
+  joinedIfSmall,
+  type Place,
+  type Refusal,
+  type Transport,
+  totalLength,
+} from './transport.ts';
 
 /** Initial window of gRPC's C core, seen on the wire of flwr 1.39. */
 const WINDOW = 4_194_304;
@@ -48,8 +56,7 @@ export class GrpcTransport implements Transport {
     });
     const prefix = Buffer.alloc(5);
     prefix.writeUInt32BE(totalLength(body), 1);
-    stream.write(body.length === 1 ? Buffer.concat([prefix, body[0] as Uint8Array]) : prefix);
-    if (body.length > 1) for (const piece of body) stream.write(piece);
+    for (const piece of joinedIfSmall([prefix, ...body])) stream.write(piece);
     stream.end();
     return answerOf(stream, method, timeoutMs);
   }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
-import { FleetError, type Place } from './transport.ts';
+import { FleetError, joinedIfSmall, type Place } from './transport.ts';
 
 export interface HttpAnswer {
   status: number;
@@ -58,7 +58,7 @@ export class HttpConnection {
   async request(head: string, body: Uint8Array[], timeoutMs: number): Promise<HttpAnswer> {
     this.#socket.setTimeout(timeoutMs);
     this.#socket.write(head, 'latin1');
-    for (const piece of body) this.#socket.write(piece);
+    for (const piece of joinedIfSmall(body)) this.#socket.write(piece);
     const answer = await this.#answer();
     this.#socket.setTimeout(0);
     this.idleSince = Date.now();

@@ -37,3 +37,9 @@ export class FleetError extends Error {
 }
 
 export const totalLength = (pieces: Uint8Array[]): number => pieces.reduce((sum, piece) => sum + piece.length, 0);
+
+/** Stock clients hand over a body in one piece; only ours, of megabytes that all nodes share, are not joined for that. */
+const JOINED_BYTES = 64 * 1024;
+
+export const joinedIfSmall = (pieces: Uint8Array[]): Uint8Array[] =>
+  pieces.length > 1 && totalLength(pieces) <= JOINED_BYTES ? [Buffer.concat(pieces)] : pieces;

@@ -3,7 +3,7 @@ const BUFFER_BYTES = 6 * 2 ** 20;
 /** A shorter body gets memory of its own: it would hold a whole buffer, and be counted as what it is. */
 const LEAST_BYTES = 2 * 2 ** 20;
 /** Kept for the next bodies; a burst may use more. */
-const KEPT = 6;
+const KEPT = 4;
 
 /**
  * Buffers for large bodies, used again. A fresh one for each would cost a page fault for every 4 KiB of it, and the collector's

@@ -130,15 +130,20 @@ const offered = (control: ControlService | undefined): ControlService => {
   throw new AegisError('METHOD_NOT_OFFERED');
 };
 
-/** What is encrypted at once for one response. TLS holds all that it was given, encrypted, until the reader has taken it. */
-const SLICE = 128 * 1024;
+/**
+ * What is encrypted at once for one response: TLS holds all that it was given, encrypted, until the reader has taken it. When a
+ * whole cohort pulls, its responses share the room.
+ */
+const SLICE = { least: 16 * 1024, most: 128 * 1024, together: 8 * 2 ** 20 };
+let underWay = 0;
+const sliceBytes = (): number => Math.max(SLICE.least, Math.min(SLICE.most, Math.floor(SLICE.together / underWay)));
 
 /** Pieces go out as they are, without being joined; large ones no faster than the reader takes them. */
 function send(response: ServerResponse, status: number, mediaType: string, pieces: readonly Uint8Array[]): void {
   const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
   response.writeHead(status, { 'content-type': mediaType, 'content-length': length });
   response.cork();
-  if (length > SLICE) void sendSlowly(response, pieces);
+  if (length > SLICE.most) void sendSlowly(response, pieces);
   else {
     for (const piece of pieces.slice(0, -1)) if (piece.byteLength > 0) response.write(piece);
     response.end(pieces.at(-1));
@@ -147,13 +152,20 @@ function send(response: ServerResponse, status: number, mediaType: string, piece
 }
 
 async function sendSlowly(response: ServerResponse, pieces: readonly Uint8Array[]): Promise<void> {
-  for (const piece of pieces) {
-    for (let at = 0; at < piece.byteLength; at += SLICE) {
-      if (response.destroyed) return;
-      if (!response.write(piece.subarray(at, at + SLICE))) await drained(response);
+  underWay += 1;
+  try {
+    for (const piece of pieces) {
+      for (let at = 0; at < piece.byteLength; ) {
+        if (response.destroyed) return;
+        const slice = piece.subarray(at, at + sliceBytes());
+        at += slice.byteLength;
+        if (!response.write(slice)) await drained(response);
+      }
     }
+    response.end();
+  } finally {
+    underWay -= 1;
   }
-  response.end();
 }
 
 /** Resolves when there is room again, or nobody left to write to. */

@@ -107,7 +107,7 @@ class Pieces {
 }
 
 /** Who only announces gets little, and so does a body that waits for room; who has sent that much, room for a chunk. */
-const FIRST_BYTES = 48 * 1024;
+const FIRST_BYTES = 20 * 1024;
 const CHUNK_BYTES = 6 * 2 ** 20;
 /** How far the memory may run ahead of the bytes of a larger body. */
 const GROWTH = 4;

@@ -32,7 +32,7 @@ describe('configuration', () => {
       'hold-seconds': 20,
       control: 'loopback',
       signatures: 'per-call',
-      limits: { 'upload-mib': 32, connections: defaultConnections() },
+      limits: { 'upload-mib': 24, connections: defaultConnections() },
     });
   });
 

@@ -51,7 +51,7 @@ const gatewayShape = {
   limits: z
     .strictObject({
       /** MiB of request bodies held at once; more wait, unread. */
-      'upload-mib': positive.default(32),
+      'upload-mib': positive.default(24),
       /** Seconds a body waits for room before its sender is told to come back. */
       'upload-wait-seconds': z.number().positive().max(25).default(20),
       'model-cache-mib': positive.default(48),

@@ -11,6 +11,7 @@ use napi::{Env, JsDeferred};
 use napi_derive::napi;
 
 use crate::bridge::{Promised, off_loop, on_loop, pieces, to_napi, whole};
+use crate::memory;
 use crate::seal::DataKey;
 
 #[napi(object)]
@@ -59,6 +60,7 @@ impl IntakeLog {
         expected_sha256: Option<String>,
     ) -> napi::Result<Object<'env>> {
         let (done, promise) = settle_on_loop(env, |appended: intake::Appended| appended.deduplicated)?;
+        memory::passed(buffers.iter().map(|buffer| buffer.len() as u64).sum());
         match expected_sha256.map(|hex| parse_sha256_hex(&hex)).transpose() {
             Ok(expected) => self.0.append(&kind, &id, pieces(buffers), expected, done),
             Err(error) => done(Err(error)),

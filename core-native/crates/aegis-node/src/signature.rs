@@ -7,7 +7,7 @@ use napi_derive::napi;
 
 use crate::bridge::{Promised, off_loop, on_loop};
 
-/// As many nodes as sign at the same time in a large cohort; a key with its table takes about 7 KiB.
+/// As many nodes as sign at the same time in a large cohort; a key with its table takes about 13 KiB.
 static KEYS: KeyCache = KeyCache::new(2048);
 
 #[napi(catch_unwind)]

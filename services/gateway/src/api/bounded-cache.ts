@@ -52,3 +52,23 @@ export class SingleFlight<K, V> {
     return started;
   }
 }
+
+/**
+ * Finds again what the cache had to forget but somebody still holds, such as a slow reader its slice of a model: however
+ * many read it, and however slowly, it is in memory once.
+ */
+export class StillHeld<K, V extends object> {
+  readonly #refs = new Map<K, WeakRef<V>>();
+  readonly #collected = new FinalizationRegistry<K>((key) => {
+    if (this.#refs.get(key)?.deref() === undefined) this.#refs.delete(key);
+  });
+
+  get(key: K): V | undefined {
+    return this.#refs.get(key)?.deref();
+  }
+
+  note(key: K, value: V): void {
+    this.#refs.set(key, new WeakRef(value));
+    this.#collected.register(value, key);
+  }
+}

@@ -10,7 +10,7 @@ import {
 import type { ModelFacts } from '../../domain/run.ts';
 import type { Task, TaskRef } from '../../domain/task.ts';
 import { refOf } from '../../domain/task.ts';
-import { BoundedCache, SingleFlight } from '../bounded-cache.ts';
+import { BoundedCache, SingleFlight, StillHeld } from '../bounded-cache.ts';
 
 export interface OfferedMessage {
   readonly task: Task;
@@ -48,6 +48,7 @@ export class OfferedMessages {
   readonly #messages: BoundedCache<string, OfferedMessage>;
   readonly #taskOfMessage = new BoundedCache<string, TaskRef>(MESSAGE_IDS);
   readonly #slices: BoundedCache<string, Buffer>;
+  readonly #held = new StillHeld<string, Buffer>();
   readonly #reading = new SingleFlight<string, Buffer>();
 
   constructor(source: ModelSource, limits: CacheLimits) {
@@ -110,11 +111,12 @@ export class OfferedMessages {
   #read(modelId: string): ReadModel {
     return async (offset, length) => {
       const key = `${modelId} ${offset} ${length}`;
-      const cached = this.#slices.get(key);
+      const cached = this.#slices.get(key) ?? this.#held.get(key);
       if (cached) return cached;
       return this.#reading.run(key, async () => {
         const content = await this.#source.readModel(modelId, offset, length);
         this.#slices.set(key, content, content.length);
+        this.#held.note(key, content);
         return content;
       });
     };
