@@ -1,8 +1,5 @@
-// What every implementation of the stores must do.
-import { createHash } from 'node:crypto';
 import { conformanceSuite } from '@aegis/testkit';
 import { expect, it } from 'vitest';
-import type { AcceptedAnswer } from '../domain/answer.ts';
 import type { ModelInfo, ModelVersion } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
 import { openRound } from '../domain/round.ts';
@@ -11,7 +8,7 @@ import { newRun } from '../domain/run.ts';
 import { integer, real } from '../domain/scalar.ts';
 import { arraysOf, f4, hashOf, i8, npz, room, sendUpdate } from './conformance-updates.ts';
 import { type IntakeRoom, StaleWrite, type Stores } from './contract.ts';
-import { type NpyArray, readNpy, readNpz, writeNpy, writeNpz } from './memory/npy.ts';
+import { type NpyArray, readNpy, readNpz } from './memory/npy.ts';
 
 const run = (runId: bigint) =>
   newRun(

@@ -5,6 +5,9 @@ import type { FoldRules, NoisedRound, PrivateFold, RoundNoise } from '../contrac
 import { inCore } from './core-errors.ts';
 import type { ModelDirectory } from './model-directory.ts';
 
+/** The core takes counts, which are never below 0; votes against are. More than a cohort has nodes; noise does not mind where it is added. */
+const ABOVE_ZERO = 2 ** 20;
+
 /** The private fold of a logged intake. Its release is sealed at `noised`, once: what stands there is the answer from then on. */
 export class LoggedPrivateFold implements PrivateFold {
   private readonly log: IntakeLog;
@@ -31,13 +34,12 @@ export class LoggedPrivateFold implements PrivateFold {
     const fold = await this.opened(rules);
     const finish = {
       noiseMultiplier: update,
-      // weights count as shares of the greatest one
-      denominator: denominator * (rules.weightMax ?? 1),
-      ...(bit !== null && { bits: { sum: clipBits, noiseMultiplier: bit } }),
+      denominator,
+      ...(bit !== null && { bits: { sum: clipBits + ABOVE_ZERO, noiseMultiplier: bit } }),
       path: this.noised,
     };
     const { written, model } = await this.models.keepAt(this.noised, (key) => fold.finish(finish, key));
-    return { model, clipBits: written.bits ?? null };
+    return { model, clipBits: written.bits === undefined ? null : written.bits - ABOVE_ZERO };
   }
 
   async hasNoised(): Promise<boolean> {
