@@ -7,13 +7,20 @@ import { heartbeat } from './heartbeat.ts';
 import { UnitNames } from './unit-names.ts';
 
 const names = (byte: number) => new UnitNames(createSecretKey(Buffer.alloc(32, byte)));
-const a = { fingerprint: 'a'.repeat(64) };
-const b = { fingerprint: 'b'.repeat(64) };
+const a = { fingerprint: 'a'.repeat(64), subject: '' };
+const b = { fingerprint: 'b'.repeat(64), subject: '' };
 
 describe('names of units', () => {
   it('are the same for the same key of a node, whatever its id, and after a restart', () => {
     expect(names(1).of(a)).toBe(names(1).of(a));
     expect(names(1).of(a)).not.toBe(names(1).of(b));
+  });
+
+  it('are those of the certificate where a node shows one: a new key of the same subject is no new unit', () => {
+    const [one, other] = [names(1).of({ ...a, subject: 'O=x, CN=1' }), names(1).of({ ...b, subject: 'O=x, CN=1' })];
+    expect(one).toBe(other);
+    expect(one).not.toBe(names(1).of({ ...a, subject: 'O=x, CN=2' }));
+    expect(one).not.toBe(names(1).of(a));
   });
 
   it('say nothing about the node without the key of the gateways, and show which key that was', () => {

@@ -6,8 +6,8 @@ const NAME_HEX = 32;
 
 /**
  * Pseudonyms of the units that privacy budgets belong to: HMAC-SHA256 of a node's key, under a key that only gateways have. Whoever keeps
- * the ledger can tell units apart and cannot tell who they are. A node is known by its own key, not by its id: registered anew with
- * the same key it is the same unit, with what it has spent.
+ * the ledger can tell units apart and cannot tell who they are. A node is known by the subject of its certificate, else by its own key, never
+ * by its id: registered anew it is the same unit, with what it has spent.
  *
  * The name begins with that of the gateways' key: two gateways with different keys, or a key that was replaced, show at once instead
  * of giving every unit a second budget.
@@ -23,9 +23,10 @@ export class UnitNames {
   }
 
   /** Null for a client without a key: whoever comes back without one cannot be recognised. */
-  of({ fingerprint }: Pick<NodeRecord, 'fingerprint'>): string | null {
+  of({ fingerprint, subject }: Pick<NodeRecord, 'fingerprint' | 'subject'>): string | null {
     if (fingerprint === '') return null;
-    return `${this.#keyName}-${this.#hex(`aegis unit node\n${fingerprint}`).slice(0, NAME_HEX)}`;
+    const who = subject === '' ? `node\n${fingerprint}` : `subject\n${subject}`;
+    return `${this.#keyName}-${this.#hex(`aegis unit ${who}`).slice(0, NAME_HEX)}`;
   }
 
   #hex(text: string): string {
