@@ -22,6 +22,9 @@ import { addModelsStatement } from './commands/models-statement.ts';
 import { addNodesApprove } from './commands/nodes-approve.ts';
 import { addNodesLs } from './commands/nodes-ls.ts';
 import { addNodesRemove } from './commands/nodes-remove.ts';
+import { addPrivacyEpsilon } from './commands/privacy-epsilon.ts';
+import { addPrivacyRounds } from './commands/privacy-rounds.ts';
+import { addPrivacySigma } from './commands/privacy-sigma.ts';
 import { addRunsLs } from './commands/runs-ls.ts';
 import { addRunsShow } from './commands/runs-show.ts';
 import { addRunsStop } from './commands/runs-stop.ts';
@@ -107,6 +110,8 @@ function createProgram(context: Context): Command {
   for (const add of [addBudgetLs, addBudgetSet, addBudgetWatch]) add(budget, known);
   const ledger = program.command('ledger').description('the privacy ledger: everything that was ever let out');
   for (const add of [addLedgerVerify, addLedgerShow]) add(ledger, known);
+  const privacy = program.command('privacy').description('what releases cost: offline privacy accounting');
+  for (const add of [addPrivacyEpsilon, addPrivacySigma, addPrivacyRounds]) add(privacy, known);
   const app = program.command('app').description('Flower apps');
   for (const add of [addAppImport, addAppSign]) add(app, known);
   const ca = program.command('ca').description("the federation's own authority, kept offline");

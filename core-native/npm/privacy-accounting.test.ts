@@ -7,7 +7,6 @@ import {
   epsilonOf,
   PrivacyAccountant,
   type PrivacyEvent,
-  parseEvents,
   roundsFor,
   sigmaFor,
 } from './index.ts';
@@ -100,8 +99,8 @@ describe('privacy accounting', () => {
 
   it('reads a file as it is written', async () => {
     const text = JSON.stringify([{ ...round, count: 10 }]);
-    expect(parseEvents(text)).toEqual([{ ...round, count: 10, unit: 'node' }]);
-    expect(await refusal(() => parseEvents(text.replace('10', '10.0')))).toMatchObject({ detail: { field: 'count' } });
-    expect(await refusal(() => parseEvents(text.replace('{', '{"count":1,')))).toMatchObject({ code: 'PRIVACY_EVENT' });
+    expect(checkEvents(text)).toEqual([{ ...round, count: 10, unit: 'node' }]);
+    expect(await refusal(() => checkEvents(text.replace('10', '10.0')))).toMatchObject({ detail: { field: 'count' } });
+    expect(await refusal(() => checkEvents(text.replace('{', '{"count":1,')))).toMatchObject({ code: 'PRIVACY_EVENT' });
   });
 });

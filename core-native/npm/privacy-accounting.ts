@@ -70,32 +70,32 @@ export interface PrivacyOptions {
   effort?: PrivacyEffort;
 }
 
+/** Events, or the text of a file of them: numbers then keep the form they are written in (a count of `1.5e3` is refused). */
+type Events<Event> = readonly Event[] | string;
+
+const asText = (events: Events<unknown>): string => (typeof events === 'string' ? events : JSON.stringify(events));
+
 const cost = ({ method, ...raw }: RawPrivacyEpsilon): PrivacyCost => ({ ...raw, method: method as PrivacyMethod });
 
 /** The events in canonical form, every field written out. PRIVACY_EVENT if one of them has no proven accounting. */
-export function checkEvents(events: readonly PrivacyEvent[]): PrivacyEvent[] {
-  return JSON.parse(calling(() => binding.privacyCheckEvents(JSON.stringify(events)))) as PrivacyEvent[];
-}
-
-/** {@link checkEvents} for the text of a file; numbers keep the form they are written in (a count of `1.5e3` is refused). */
-export function parseEvents(text: string): PrivacyEvent[] {
-  return JSON.parse(calling(() => binding.privacyCheckEvents(text))) as PrivacyEvent[];
+export function checkEvents(events: Events<PrivacyEvent>): PrivacyEvent[] {
+  return JSON.parse(calling(() => binding.privacyCheckEvents(asText(events)))) as PrivacyEvent[];
 }
 
 export async function epsilonOf(
-  events: readonly PrivacyEvent[],
+  events: Events<PrivacyEvent>,
   delta: number,
   { effort }: PrivacyOptions = {},
 ): Promise<PrivacyCost> {
-  return cost(await awaiting(() => binding.privacyEpsilon(JSON.stringify(events), delta, effort)));
+  return cost(await awaiting(() => binding.privacyEpsilon(asText(events), delta, effort)));
 }
 
 export async function deltaOf(
-  events: readonly PrivacyEvent[],
+  events: Events<PrivacyEvent>,
   epsilon: number,
   { effort }: PrivacyOptions = {},
 ): Promise<{ delta: number; epsilon: number; method: PrivacyMethod; order?: number }> {
-  const found = await awaiting(() => binding.privacyDelta(JSON.stringify(events), epsilon, effort));
+  const found = await awaiting(() => binding.privacyDelta(asText(events), epsilon, effort));
   return { ...found, method: found.method as PrivacyMethod };
 }
 
@@ -104,21 +104,21 @@ export async function deltaOf(
  * `spent.epsilon` is at most the ε that was asked for.
  */
 export async function sigmaFor(
-  events: readonly PrivacyEventWithoutNoise[],
+  events: Events<PrivacyEventWithoutNoise>,
   { epsilon, delta }: { epsilon: number; delta: number },
   { effort }: PrivacyOptions = {},
 ): Promise<{ noiseMultiplier: number; spent: PrivacyCost }> {
-  const found = await awaiting(() => binding.privacySigma(JSON.stringify(events), epsilon, delta, effort));
+  const found = await awaiting(() => binding.privacySigma(asText(events), epsilon, delta, effort));
   return { noiseMultiplier: found.noiseMultiplier, spent: cost(found.spent) };
 }
 
 /** How often the whole list can happen within (ε, δ); `spent` is what that costs, and missing when it cannot happen once. */
 export async function roundsFor(
-  events: readonly PrivacyEvent[],
+  events: Events<PrivacyEvent>,
   { epsilon, delta }: { epsilon: number; delta: number },
   { effort }: PrivacyOptions = {},
 ): Promise<{ rounds: number; spent?: PrivacyCost }> {
-  const found = await awaiting(() => binding.privacyRounds(JSON.stringify(events), epsilon, delta, effort));
+  const found = await awaiting(() => binding.privacyRounds(asText(events), epsilon, delta, effort));
   return found.spent ? { rounds: found.rounds, spent: cost(found.spent) } : { rounds: found.rounds };
 }
 
