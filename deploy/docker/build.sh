@@ -30,7 +30,10 @@ mkdir -p "$stage/core-native"
 cp "$root/package.json" "$root/package-lock.json" "$stage/"
 cp -R "$root/packages" "$root/services" "$stage/"
 cp -R "$root/core-native/npm" "$stage/core-native/npm"
-mkdir -p "$stage/cli" && cp "$root/cli/package.json" "$stage/cli/"
+# Of the other workspaces npm wants to see the manifests alone.
+for workspace in cli agents/guard; do
+  mkdir -p "$stage/$workspace" && cp "$root/$workspace/package.json" "$stage/$workspace/"
+done
 # Installing again is only needed when the lock file changed.
 if ! cmp -s "$root/package-lock.json" "$stage/.lock-installed"; then
   (cd "$stage" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error)

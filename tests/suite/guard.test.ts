@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { signApp } from '../../cli/src/keys/app-signature.ts';
 import { ed25519Line } from '../../cli/src/keys/ed25519-private-key.ts';
 import { GatewayFixture, TOKEN } from '../../services/gateway/src/testing/gateway-fixture.ts';
-import { floatsOf } from '../../services/gateway/src/testing/npy.ts';
+import { floatsOf, npyOf } from '../../services/gateway/src/testing/npy.ts';
 import { modelOf, ScriptedAggregator } from '../../services/gateway/src/testing/scripted-aggregator.ts';
 import type { FlowerDialect } from '../../services/gateway/src/testing/simulated-node.ts';
 import { openClient, rawGrpc } from '../../services/gateway/src/testing/wire-client.ts';
@@ -220,6 +220,20 @@ describe('what the policy does not allow', () => {
     expect(lines).toContainEqual(expect.objectContaining({ event: expect.stringMatching(/-refused$/), rule }));
     expect(aggregator.submitted.some((one) => one.task?.taskId === task.taskId)).toBe(false);
     expect(guard.said.some((line) => line.includes(`(policy: ${rule})`))).toBe(true);
+  });
+
+  it('a tensor that is not of the form of the model’s, in which other things could hide', async () => {
+    const wide: App = () => ({
+      arrays: new Map([
+        ['w', npyOf([1, 2, 3, 4, 5, 6])],
+        ['b', npyOf([1])],
+      ]),
+      metrics: [{ key: 'num-examples', value: { kind: 'integer', value: 3n } }],
+    });
+    const guard = await newGuard('smuggles', { app: wide });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    expect((await failedFor(task.taskId)).reason).toMatch(/tensor "w" is .* \(policy: tensors\)/);
   });
 
   it('an app that nobody trusted signed never reaches the SuperNode', async () => {

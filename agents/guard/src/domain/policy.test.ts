@@ -22,8 +22,11 @@ const offer: OfferFacts = { runId: 7n, kind: 'train', appId: 'a/b', appHash: 'f'
 const real = (key: string, value: number): ConfigEntry => ({ key, value: { kind: 'real', value } });
 const answer: AnswerFacts = {
   kind: 'train',
-  tensors: [{ name: 'w', bytes: 500 }],
-  modelTensors: ['w', 'b'],
+  tensors: [{ name: 'w', bytes: 500, form: 'f4' }],
+  modelForms: new Map([
+    ['w', 'f4'],
+    ['b', 'f4'],
+  ]),
   metrics: [],
   weight: 10,
 };
@@ -55,8 +58,9 @@ describe('an answer', () => {
   it.each<[string, Partial<Policy>, Partial<AnswerFacts>, Partial<typeof nothing>, string]>([
     ['of an open policy', {}, {}, {}, ''],
     ['with a tensor that may not leave', { tensors: ['b*'] }, {}, {}, 'tensors'],
-    ['with a tensor the model does not have', {}, { tensors: [{ name: 'x', bytes: 1 }] }, {}, 'tensors'],
-    ['with any tensor as the first model', {}, { kind: 'initial-model', modelTensors: [], weight: null }, {}, ''],
+    ['with a tensor the model does not have', {}, { tensors: [{ name: 'x', bytes: 1, form: 'f4' }] }, {}, 'tensors'],
+    ['with a tensor of another form', {}, { tensors: [{ name: 'w', bytes: 1, form: 'f8' }] }, {}, 'tensors'],
+    ['with any tensor as the first model', {}, { kind: 'initial-model', modelForms: new Map(), weight: null }, {}, ''],
     ['of an evaluation that carries tensors', {}, { kind: 'evaluate' }, {}, 'tensors'],
     ['of an evaluation', {}, { kind: 'evaluate', tensors: [] }, {}, ''],
     ['without a weight', {}, { weight: null }, {}, 'weight'],
@@ -65,7 +69,7 @@ describe('an answer', () => {
     [
       'with more bytes than an update may have',
       {},
-      { tensors: [{ name: 'w', bytes: 1_001 }] },
+      { tensors: [{ name: 'w', bytes: 1_001, form: 'f4' }] },
       {},
       'limits.update-mib',
     ],
@@ -103,7 +107,7 @@ describe('an answer', () => {
     expect(JSON.stringify(decision)).not.toContain('123456');
     const odd = judgeAnswer(
       { ...open, tensors: ['w'] },
-      { ...answer, tensors: [{ name: '\u001b[2J\n', bytes: 1 }] },
+      { ...answer, tensors: [{ name: '\u001b[2J\n', bytes: 1, form: 'f4' }] },
       nothing,
     );
     expect(JSON.stringify(odd)).toContain('?[2J?');

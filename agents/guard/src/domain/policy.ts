@@ -46,9 +46,9 @@ export interface Spent {
 
 export interface AnswerFacts {
   readonly kind: TaskKind;
-  readonly tensors: readonly { readonly name: string; readonly bytes: number }[];
-  /** Of the model the task came with. */
-  readonly modelTensors: readonly string[];
+  readonly tensors: readonly { readonly name: string; readonly bytes: number; readonly form: string }[];
+  /** Of the model the task came with: what each of its tensors is made of, by name. */
+  readonly modelForms: ReadonlyMap<string, string>;
   readonly metrics: readonly ConfigEntry[];
   readonly weight: number | null;
 }
@@ -93,12 +93,15 @@ export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): 
   if (policy.requireMasking) return refuse('require-masking', 'the update is not masked');
   const { kind, weight } = answer;
   if (kind === 'evaluate' && answer.tensors.length > 0) return refuse('tensors', 'an evaluation carries tensors');
-  for (const { name } of answer.tensors) {
+  for (const { name, form } of answer.tensors) {
     if (!policy.tensors.some((pattern) => matches(pattern, name))) {
       return refuse('tensors', `the tensor "${shown(name)}" is not listed`);
     }
-    if (kind === 'train' && !answer.modelTensors.includes(name)) {
-      return refuse('tensors', `the tensor "${shown(name)}" is none of the model's`);
+    if (kind === 'initial-model') continue;
+    const expected = answer.modelForms.get(name);
+    if (expected === undefined) return refuse('tensors', `the tensor "${shown(name)}" is none of the model's`);
+    if (form !== expected) {
+      return refuse('tensors', `the tensor "${shown(name)}" is ${form}, the model's is ${expected}`);
     }
   }
   if (kind !== 'initial-model') {

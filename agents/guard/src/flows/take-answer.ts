@@ -6,12 +6,13 @@ import type { ConfigEntry, Task } from '../domain/task.ts';
 import { deliverAnswer } from './deliver-answer.ts';
 import { type Guard, spentToday } from './guard.ts';
 import { lineOf, refuseTask } from './take-offer.ts';
+import { type FileSlice, formOf, modelForms } from './tensor-forms.ts';
 
 /** A complete answer of the SuperNode; its bytes are in files already. */
 export interface GivenAnswer {
   readonly tensors: readonly {
     readonly name: string;
-    readonly slices: readonly { readonly file: string; readonly offset: number; readonly length: number }[];
+    readonly slices: readonly FileSlice[];
   }[];
   readonly metrics: readonly ConfigEntry[];
   readonly weight: number | null;
@@ -24,13 +25,15 @@ export interface GivenAnswer {
  */
 export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): Promise<boolean> => {
   const { policy, journal, tasks, audit, clock, parts: files, upstream } = guard;
-  const tensors = given.tensors.map(({ name, slices }) => ({
-    name,
-    bytes: slices.reduce((sum, slice) => sum + slice.length, 0),
-  }));
+  const tensors = await Promise.all(
+    given.tensors.map(async ({ name, slices }) => {
+      const bytes = slices.reduce((sum, slice) => sum + slice.length, 0);
+      return { name, bytes, form: await formOf(guard, task, slices[0], bytes) };
+    }),
+  );
   const decision = judgeAnswer(
     policy,
-    { ...given, kind: task.kind, tensors, modelTensors: task.model?.tensors.map(({ name }) => name) ?? [] },
+    { ...given, kind: task.kind, tensors, modelForms: await modelForms(guard, task) },
     spentToday(guard),
   );
   if (!decision.allowed) {
