@@ -7,7 +7,7 @@ export function createMeasures({ meter }: Telemetry) {
   return {
     operations: meter.createCounter('aegis_ledger_operations_total', {
       description:
-        'What was asked of the privacy ledger, by operation and outcome: granted, repeated, refused, or the code of the error.',
+        'What was asked of the privacy ledger and answered, by operation and outcome: granted, repeated, refused ….',
     }),
     used: meter.createGauge('aegis_privacy_budget_used', {
       description:

@@ -59,12 +59,20 @@ export function readPage(content: Uint8Array, after: Position, key: Secret): Pag
   if (unsigned.entries !== lines.length)
     throw damaged(`page ${number} has ${lines.length} entries and says ${unsigned.entries}`);
   let head = after.head;
-  const entries = lines.map((text, at): KeptEntry => {
+  const hashes = lines.map((text) => {
     head = chain(head, text);
-    return { sequence: after.entries + at + 1, hash: head, entry: readEntry(text), text };
+    return head;
   });
+  // Nothing is read that was not proven to be ours before.
   if (head !== unsigned.head) throw damaged(`the entries of page ${number} are not those it was written with`);
-  return { position: { page: number, entries: after.entries + lines.length, head }, epoch: unsigned.epoch, entries };
+  const entries = lines.map((text, at): KeptEntry => {
+    return { sequence: after.entries + at + 1, hash: hashes[at] as string, entry: readEntry(text), text };
+  });
+  return {
+    position: { page: number, entries: after.entries + lines.length, head },
+    epoch: unsigned.epoch,
+    entries,
+  };
 }
 
 const chain = (previous: string, line: string): string =>
