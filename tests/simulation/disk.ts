@@ -192,6 +192,8 @@ export class SimulatedDisk {
         this.change(life, async () => {
           const sealed = this.noised.get(name);
           if (sealed !== undefined && this.seals) return sealed;
+          // with the room went its folder: what a late owner would seal there has no place any more
+          if (this.seals && !this.logs.has(name)) throw new AegisError('UNAVAILABLE', 'The room was removed.');
           const result = await inner.writeNoised(noise);
           this.noised.set(name, result);
           this.watch.onNoised(room, [...folded.values()], result.model.modelId);

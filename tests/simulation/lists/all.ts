@@ -159,6 +159,24 @@ const toldTwice: List = {
   ],
 };
 
+/** No fault of the product: the simulated disk let a late owner seal its own noise in a folder that its successor had removed. */
+const noiseAfterSweep: List = {
+  name: 'a paused aggregator draws noise for a round that its successor has finished and removed',
+  seed: 820001275,
+  shape: { ...small, aggregators: 2, minNodes: 1, privacy: 'none' },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'slow-bus', ms: 700 },
+    { do: 'pull', node: 0 },
+    { do: 'answer', node: 0, manner: 'honest' },
+    { do: 'advance', ms: 1_000 },
+    { do: 'pause', process: 'aggregator 0' },
+    { do: 'advance', ms: 20_000 },
+    { do: 'advance', ms: 12_000 },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -168,5 +186,6 @@ export const lists: readonly List[] = [
   roomAfterSweep,
   formerSelf,
   toldTwice,
+  noiseAfterSweep,
   goneWhileTakenUp,
 ];
