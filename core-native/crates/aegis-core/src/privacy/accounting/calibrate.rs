@@ -5,8 +5,15 @@ use super::event::{Event, LARGEST_COUNT, NOISE_MULTIPLIERS, validate_all};
 use super::report::{Epsilon, check_delta, check_epsilon};
 use crate::error::{Code, Error, Result};
 
-/// Relative width at which the search for σ stops; the upper end is the answer.
-const PRECISION: f64 = 1e-8;
+/// How the noise multiplier is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Where to begin, and the factor of the first steps.
+    pub start: f64,
+    pub stride: f64,
+    /// Relative width at which it ends; the upper end is the answer.
+    pub precision: f64,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibrated {
@@ -22,12 +29,12 @@ pub struct Rounds {
     pub spent: Option<Epsilon>,
 }
 
-/// The smallest noise multiplier for the chosen rows (others keep theirs) with ε(δ) ≤ `epsilon`, to 1e-8 and never below.
+/// The smallest noise multiplier for the chosen rows (others keep theirs) with ε(δ) ≤ `epsilon`, to the precision and never below.
 pub fn sigma_for(
     events: &[Event],
     chosen: &[bool],
-    epsilon: f64,
-    delta: f64,
+    (epsilon, delta): (f64, f64),
+    search: Search,
     mut measure: impl FnMut(&mut Composition, f64) -> Result<Epsilon>,
 ) -> Result<Calibrated> {
     check_target(epsilon, delta)?;
@@ -53,14 +60,16 @@ pub fn sigma_for(
         spent
     };
     let (lowest, highest) = NOISE_MULTIPLIERS;
-    // A bracket by doubling, then false position on logarithms with the bisection's guarantee.
-    let (mut low, mut high) = (1.0, 1.0);
+    let mut stride = search.stride;
+    // A bracket by growing steps, then false position on logarithms with the bisection's guarantee.
+    let (mut low, mut high) = (search.start, search.start);
     let mut spent = at(high)?;
     let mut low_epsilon = spent.epsilon;
     if spent.epsilon > epsilon {
         while spent.epsilon > epsilon {
             (low, low_epsilon) = (high, spent.epsilon);
-            high = (high * 2.0).min(highest);
+            high = (high * stride).min(highest);
+            stride *= stride;
             spent = at(high)?;
             if high == highest && spent.epsilon > epsilon {
                 return Err(Error::new(
@@ -77,14 +86,15 @@ pub fn sigma_for(
             if low == lowest {
                 return Ok(Calibrated { noise_multiplier: low, spent: at(low)? });
             }
-            low = (low * 0.5).max(lowest);
+            low = (low / stride).max(lowest);
+            stride *= stride;
             // an ε that cannot be shown at all is above every target
             low_epsilon = at(low).map_or(f64::INFINITY, |spent| spent.epsilon);
         }
         spent = at(high)?;
     }
     let mut bisect = false;
-    while high / low - 1.0 > PRECISION {
+    while high / low - 1.0 > search.precision {
         let (from, to) = (low.ln(), high.ln());
         let share = (low_epsilon / epsilon).ln() / (low_epsilon / spent.epsilon).ln();
         // a hair above the crossing, so that the upper end comes close too
@@ -107,11 +117,11 @@ pub fn sigma_for(
     Ok(Calibrated { noise_multiplier: high, spent })
 }
 
-/// How often the whole list may be repeated with ε(δ) ≤ `epsilon`.
+/// How often the whole list may be repeated with ε(δ) ≤ `epsilon`; about `guess` times.
 pub fn rounds_for(
     events: &[Event],
-    epsilon: f64,
-    delta: f64,
+    (epsilon, delta): (f64, f64),
+    guess: u64,
     mut measure: impl FnMut(&mut Composition, f64) -> Result<Epsilon>,
 ) -> Result<Rounds> {
     check_target(epsilon, delta)?;
@@ -133,7 +143,7 @@ pub fn rounds_for(
         }
     };
     let (mut fits, mut spent) = (0, None);
-    let mut over = 1;
+    let mut over = guess.clamp(1, most);
     while over <= most {
         match at(over)? {
             None => break,
@@ -142,7 +152,7 @@ pub fn rounds_for(
         if over == most {
             return Ok(Rounds { rounds: fits, spent });
         }
-        over = over.saturating_mul(4).min(most);
+        over = over.saturating_mul(2).min(most);
     }
     while over - fits > 1 {
         let middle = fits + (over - fits) / 2;

@@ -174,7 +174,10 @@ impl Composition {
 
     /// The best Rényi bound of ln δ and its order.
     pub fn rdp_ln_delta(&mut self, epsilon: f64) -> (f64, f64) {
-        self.best(|rdp, alpha| conversion::ln_delta(rdp, alpha, epsilon))
+        let (ln_delta, order) = self.best(|rdp, alpha| conversion::ln_delta(rdp, alpha, epsilon));
+        let (rdp, lowest) = self.rdp_at(0);
+        let total_variation = conversion::ln_total_variation(rdp);
+        if total_variation < ln_delta { (total_variation, lowest) } else { (ln_delta.min(0.0), order) }
     }
 
     fn best(&mut self, convert: impl Fn(f64, f64) -> f64) -> (f64, f64) {

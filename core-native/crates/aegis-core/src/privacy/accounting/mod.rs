@@ -1,7 +1,7 @@
 //! Privacy accounting: what a list of events costs. One implementation for the services, Python, the command line and mobile.
 //!
-//! Read in this order: [`event`] (what is accounted, and what is refused), [`composition`] (events sorted by formula), [`rdp`] and
-//! [`gaussian`] (the formulas), [`report`] (the answers), [`calibrate`] (the inverse questions), [`accountant`] (round after round).
+//! Read in this order: [`event`] (what is accounted, and what is refused), [`composition`] (events sorted by formula), [`rdp`],
+//! [`gaussian`] and [`pld`] (the formulas), [`report`] (the answers), [`calibrate`] (the inverse questions), [`accountant`] (round after round).
 //!
 //! Every ε and δ is rounded up, and a NaN, an overflow or a negative divergence is a refusal, never a small number.
 
@@ -11,6 +11,7 @@ mod composition;
 pub mod event;
 pub mod filter;
 mod gaussian;
+mod pld;
 mod rdp;
 mod report;
 mod special;
@@ -60,25 +61,41 @@ pub fn epsilon_of(events: &[Event], delta: f64, effort: Effort) -> Result<Epsilo
 pub fn delta_of(events: &[Event], epsilon: f64, effort: Effort) -> Result<Delta> {
     validate_all(events)?;
     match effort {
-        Effort::Quick | Effort::Tight => report::quick_delta(&mut Composition::of(events), epsilon),
+        Effort::Quick => report::quick_delta(&mut Composition::of(events), epsilon),
+        Effort::Tight => report::tight_delta(&mut Composition::of(events), epsilon),
     }
 }
 
 /// The smallest noise multiplier for the `chosen` rows that keeps all events within (ε, δ).
 pub fn sigma_for(events: &[Event], chosen: &[bool], epsilon: f64, delta: f64, effort: Effort) -> Result<Calibrated> {
-    calibrate::sigma_for(events, chosen, epsilon, delta, |composition, delta| measure(composition, delta, effort))
+    let quick = calibrate::Search { start: 1.0, stride: 2.0, precision: 1e-8 };
+    let found = calibrate::sigma_for(events, chosen, (epsilon, delta), quick, report::quick_epsilon);
+    if effort == Effort::Quick {
+        return found;
+    }
+    // what the quick methods find is enough noise, and usually a tenth too much
+    let start = found.map_or(1.0, |found| found.noise_multiplier);
+    let tight = calibrate::Search { start, stride: 1.1, precision: 1e-5 };
+    calibrate::sigma_for(events, chosen, (epsilon, delta), tight, report::tight_epsilon)
 }
 
 /// How often the list of events may be repeated within (ε, δ).
 pub fn rounds_for(events: &[Event], epsilon: f64, delta: f64, effort: Effort) -> Result<Rounds> {
-    calibrate::rounds_for(events, epsilon, delta, |composition, delta| measure(composition, delta, effort))
+    let found = calibrate::rounds_for(events, (epsilon, delta), 1, report::quick_epsilon)?;
+    match effort {
+        Effort::Quick => Ok(found),
+        Effort::Tight => calibrate::rounds_for(events, (epsilon, delta), found.rounds, report::tight_epsilon),
+    }
 }
 
 fn measure(composition: &mut Composition, delta: f64, effort: Effort) -> Result<Epsilon> {
     match effort {
-        Effort::Quick | Effort::Tight => report::quick_epsilon(composition, delta),
+        Effort::Quick => report::quick_epsilon(composition, delta),
+        Effort::Tight => report::tight_epsilon(composition, delta),
     }
 }
 
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod property_tests;

@@ -26,6 +26,11 @@ pub fn erfcx(x: f64) -> f64 {
     0.5 * FRAC_2_SQRT_PI / x * sum
 }
 
+/// Φ(x).
+pub fn normal_cdf(x: f64) -> f64 {
+    0.5 * libm::erfc(-x * FRAC_1_SQRT_2)
+}
+
 /// (1 − Φ(x))/φ(x), Mills' ratio.
 pub fn mills(x: f64) -> f64 {
     (0.5 * PI).sqrt() * erfcx(x * FRAC_1_SQRT_2)

@@ -13,12 +13,15 @@ pub fn epsilon(rdp: f64, alpha: f64, delta: f64) -> f64 {
     epsilon.max(0.0)
 }
 
-/// ln δ for ε from one order; never above 0.
+/// ln δ for ε from one order; above 0 where that order shows nothing.
 pub fn ln_delta(rdp: f64, alpha: f64, epsilon: f64) -> f64 {
     if rdp.is_nan() || rdp < 0.0 {
-        return 0.0;
+        return f64::INFINITY;
     }
-    let tail = (alpha - 1.0) * (rdp - epsilon + (-1.0 / alpha).ln_1p()) - alpha.ln();
-    let total_variation = 0.5 * (-(-rdp).exp_m1()).ln();
-    tail.min(total_variation).min(0.0)
+    (alpha - 1.0) * (rdp - epsilon + (-1.0 / alpha).ln_1p()) - alpha.ln()
+}
+
+/// ln of the total variation, which bounds δ at every ε.
+pub fn ln_total_variation(rdp: f64) -> f64 {
+    if rdp.is_nan() || rdp < 0.0 { 0.0 } else { 0.5 * (-(-rdp).exp_m1()).ln() }
 }

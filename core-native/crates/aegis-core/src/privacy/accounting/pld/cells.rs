@@ -1,0 +1,120 @@
+//! From the loss of one release to masses on a grid, once so that δ can only grow and once so that it can only shrink.
+
+use super::loss::{Loss, Range};
+
+/// Mass of the cell (iΔ, (i+1)Δ], and the part of it that goes to the upper end so that P's and Q's masses are both kept.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    mass: f64,
+    up: f64,
+}
+
+/// P's masses on consecutive grid points, the first at `first`·Δ.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    pub first: i64,
+    pub masses: Vec<f64>,
+    /// Mass at +∞.
+    pub infinite: f64,
+}
+
+pub struct Cells {
+    first: i64,
+    cells: Vec<Cell>,
+    below: f64,
+    above: f64,
+    /// e^−Δ.
+    shrink: f64,
+}
+
+impl Grid {
+    /// The highest loss, in steps.
+    pub fn top(&self) -> i64 {
+        self.first + self.masses.len() as i64 - 1
+    }
+
+    /// ln E[e^{rL}] of the masses below +∞.
+    pub fn ln_mean(&self, r: f64, delta: f64) -> f64 {
+        let exponent = |index: usize| r * (self.first + index as i64) as f64 * delta;
+        let top = exponent(0).max(exponent(self.masses.len() - 1));
+        let sum: f64 = self.masses.iter().enumerate().map(|(index, mass)| mass * (exponent(index) - top).exp()).sum();
+        top + sum.ln()
+    }
+}
+
+impl Cells {
+    pub fn of(loss: &Loss, range: &Range, delta: f64) -> Self {
+        let first = (loss.loss(range.from) / delta).floor() as i64;
+        let last = (loss.loss(range.to) / delta).ceil() as i64;
+        let mut cells = vec![Cell::default(); (last - first).max(1) as usize];
+        let unit = 1.0 / (-delta).exp_m1();
+        let top = cells.len() as i64 - 1;
+        for atom in loss.atoms() {
+            let place = atom.loss / delta;
+            // an atom that stands on the grid, but for rounding, stays there: at the upper end of the cell below
+            let on_grid = (place - place.round()).abs() < 1e-10;
+            let wanted = if on_grid { place.round() as i64 - 1 } else { place.floor() as i64 };
+            let at = (wanted - first).clamp(0, top);
+            let low = (first + at) as f64 * delta;
+            let up =
+                if on_grid && wanted - first == at { 1.0 } else { (unit * (low - atom.loss).exp_m1()).clamp(0.0, 1.0) };
+            cells[at as usize].mass += atom.mass;
+            cells[at as usize].up += atom.mass * up;
+        }
+        let mut from = range.from;
+        for (offset, cell) in cells.iter_mut().enumerate() {
+            let low = (first + offset as i64) as f64 * delta;
+            let to = loss.at_loss(low + delta).clamp(from, range.to);
+            let to = if offset as i64 == last - first - 1 { range.to } else { to };
+            loss.integrate(from, to, |atom| {
+                cell.mass += atom.mass;
+                cell.up += atom.mass * (unit * (low - atom.loss).exp_m1()).clamp(0.0, 1.0);
+            });
+            from = to;
+        }
+        Self { first, cells, below: range.below, above: range.above, shrink: (-delta).exp() }
+    }
+
+    /// Every loss becomes a chance between the ends of its cell that keeps its masses under P and Q ("connect the dots", Doroshenko et
+    /// al. 2207.04380): the pair (P, Q) gets easier to tell apart, so δ can only grow. What lies above the grid counts as +∞, what lies below as
+    /// its lowest point.
+    pub fn pessimistic(&self) -> Grid {
+        let mut masses = vec![0.0; self.cells.len() + 1];
+        for (index, cell) in self.cells.iter().enumerate() {
+            masses[index] += (cell.mass - cell.up).max(0.0);
+            masses[index + 1] += cell.up;
+        }
+        masses[0] += self.below;
+        Grid { first: self.first, masses, infinite: self.above }
+    }
+
+    /// Outputs are merged until every loss lies on the grid, which is post-processing of P and Q alike, so δ can only shrink: the upper
+    /// part of each cell meets so much of the lower part of the next that their common loss is the grid point between them. What has no partner is
+    /// moved down; what lies beyond the range is lost.
+    pub fn optimistic(&self) -> Grid {
+        let mut masses = vec![0.0; self.cells.len() + 1];
+        // mass of the previous cell that waits for a partner at the point between, and its distance to it in units of that cell
+        let (mut waiting, mut distance) = (0.0, 0.0);
+        for (index, cell) in self.cells.iter().enumerate() {
+            if cell.mass <= 0.0 {
+                masses[index.saturating_sub(1)] += waiting;
+                waiting = 0.0;
+                continue;
+            }
+            let share = (cell.up / cell.mass).clamp(0.0, 1.0); // how far up in the cell its common loss lies
+            let wanted = if share > 0.0 { waiting * distance / (share * self.shrink) } else { f64::INFINITY };
+            let met = wanted.min(cell.mass);
+            let partner = if met < wanted && distance > 0.0 { met * share * self.shrink / distance } else { waiting };
+            masses[index] += met + partner;
+            masses[index.saturating_sub(1)] += waiting - partner;
+            (waiting, distance) = (cell.mass - met, 1.0 - share);
+            if distance <= 1e-15 {
+                // it stands on the grid point already
+                masses[index + 1] += waiting;
+                waiting = 0.0;
+            }
+        }
+        masses[self.cells.len() - 1] += waiting;
+        Grid { first: self.first, masses, infinite: 0.0 }
+    }
+}

@@ -1,0 +1,177 @@
+//! The privacy loss of one release: L = ln(P/Q) under P, for the pair (P, Q) of neighbouring outputs, in both directions.
+
+use super::quadrature::panel;
+use crate::privacy::accounting::special::{LN_SQRT_2PI, normal_cdf};
+
+/// Which of the two data sets has the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// P has it: P is the mixture.
+    Remove,
+    /// Q has it.
+    Add,
+}
+
+/// A mechanism whose loss distribution is known exactly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// (1−q)·N(0,σ²) + q·N(1,σ²) against N(0,σ²); q = 1 is the plain Gaussian.
+    Gaussian { rate: f64, sigma: f64, direction: Direction },
+    /// Laplace(0,b) against Laplace(1,b), the same in both directions.
+    Laplace { scale: f64 },
+}
+
+/// A loss with its mass under P, or part of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Atom {
+    pub loss: f64,
+    pub mass: f64,
+}
+
+/// The range of the noise variable that is looked at; beyond it P has `below` and `above`.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    pub from: f64,
+    pub to: f64,
+    pub below: f64,
+    pub above: f64,
+}
+
+impl Loss {
+    /// Everything but at most `above` on top and about `below` at the bottom.
+    pub fn range(&self, below: f64, above: f64) -> Range {
+        let Loss::Gaussian { sigma, .. } = *self else {
+            return Range { from: -1.0, to: 1.0, below: 0.0, above: 0.0 };
+        };
+        let reach = (-2.0 * below.ln()).sqrt();
+        let from = match *self {
+            Loss::Gaussian { rate: 1.0, direction: Direction::Remove, .. } => 1.0 - reach * sigma,
+            _ => -reach * sigma,
+        };
+        // the first point above which P has no more than `above`
+        let (mut low, mut high) = (from, 1.0 + sigma * ((-2.0 * above.ln()).sqrt() + 1.0));
+        for _ in 0..50 {
+            let middle = 0.5 * (low + high);
+            if self.above(middle) <= above { high = middle } else { low = middle }
+        }
+        Range { from, to: high, below: self.below(from), above: self.above(high) }
+    }
+
+    /// The same range without losses below `least`.
+    pub fn raised(&self, range: Range, least: f64) -> Range {
+        let from = self.at_loss(least);
+        if from <= range.from || from >= range.to || !self.atoms().is_empty() {
+            return range;
+        }
+        Range { from, below: self.below(from), ..range }
+    }
+
+    fn above(&self, z: f64) -> f64 {
+        match *self {
+            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => {
+                (1.0 - rate) * normal_cdf(-z / sigma) + rate * normal_cdf((1.0 - z) / sigma)
+            }
+            Loss::Gaussian { sigma, .. } => normal_cdf(-z / sigma),
+            Loss::Laplace { .. } => 0.0,
+        }
+    }
+
+    fn below(&self, z: f64) -> f64 {
+        match *self {
+            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => {
+                (1.0 - rate) * normal_cdf(z / sigma) + rate * normal_cdf((z - 1.0) / sigma)
+            }
+            Loss::Gaussian { sigma, .. } => normal_cdf(z / sigma),
+            Loss::Laplace { .. } => 0.0,
+        }
+    }
+
+    /// The loss at a value of the noise variable; it rises with it. (For `Add` the variable is −z.)
+    pub fn loss(&self, z: f64) -> f64 {
+        match *self {
+            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => mixture(rate, (z - 0.5) / (sigma * sigma)),
+            Loss::Gaussian { rate, sigma, direction: Direction::Add } => -mixture(rate, (-z - 0.5) / (sigma * sigma)),
+            Loss::Laplace { scale } => z / scale,
+        }
+    }
+
+    /// The noise variable at a loss; ±∞ outside what can happen.
+    pub fn at_loss(&self, loss: f64) -> f64 {
+        match *self {
+            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => sigma * sigma * unmixed(rate, loss) + 0.5,
+            Loss::Gaussian { rate, sigma, direction: Direction::Add } => -(sigma * sigma * unmixed(rate, -loss) + 0.5),
+            Loss::Laplace { scale } => loss * scale,
+        }
+    }
+
+    fn density(&self, z: f64, loss: f64) -> f64 {
+        match *self {
+            Loss::Gaussian { sigma, direction, .. } => {
+                let scaled = z / sigma;
+                let lift = if direction == Direction::Remove { loss } else { 0.0 };
+                (lift - 0.5 * scaled * scaled - LN_SQRT_2PI).exp() / sigma
+            }
+            // with u = bL, the loss's own scale: ¼e^{(L − 1/b)/2}/b
+            Loss::Laplace { scale } => 0.25 / scale * (0.5 * (z - 1.0) / scale).exp(),
+        }
+    }
+
+    /// Masses that sit on one loss.
+    pub fn atoms(&self) -> Vec<Atom> {
+        match *self {
+            Loss::Gaussian { .. } => Vec::new(),
+            Loss::Laplace { scale } => {
+                let loss = 1.0 / scale;
+                vec![Atom { loss: -loss, mass: 0.5 * (-loss).exp() }, Atom { loss, mass: 0.5 }]
+            }
+        }
+    }
+
+    /// Longest panel on which density and loss are smooth to full precision.
+    fn scale(&self) -> f64 {
+        match *self {
+            Loss::Gaussian { sigma, .. } => (0.5 * sigma).min(0.5 * sigma * sigma),
+            Loss::Laplace { scale } => scale.min(0.5),
+        }
+    }
+
+    /// Quadrature over [from, to] cut at the panels of `range`.
+    pub fn integrate(&self, from: f64, to: f64, mut each: impl FnMut(Atom)) {
+        let scale = self.scale();
+        let mut z = from;
+        while z < to {
+            let end = (z + scale).min(to);
+            panel(z, end, scale, |node, weight| {
+                let loss = self.loss(node);
+                each(Atom { loss, mass: weight * self.density(node, loss) });
+            });
+            if end <= z {
+                break;
+            }
+            z = end;
+        }
+    }
+}
+
+/// ln(1 − q + q·e^x).
+fn mixture(rate: f64, x: f64) -> f64 {
+    if rate == 1.0 {
+        x
+    } else if x > 300.0 {
+        x + rate.ln() + ((1.0 - rate) / rate * (-x).exp()).ln_1p()
+    } else {
+        (rate * x.exp_m1()).ln_1p()
+    }
+}
+
+/// The x of [`mixture`]; −∞ below its range.
+fn unmixed(rate: f64, loss: f64) -> f64 {
+    if rate == 1.0 {
+        return loss;
+    }
+    if loss > 300.0 {
+        return loss - rate.ln();
+    }
+    let x = loss.exp_m1() / rate;
+    if x <= -1.0 { f64::NEG_INFINITY } else { x.ln_1p() }
+}

@@ -1,0 +1,178 @@
+//! Accounting with the distribution of the privacy loss: the exact loss of one release on a grid, composed by FFT, with a certified bracket.
+//!
+//! Read in this order: [`loss`] (one release), [`cells`] (its grid, above and below), [`cumulants`] and [`window`] (where to look), [`convolve`]
+//! (composition). Both directions, a unit added and a unit removed, are composed, and the larger ε counts.
+
+mod cells;
+mod convolve;
+mod cumulants;
+mod loss;
+mod quadrature;
+mod window;
+
+use cells::{Cells, Grid};
+use convolve::{Towards, compose};
+use cumulants::{Steps, ln_mean, saddle, tilt_to};
+use loss::{Direction, Loss};
+use window::Window;
+
+use super::composition::{Component, Composition};
+
+/// `lower` ≤ ε ≤ `upper`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bracket {
+    pub lower: f64,
+    pub upper: f64,
+}
+
+/// The part of δ, over all releases, that may lie above the losses looked at, and the mass that may lie below them.
+const ABOVE: f64 = 2e-6;
+const BELOW: f64 = 1e-7;
+
+/// An ε that nobody tells from 0.
+const SMALLEST: f64 = 1e-9;
+
+/// Windows that are tried below one another.
+const MOST_LOOKS: usize = 5;
+
+/// The bracket of ε at δ; nothing if some mechanism's loss distribution is not known, or if the numbers leave what f64 can hold.
+pub fn epsilon(composition: &Composition, delta: f64) -> Option<Bracket> {
+    let removed = losses(composition, Direction::Remove)?;
+    let added = losses(composition, Direction::Add)?;
+    let symmetric =
+        removed.iter().all(|(loss, _)| matches!(loss, Loss::Gaussian { rate: 1.0, .. } | Loss::Laplace { .. }));
+    let mut bracket = one_direction(&removed, delta, true)?;
+    if !symmetric {
+        bracket.upper = bracket.upper.max(one_direction(&added, delta, false)?.upper);
+    }
+    (bracket.upper.is_finite() && bracket.lower <= bracket.upper).then_some(bracket)
+}
+
+fn losses(composition: &Composition, direction: Direction) -> Option<Vec<(Loss, u64)>> {
+    let mut losses = Vec::new();
+    if composition.gaussian_mu_squared > 0.0 {
+        losses
+            .push((Loss::Gaussian { rate: 1.0, sigma: composition.gaussian_mu_squared.sqrt().recip(), direction }, 1));
+    }
+    for part in &composition.parts {
+        let loss = match part.component {
+            Component::SampledGaussian { rate, sigma } => Loss::Gaussian { rate, sigma, direction },
+            Component::Laplace { scale } => Loss::Laplace { scale },
+            _ => return None,
+        };
+        losses.push((loss, part.count as u64));
+    }
+    Some(losses)
+}
+
+fn one_direction(losses: &[(Loss, u64)], delta: f64, with_lower: bool) -> Option<Bracket> {
+    let count: f64 = losses.iter().map(|(_, count)| *count as f64).sum();
+    let all: Vec<Steps> =
+        losses.iter().map(|(loss, times)| Steps::new(*loss, *times, BELOW / count, ABOVE * delta / count)).collect();
+    let outside: f64 = all.iter().map(|steps| steps.count as f64 * steps.range.above).sum();
+    let (bound, s) = saddle(&all, (delta - outside).ln());
+    if !(bound.is_finite() && s.is_finite()) {
+        return None;
+    }
+    // Where to look; what is found there is certified by the composed masses alone.
+    let bound = bound.max(SMALLEST);
+    let ln_delta = delta.ln();
+    let mut window = Window::coarse(&all, s, bound, ln_delta);
+    let first = above(&all, &window, delta);
+    let mut upper = first.found;
+    let (mut guess, mut decay) = if first.found < bound { (first.found, first.decay) } else { (bound, s) };
+    let mut uncertain = window.coarseness(&all, decay);
+    for _ in 0..MOST_LOOKS {
+        if upper <= 0.0 {
+            return Some(Bracket { lower: 0.0, upper: 0.0 });
+        }
+        window = Window::fine(&all, tilt_to(&all, guess), (guess, uncertain.min(0.2 * guess)), decay, ln_delta);
+        let look = above(&all, &window, delta);
+        upper = upper.min(look.found);
+        if look.found > look.foot {
+            decay = look.decay;
+            break;
+        }
+        // δ is smaller than asked for in the whole window: look further down
+        (guess, uncertain) = (guess.min(look.found), guess);
+        if guess <= 0.0 {
+            break;
+        }
+    }
+    let lower = if with_lower { lower(&all, &window, delta, decay) } else { 0.0 };
+    Some(Bracket { lower, upper: upper.max(0.0) })
+}
+
+struct Look {
+    foot: f64,
+    /// The upper bound of ε, or the foot of the window if it is below.
+    found: f64,
+    decay: f64,
+}
+
+fn above(all: &[Steps], window: &Window, delta: f64) -> Look {
+    let grids = grids(all, window, Cells::pessimistic);
+    let composed = compose(window, &grids);
+    let left = delta - composed.infinite - mass_above(&grids, window);
+    let (found, decay) = if left > 0.0 {
+        composed.crossing((left * (1.0 - rounding(all, window))).ln(), Towards::Above)
+    } else {
+        (f64::INFINITY, 1.0)
+    };
+    Look { foot: composed.foot(), found, decay }
+}
+
+/// Mass of the composition above the window (Chernoff, on the masses themselves); none if it ends below.
+fn mass_above(grids: &[(Grid, u64)], window: &Window) -> f64 {
+    let top: i128 = grids.iter().map(|(grid, count)| i128::from(grid.top()) * i128::from(*count)).sum();
+    if top < i128::from(window.first) + window.size as i128 {
+        return 0.0;
+    }
+    let moment: f64 = grids.iter().map(|(grid, count)| *count as f64 * grid.ln_mean(window.r, window.delta)).sum();
+    (moment - window.r * window.high).exp() * (1.0 + 1e-9)
+}
+
+/// The grid of each mechanism. Losses with next to no tilted mass count as the lowest ones that have some.
+fn grids(all: &[Steps], window: &Window, rounded: impl Fn(&Cells) -> Grid) -> Vec<(Grid, u64)> {
+    let count = count_of(all);
+    let of = |steps: &Steps| {
+        let least =
+            ((BELOW / count).ln() + ln_mean(std::slice::from_ref(steps), window.s) / steps.count as f64) / window.s;
+        let range = steps.loss.raised(steps.range, least);
+        (rounded(&Cells::of(&steps.loss, &range, window.delta)), steps.count)
+    };
+    all.iter().map(of).collect()
+}
+
+fn count_of(all: &[Steps]) -> f64 {
+    all.iter().map(|steps| steps.count as f64).sum()
+}
+
+/// What quadrature and sums may have taken from δ, as a part of it.
+fn rounding(all: &[Steps], window: &Window) -> f64 {
+    1e-11 * (1.0 + count_of(all)) + 1e-14 * (1.0 + window.s)
+}
+
+/// The crossing of the optimistic composition, less what may have come round the circle from outside the window: bounded by the moments of
+/// the optimistic masses themselves.
+fn lower(all: &[Steps], window: &Window, delta: f64, decay: f64) -> f64 {
+    let grids = grids(all, window, Cells::optimistic);
+    let below = compose(window, &grids);
+    let ln_target = (delta * (1.0 + rounding(all, window))).ln();
+    let s = window.s;
+    let first = below.crossing(ln_target, Towards::Below { slack: 0.0 }).0;
+    let (least, width) = (first - 4.0 / decay, window.high - window.low + window.delta);
+    let outside = |thetas: [f64; 2], edge: f64| {
+        let bound = |theta: f64| {
+            let moment: f64 =
+                grids.iter().map(|(grid, count)| *count as f64 * grid.ln_mean(s + theta, window.delta)).sum();
+            moment - below.ln_mean - theta * edge
+        };
+        bound(thetas[0]).min(bound(thetas[1])).exp()
+    };
+    let (down, up) = (window.theta, (window.r - s).max(0.25 * window.theta));
+    // read at a distance y above ε such mass counts e^{−sy}(1 − e^{−y}), which is below 1/(1+s)
+    let slack = (outside([-down, -0.5 * down], window.low) + outside([up, 0.5 * up], least + width)) / (1.0 + s);
+    let second = below.crossing(ln_target, Towards::Below { slack }).0;
+    if second >= least { second.max(0.0) } else { 0.0 }
+}
