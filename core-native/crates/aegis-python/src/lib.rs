@@ -5,6 +5,7 @@
 
 mod bridge;
 mod privatize;
+mod secagg;
 
 use pyo3::prelude::*;
 
@@ -14,4 +15,6 @@ mod aegis_native {
     use crate::bridge::CoreError;
     #[pymodule_export]
     use crate::privatize::Privatizer;
+    #[pymodule_export]
+    use crate::secagg::{MaskRemoval, MaskedSum, SecaggClient, SecaggGrid, SigningKey, secagg_terms_digest};
 }

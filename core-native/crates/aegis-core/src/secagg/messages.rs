@@ -121,6 +121,7 @@ pub struct SealedShares {
 pub struct ShareDelivery {
     #[serde(with = "hex")]
     pub terms: Digest,
+    /// Computed by whoever received the model, never taken from a server: this is what shows that all were given the same.
     #[serde(with = "hex")]
     pub model: Digest,
     pub shares: Vec<SealedShare>,
