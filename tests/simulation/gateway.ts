@@ -127,7 +127,8 @@ export class WatchedMailbox extends Mailbox {
   }
 
   override settle(nodeId: bigint, taskId: string): void {
-    if (!this.isForgetful) super.settle(nodeId, taskId);
+    if (this.isForgetful) this.reopen(nodeId, taskId);
+    else super.settle(nodeId, taskId);
   }
 
   override withdraw(nodeId: bigint, taskId: string): Task | null {

@@ -58,7 +58,8 @@ const mutants: readonly (readonly [string, (world: World) => void, readonly Inva
     (world) => {
       world.gatewaysForget = true;
     },
-    ['no answered task again'],
+    // the first rule that it breaks: what it has forgotten to be answered it also keeps
+    ['no answered task again', 'nothing left behind'],
   ],
 ];
 
