@@ -109,6 +109,8 @@ pub fn quick_delta(composition: &mut Composition, epsilon: f64) -> Result<Delta>
 
 /// The smallest valid upper bound of ε among all methods, with a lower bound where the loss distribution is known.
 pub fn tight_epsilon(composition: &mut Composition, delta: f64) -> Result<Epsilon> {
+    check_delta(delta)?;
+    // where Rényi's bound is infinite, the distribution may still have one
     let quick = quick_epsilon(composition, delta);
     if composition.parts.is_empty() {
         return quick;
