@@ -78,6 +78,21 @@ def test_parameters_that_give_no_privacy_are_refused(sigma: object, threshold: o
     assert refusal.value.code == "ARGUMENT"
 
 
+def test_a_budget_chooses_the_noise_of_the_analytic_gaussian() -> None:
+    # Balle & Wang 2018: σ = 3.730632 at ε = 1, δ = 1e-5 for sensitivity 1; two clipped updates are 2 · threshold apart.
+    calibrated = FlClientCore("data", dp_epsilon=1.0, dp_delta=1e-5, dp_threshold=0.5)
+    assert abs(calibrated.dp_sigma - 3.730632) < 1e-5
+    assert abs(calibrated.privatize_update(np.zeros(10_000)).std() / 3.73 - 1) < 0.1
+
+
+@pytest.mark.parametrize(
+    "budget", [{"dp_epsilon": 1.0}, {"dp_epsilon": 0.0, "dp_delta": 1e-5}, {"dp_epsilon": 1.0, "dp_delta": 1.0}, {"dp_epsilon": 1.0, "dp_delta": 1e-5, "dp_sigma": 1.0}]
+)
+def test_budgets_that_say_nothing_or_too_much_are_refused(budget: dict[str, float]) -> None:
+    with pytest.raises(NotPrivate):
+        FlClientCore("data", dp_threshold=1.0, **budget)
+
+
 def test_zeros_and_nothing_are_legal() -> None:
     assert core().privatize_update({}) == {}
     assert core().privatize_update(np.zeros(5)).shape == (5,)

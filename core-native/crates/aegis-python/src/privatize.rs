@@ -1,5 +1,6 @@
 //! Local privacy.
 
+use aegis_core::privacy::accounting::event::Relation;
 use aegis_core::privacy::privatize::{self, Plain};
 use aegis_core::tensor::DType;
 use pyo3::prelude::*;
@@ -20,6 +21,17 @@ impl Privatizer {
     #[new]
     fn new(py: Python<'_>, clip: f64, sigma: f64) -> PyResult<Self> {
         detached(py, || privatize::Privatizer::new(clip, sigma).map(Self))
+    }
+
+    /// With the least noise for (ε, δ) under the relation replace-one: any two updates whatever.
+    #[staticmethod]
+    fn calibrated(py: Python<'_>, clip: f64, epsilon: f64, delta: f64) -> PyResult<Self> {
+        detached(py, || privatize::Privatizer::calibrated(clip, epsilon, delta, Relation::ReplaceOne).map(Self))
+    }
+
+    #[getter]
+    fn sigma(&self) -> f64 {
+        self.0.sigma()
     }
 
     /// Tensors as (name, dtype, little-endian elements).

@@ -13,19 +13,21 @@ from .privatize import FlClientCore
 Mod = Callable[[Any, Any, Callable[[Any, Any], Any]], Any]
 
 
-def local_dp_mod(*, dp_sigma: float, dp_threshold: float) -> Mod:
+def local_dp_mod(
+    *, dp_threshold: float, dp_sigma: float | None = None, dp_epsilon: float | None = None, dp_delta: float | None = None
+) -> Mod:
     """A mod that clips and noises what a training learned: the difference between the arrays that came and those that go.
 
         app = ClientApp(mods=[aegis_fl.local_dp_mod(dp_sigma=0.5, dp_threshold=1.0)])
 
-    `dp_sigma` and `dp_threshold` are those of FlClientCore. Put it last, so that no other mod sees the update before it. Works for apps on
+    The arguments are those of FlClientCore. Put it last, so that no other mod sees the update before it. Works for apps on
     messages and for `NumPyClient`s. Arrays of integers or booleans must stay as they came.
 
     It protects the arrays alone: metrics of the reply, and whether a node replies at all, leave as they are.
 
     Raises NotPrivate while the app runs, so that the node reports a failure and no update, for anything that it cannot protect.
     """
-    core = FlClientCore("", dp_sigma=dp_sigma, dp_threshold=dp_threshold)
+    core = FlClientCore("", dp_threshold=dp_threshold, dp_sigma=dp_sigma, dp_epsilon=dp_epsilon, dp_delta=dp_delta)
 
     def mod(message: Any, context: Any, call_next: Callable[[Any, Any], Any]) -> Any:
         if not message.metadata.message_type.startswith("train"):

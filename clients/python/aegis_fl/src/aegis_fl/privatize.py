@@ -42,6 +42,7 @@ class FlClientCore:
     data_path      where the owner's data is; kept for the caller, never opened here
     dp_sigma       standard deviation of the noise on every weight, in the weights' own unit
     dp_threshold   L2 norm over all weights together to which a longer update is shortened
+    dp_epsilon, dp_delta   instead of dp_sigma: the least noise with which one privatised update is (ε, δ)-private, whatever the data are
 
     Any two updates are at most 2 · dp_threshold apart after clipping. One privatised update is therefore the Gaussian mechanism with the
     noise multiplier `dp_sigma / (2 * dp_threshold)` under the relation replace-one (local privacy: whatever the data are), and
@@ -50,12 +51,26 @@ class FlClientCore:
     Raises NotPrivate for parameters that give no privacy.
     """
 
-    def __init__(self, data_path: str | os.PathLike[str], *, dp_sigma: float, dp_threshold: float) -> None:
+    def __init__(
+        self,
+        data_path: str | os.PathLike[str],
+        *,
+        dp_threshold: float,
+        dp_sigma: float | None = None,
+        dp_epsilon: float | None = None,
+        dp_delta: float | None = None,
+    ) -> None:
         self.data_path = os.fspath(data_path)
-        self.dp_sigma = _number("dp_sigma", dp_sigma)
         self.dp_threshold = _number("dp_threshold", dp_threshold)
         self.last: Report | None = None
-        self._privatizer = _in_core(aegis_native.Privatizer, self.dp_threshold, self.dp_sigma)
+        if dp_epsilon is None and dp_delta is None:
+            self._privatizer = _in_core(aegis_native.Privatizer, self.dp_threshold, _number("dp_sigma", dp_sigma))
+        elif dp_sigma is None:
+            budget = (_number("dp_epsilon", dp_epsilon), _number("dp_delta", dp_delta))
+            self._privatizer = _in_core(aegis_native.Privatizer.calibrated, self.dp_threshold, *budget)
+        else:
+            raise NotPrivate("ARGUMENT", "Both dp_sigma and a budget are given.", "Give dp_sigma, or dp_epsilon and dp_delta.")
+        self.dp_sigma: float = self._privatizer.sigma
 
     @property
     def noise_multiplier(self) -> float:

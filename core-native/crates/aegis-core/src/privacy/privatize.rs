@@ -1,6 +1,8 @@
 //! Local privacy: one update, clipped and noised where it was made, before anybody else sees it.
 
 use crate::error::{Code, Error, Result};
+use crate::privacy::accounting::event::{Mechanism, Relation, Sampling, Unit};
+use crate::privacy::accounting::{Effort, Event, sigma_for};
 use crate::privacy::clip::{Bound, broken_bound, power_of_two_below};
 use crate::privacy::noise::{DiscreteGaussian, Drbg};
 use crate::tensor::DType;
@@ -47,6 +49,27 @@ impl Privatizer {
         }
         let step = power_of_two_below(sigma) / STEPS;
         Ok(Self { bound: Bound::new(clip, step)?, noise: DiscreteGaussian::new(sigma / step)? })
+    }
+
+    /// With the least noise that keeps one privatised update within (ε, δ) under a relation, by the exact formula of the Gaussian mechanism.
+    ///
+    /// [`Code::PrivacyParameter`] for an ε or δ that makes no sense.
+    pub fn calibrated(clip: f64, epsilon: f64, delta: f64, relation: Relation) -> Result<Self> {
+        let event = Event {
+            mechanism: Mechanism::DiscreteGaussian { grid_sigma: Some(STEPS) },
+            noise_multiplier: 1.0,
+            sampling: Sampling::None,
+            relation,
+            count: 1,
+            unit: Unit::Node,
+        };
+        let noise_multiplier = sigma_for(&[event], &[true], epsilon, delta, Effort::Tight)?.noise_multiplier;
+        Self::new(clip, (noise_multiplier * clip).next_up())
+    }
+
+    /// The standard deviation of the noise.
+    pub fn sigma(&self) -> f64 {
+        self.noise.sigma() * self.bound.step()
     }
 
     /// Nothing comes back unless every element is finite: [`Code::ValueNotFinite`] names the tensor. A tensor that is not of floats is
@@ -161,6 +184,18 @@ mod tests {
         let expected = probabilities(|cell| (-((cell as f64 + 0.5) / 300.0).powi(2) / 2.0).exp(), 0, 60, 61);
         // Not repeatable, on purpose: the production path draws its own key. 8 deviations happen by chance once in 10^15 runs.
         assert!(misfit(&count(&cells, 0, 60, 61), &expected) < 8.0);
+    }
+
+    #[test]
+    fn calibrated_noise_is_that_of_the_analytic_gaussian() {
+        // Balle & Wang 2018, arXiv 1805.06530: σ = 3.730632 for ε = 1, δ = 1e-5 and sensitivity 1.
+        let zero_out = Privatizer::calibrated(0.5, 1.0, 1e-5, Relation::ZeroOut).unwrap();
+        let replace = Privatizer::calibrated(0.5, 1.0, 1e-5, Relation::ReplaceOne).unwrap();
+        assert!((zero_out.sigma() / 0.5 - 3.730632).abs() < 1e-5, "{}", zero_out.sigma());
+        assert!((replace.sigma() - 3.730632).abs() < 1e-5, "the sensitivity is twice the clip: {}", replace.sigma());
+        for (epsilon, delta) in [(0.0, 1e-5), (1.0, 0.0), (1.0, 1.0), (f64::NAN, 1e-5), (1.0, f64::NAN), (-1.0, 1e-5)] {
+            assert!(Privatizer::calibrated(1.0, epsilon, delta, Relation::ZeroOut).is_err(), "{epsilon} {delta}");
+        }
     }
 
     #[test]
