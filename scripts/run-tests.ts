@@ -77,10 +77,14 @@ async function cargo(): Promise<Totals> {
 
 /** Python tests run in the environment of the newest Flower release; it brings pytest along. */
 async function pytest(name: string, paths: string[]): Promise<Totals> {
-  const made = spawnSync(join(root, 'scripts/flwr-venv.sh'), ['1.41.0', 'pytest', 'scikit-learn', 'ml_dtypes'], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const made = spawnSync(
+    join(root, 'scripts/flwr-venv.sh'),
+    ['1.41.0', 'pytest', 'scikit-learn', 'ml_dtypes', 'dp-accounting==0.6.0'],
+    {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   if (made.status !== 0) return { passed: 0, failed: 1, skipped: 0 };
   const report = join(reports, `${name}.xml`);
   rmSync(report, { force: true });

@@ -3,6 +3,7 @@
 //! What people import is `aegis_fl`; the names here are its private business. Arrays come and go as bytes: the stable interface of Python
 //! 3.10 has no buffers.
 
+mod accounting;
 mod bridge;
 mod privatize;
 mod secagg;
@@ -11,6 +12,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod aegis_native {
+    #[pymodule_export]
+    use crate::accounting::{privacy_epsilon, privacy_rounds, privacy_sigma};
     #[pymodule_export]
     use crate::bridge::CoreError;
     #[pymodule_export]

@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .client import Client
+    from . import privacy
     from .errors import (
+        AccountingRefused,
         AegisError,
         AnswerInvalid,
         CertificateRejected,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .task import Outcome, TaskConfig
 
 __all__ = [
+    "AccountingRefused",
     "AegisError",
     "AnswerInvalid",
     "CertificateRejected",
@@ -44,6 +47,7 @@ __all__ = [
     "TaskConfig",
     "UpdateRefused",
     "local_dp_mod",
+    "privacy",
 ]
 _HOMES = {
     "Client": "client",
@@ -61,6 +65,8 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
+        if name == "privacy":
+            return import_module(".privacy", __name__)
         return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
     except ModuleNotFoundError as error:
         if error.name == "aegis_native":

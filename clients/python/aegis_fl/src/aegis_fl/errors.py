@@ -56,6 +56,10 @@ class NotPrivate(AegisError):
     """The update cannot be given the privacy that was asked for, and was not given away (VALUE_NOT_FINITE, TENSOR_NOT_NOISED, ARGUMENT, …)."""
 
 
+class AccountingRefused(AegisError):
+    """The events have no proven accounting, or ask for what no noise can give (PRIVACY_EVENT, PRIVACY_PARAMETER, PRIVACY_UNREACHABLE, …)."""
+
+
 class UpdateRefused(AegisError):
     """The server looked at the update and does not take it (UPDATE_NOT_FINITE, UPDATE_NORM, …)."""
 
