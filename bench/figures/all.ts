@@ -5,6 +5,7 @@ import { foldGbps } from './fold.ts';
 import { idle } from './idle-nodes.ts';
 import { ledgerPairs } from './ledger.ts';
 import { memory } from './memory.ts';
+import { privacyAccounting } from './privacy-accounting.ts';
 import { privacyMechanisms } from './privacy-mechanisms.ts';
 import { roundDeadTime } from './round-dead-time.ts';
 import { secagg, secaggCohort } from './secagg.ts';
@@ -21,6 +22,7 @@ export const BENCHMARKS: Benchmark[] = [
   foldGbps,
   crash,
   privacyMechanisms,
+  privacyAccounting,
   ledgerPairs,
   secagg,
   secaggCohort,
