@@ -53,7 +53,7 @@ function whole(name: 'kills' | 'seed', text: string): number {
 
 /** Measures one after the other and keeps what was measured, even if a later one fails. */
 async function measureAll(benchmarks: Benchmark[], context: BenchContext): Promise<number> {
-  const origin = { date: new Date().toISOString(), commit: describeCommit(ROOT) };
+  const origin = { date: new Date().toISOString(), machine: describeMachine(), commit: describeCommit(ROOT) };
   const load = otherLoad();
   if (load) context.log(load);
   let failures = 0;
@@ -65,7 +65,7 @@ async function measureAll(benchmarks: Benchmark[], context: BenchContext): Promi
         const comparison = comparisons.find(({ id }) => id === spec.id);
         return toResult(spec, comparison ?? { id: spec.id, aegis: null, peer: null }, { ...origin, caveat: load });
       });
-      if (context.sides.length === 2) await writeResults(merge(await readResults(), describeMachine(), fresh));
+      if (context.sides.length === 2) await writeResults(merge(await readResults(), origin.machine, fresh));
     } catch (error) {
       failures += 1;
       context.log(`  failed: ${(error as Error).message}`);

@@ -20,6 +20,7 @@ const figure = (id: string, aegis: number | null, peer: number | null = null): F
   unit: 'u',
   note: '',
   date: '',
+  machine: 'm',
   commit: '',
 });
 

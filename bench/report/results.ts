@@ -14,12 +14,14 @@ export interface FigureResult {
   unit: string;
   note: string;
   date: string;
+  machine: string;
   commit: string;
   /** For the plots: by side, by name of the line. */
   points?: { aegis: Record<string, Point[]>; peer: Record<string, Point[]> };
 }
 
 export interface Results {
+  /** Of the newest figures; each figure names its own. */
   machine: string;
   figures: FigureResult[];
 }
@@ -30,7 +32,7 @@ const rounded = (value: number): number => Number(value.toPrecision(4));
 export function toResult(
   spec: FigureSpec,
   { aegis, peer }: Comparison,
-  { date, commit, caveat }: { date: string; commit: string; caveat: string | null },
+  { date, machine, commit, caveat }: { date: string; machine: string; commit: string; caveat: string | null },
 ): FigureResult {
   const ratio = aegis && peer ? (spec.sense === 'cost' ? peer.value / aegis.value : aegis.value / peer.value) : null;
   return {
@@ -41,6 +43,7 @@ export function toResult(
     unit: spec.unit,
     note: [aegis?.note, peer?.note, caveat].filter((note) => note).join(' | '),
     date,
+    machine,
     commit,
     ...((aegis?.points || peer?.points) && { points: { aegis: aegis?.points ?? {}, peer: peer?.points ?? {} } }),
   };
@@ -48,7 +51,12 @@ export function toResult(
 
 export async function readResults(): Promise<Results> {
   try {
-    return JSON.parse(await readFile(RESULTS_FILE, 'utf8')) as Results;
+    const results = JSON.parse(await readFile(RESULTS_FILE, 'utf8')) as Results;
+    // written before figures named their machine
+    return {
+      ...results,
+      figures: results.figures.map((figure) => ({ ...figure, machine: figure.machine ?? results.machine })),
+    };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { machine: '', figures: [] };
     throw error;

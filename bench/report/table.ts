@@ -11,11 +11,18 @@ const END = '<!-- figures: end -->';
 const shown = (value: number | null, suffix = ''): string =>
   value === null ? '–' : `${value.toLocaleString('en-US', { maximumSignificantDigits: 4 })}${suffix}`;
 
-function row(spec: FigureSpec, figure: FigureResult): string {
-  const { aegis, peer, ratio, date, commit } = figure;
+/** Letters for the machines, so that a row can say on which one it was measured. */
+const lettersOf = (figures: readonly FigureResult[]): Map<string, string> =>
+  new Map(
+    [...new Set(figures.map(({ machine }) => machine))].map((machine, i) => [machine, String.fromCharCode(65 + i)]),
+  );
+
+function row(spec: FigureSpec, figure: FigureResult, letters: Map<string, string>): string {
+  const { aegis, peer, ratio, date, machine, commit } = figure;
   const values = [`\`${spec.id}\``, shown(aegis), shown(peer), shown(ratio, '×'), spec.unit];
-  const cells = [...values, spec.must.text, standingOf(spec, figure).text, spec.aim, date.slice(0, 10), commit];
-  return `| ${cells.join(' | ')} |`;
+  const cells = [...values, spec.must.text, standingOf(spec, figure).text, spec.aim];
+  const origin = [date.slice(0, 10), letters.get(machine) ?? '', commit];
+  return `| ${[...cells, ...origin].join(' | ')} |`;
 }
 
 export function renderTable(results: Results, specs: FigureSpec[]): string {
@@ -25,12 +32,14 @@ export function renderTable(results: Results, specs: FigureSpec[]): string {
     return figure ? [{ spec, figure }] : [];
   });
   const short = shortfalls(specs, byId);
+  const letters = lettersOf(measured.map(({ figure }) => figure));
   const lines = [
-    `Measured on: ${results.machine || 'nothing measured yet'}`,
+    ...(letters.size === 0 ? ['Nothing measured yet.'] : ['Measured on:', '']),
+    ...[...letters].map(([machine, letter]) => `- ${letter}: ${machine}`),
     '',
-    '| figure | Aegis | peer | ratio | unit | must | verdict | aim | date | commit |',
-    '| --- | ---: | ---: | ---: | --- | --- | --- | --- | --- | --- |',
-    ...measured.map(({ spec, figure }) => row(spec, figure)),
+    '| figure | Aegis | peer | ratio | unit | must | verdict | aim | date | on | commit |',
+    '| --- | ---: | ---: | ---: | --- | --- | --- | --- | --- | --- | --- |',
+    ...measured.map(({ spec, figure }) => row(spec, figure, letters)),
     '',
     ...(short.length > 0
       ? ['What falls short, and why:', '', ...short.map((line) => `- ${line}`)]
