@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import aegis_native
 
+from .core import in_core
 from .errors import AccountingRefused
 
 Events = Sequence[Mapping[str, Any]]
@@ -66,9 +67,4 @@ def rounds(events: Events, epsilon: float, delta: float) -> Rounds:
 
 
 def _asked(ask: Callable[..., Found], events: Events, *numbers: float) -> Found:
-    try:
-        return ask(json.dumps(list(events)), *numbers)
-    except aegis_native.CoreError as error:
-        code, message, facts = error.args
-        told = ", ".join(f"{name} {value}" for name, value in facts.items())
-        raise AccountingRefused(code, f"{message[:1].upper()}{message[1:]}" + (f" ({told})." if told else "."), "") from None
+    return in_core(AccountingRefused, {}, ask, json.dumps(list(events)), *numbers)

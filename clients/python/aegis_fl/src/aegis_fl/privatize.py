@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import aegis_native
 import numpy as np
 
+from .core import in_core
 from .errors import NotPrivate
 from .tensors import elements
 
@@ -115,10 +116,4 @@ def _number(name: str, value: Any) -> float:
 
 
 def _in_core(call: Any, *arguments: Any) -> Any:
-    try:
-        return call(*arguments)
-    except aegis_native.CoreError as error:
-        code, message, facts = error.args
-        told = ", ".join(f"{name} {value}" for name, value in facts.items())
-        raise NotPrivate(code, f"{message[:1].upper()}{message[1:]}" + (f" ({told})." if told else "."), _HINTS.get(code, "")) from None
-
+    return in_core(NotPrivate, _HINTS, call, *arguments)
