@@ -377,6 +377,43 @@ export const catalog = {
     'Report num-examples (or the weighted-by-key) as a positive number.',
   ),
   UPDATE_METRICS: entry('invalid', "The update's metrics are not acceptable.", 'Report numbers or lists of numbers.'),
+
+  // secure aggregation
+  SECAGG_ROUND_OVER: entry(
+    'over',
+    'The masked round is over for this node.',
+    'Forget its keys and report the task as failed; a later round has fresh ones.',
+  ),
+  SECAGG_SECOND_ANSWER: entry(
+    'conflict',
+    'The node answered this stage already, with something else.',
+    'Answer a stage once. A guard that lost its journal takes part in the next round again.',
+  ),
+  SECAGG_ANSWER: entry(
+    'invalid',
+    'The answer to a stage of secure aggregation is not what the stage asks for.',
+    'Check that guard and server are of releases that fit together.',
+  ),
+  SECAGG_CERTIFICATE: entry(
+    'unauthenticated',
+    'The signing certificate is not one that the federation made for a node that is in use now.',
+    'Issue one with: aegis ca issue NAME --kind signing.',
+  ),
+  SECAGG_KEY_CONFLICT: entry(
+    'conflict',
+    'The masked round is known already, with other content.',
+    'Nothing is opened under it again; begin a new attempt.',
+  ),
+  SECAGG_TOO_FEW: entry(
+    'conflict',
+    'Too few nodes are left to open the sum of a masked round.',
+    'Nothing was opened. Ask more nodes, or plan for more that drop out (aegis.secagg.dropouts).',
+  ),
+  ANSWER_NOT_MASKED: entry(
+    'invalid',
+    'The task asks for a masked answer, and this one is not, or the other way round.',
+    'Put a guard with a signing certificate before the node.',
+  ),
 } as const satisfies Record<string, CatalogEntry>;
 
 export type ErrorCode = keyof typeof catalog;

@@ -42,6 +42,7 @@ export {
   serviceOf,
   type UnaryHandler,
 } from './service.ts';
+export { type CertifiedKey, openSigningCertificate, readRoots } from './signing-certificate.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
 export type { IssuedCertificate } from './x509.ts';

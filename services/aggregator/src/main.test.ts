@@ -100,7 +100,13 @@ describe('the aggregator process', () => {
       bus.publish('presence', {
         gatewayId: 'g',
         snapshot: true,
-        nodes: [1n, 2n, 3n].map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED, unit: '' })),
+        nodes: [1n, 2n, 3n].map((nodeId) => ({
+          nodeId,
+          online: true,
+          kind: NodeKind.UNSPECIFIED,
+          unit: '',
+          canMask: false,
+        })),
       });
     void (async () => {
       for await (const _ of asked) announce();

@@ -123,5 +123,6 @@ export const submitFrame = ({ taskId, tensors, metrics, runtimeSeconds }: Submis
     })),
     metrics: metrics.map(fromEntry),
     runtimeSeconds,
+    masked: [],
   },
 });

@@ -69,7 +69,10 @@ export class NodeStream {
     const { said: challenge } = await this.#answer('challenge', OPENING_MS);
     const { nonce } = challenge.value as ValueOf<'challenge'>;
     const signature = sign('sha256', Buffer.concat([HELLO, nonce]), privateKeyPem);
-    this.say({ $case: 'hello', value: { protocol: 1, client, publicKey: publicKeyPem, signature, runsApps: true } });
+    this.say({
+      $case: 'hello',
+      value: { protocol: 1, client, publicKey: publicKeyPem, signature, runsApps: true, canMask: false },
+    });
     const { said } = await this.#answer('welcome', OPENING_MS);
     const welcome = said.value as Welcome;
     this.#keepAlive((welcome.heartbeatSeconds * 1000) / 2);

@@ -69,7 +69,13 @@ export class RealWorld {
       this.bus.publish('presence', {
         gatewayId: 'gateway',
         snapshot: true,
-        nodes: ids.map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId) })),
+        nodes: ids.map((nodeId) => ({
+          nodeId,
+          online: true,
+          kind: NodeKind.UNSPECIFIED,
+          unit: unitOf(nodeId),
+          canMask: false,
+        })),
       });
     const asked = await this.bus.subscribe('presence-ask', signal);
     const bucket = await this.bus.bucket('tasks');
@@ -92,7 +98,7 @@ export class RealWorld {
     this.bus.publish('presence', {
       gatewayId: 'gateway',
       snapshot: false,
-      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId) }],
+      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId), canMask: false }],
     });
   }
 

@@ -58,5 +58,12 @@ export async function answer(
     }
     tensors.push({ name, slices });
   }
-  return intake.submitUpdate({ task, tensors, metrics: writeEntries(metrics) as never, weight, runtimeSeconds: 0.1 });
+  return intake.submitUpdate({
+    task,
+    tensors,
+    metrics: writeEntries(metrics) as never,
+    weight,
+    runtimeSeconds: 0.1,
+    masked: [],
+  });
 }

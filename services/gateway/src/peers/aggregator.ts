@@ -58,6 +58,7 @@ export const aggregatorPeer = (channel: ServiceChannel): AggregatorPeer => {
           metrics: update.metrics.map(fromEntry),
           weight: update.weight,
           runtimeSeconds: update.runtimeSeconds,
+          masked: [],
         },
         { timeoutMs: SUBMIT_TIMEOUT_MS },
       );

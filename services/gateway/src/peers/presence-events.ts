@@ -61,6 +61,7 @@ export class PresenceEvents implements PresenceOut {
       online,
       kind: kinds[kind ?? 'app'],
       unit: unit ?? '',
+      canMask: false,
     }));
     this.#bus.publish('presence', { gatewayId: this.#gatewayId, snapshot, nodes });
   }

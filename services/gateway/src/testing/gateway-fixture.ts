@@ -103,6 +103,7 @@ export class GatewayFixture {
       traceparent: '',
       deadline: 0,
       join: false,
+      masking: undefined,
       ...changes,
     };
     if (!this.aggregator.runs.has(task.runId)) this.aggregator.addRun(task.runId);

@@ -131,7 +131,14 @@ export class NativeNode {
     const signature = this.key.signBytes(Buffer.concat([Buffer.from('aegis.node.v1 hello\n'), nonce]));
     return {
       $case: 'hello',
-      value: { protocol: 1, client: 'test/1', publicKey: this.key.publicKeyPem, signature, runsApps: false },
+      value: {
+        protocol: 1,
+        client: 'test/1',
+        publicKey: this.key.publicKeyPem,
+        signature,
+        runsApps: false,
+        canMask: false,
+      },
     };
   }
 
@@ -162,7 +169,7 @@ export const cutAnswer = (taskId: string, { tensors, metrics = [], partBytes = 2
   });
   const submit: Extract<ToSay, { $case: 'submit' }> = {
     $case: 'submit',
-    value: { taskId, tensors: named, metrics, runtimeSeconds: 0.5 },
+    value: { taskId, tensors: named, metrics, runtimeSeconds: 0.5, masked: [] },
   };
   return { parts, submit };
 };

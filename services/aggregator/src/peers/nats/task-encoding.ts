@@ -27,6 +27,7 @@ export function encodeTask(task: Task): Uint8Array {
     traceparent: task.traceparent,
     deadline: task.deadline / 1000,
     join: task.join,
+    masking: undefined,
   }).finish();
 }
 

@@ -244,7 +244,14 @@ describe('who it is', () => {
     const { stream } = await node.connect();
     stream.say({
       $case: 'hello',
-      value: { protocol: 1, client: '', publicKey: randomBytes(9), signature: randomBytes(9), runsApps: false },
+      value: {
+        protocol: 1,
+        client: '',
+        publicKey: randomBytes(9),
+        signature: randomBytes(9),
+        runsApps: false,
+        canMask: false,
+      },
     });
     expect(await stream.code()).toBe('NODE_HELLO');
   });

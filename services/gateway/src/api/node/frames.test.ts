@@ -19,7 +19,7 @@ const refusal = (bytes: Buffer): AegisError => {
 };
 const submitOf = (tensors: Submit['tensors']): ClientFrame['frame'] => ({
   $case: 'submit',
-  value: { taskId: 't', tensors, metrics: [], runtimeSeconds: 0 },
+  value: { taskId: 't', tensors, metrics: [], runtimeSeconds: 0, masked: [] },
 });
 
 describe('a frame', () => {
@@ -81,7 +81,7 @@ describe('a frame', () => {
     const partIds = Array.from({ length: nodeLimits.parts + 1 }, () => '');
     const metric = (key: string) => ({ key, value: undefined });
     const metrics = Array.from({ length: nodeLimits.metrics + 1 }, () => metric(''));
-    const submit = { taskId: '', tensors: [], metrics: [], runtimeSeconds: 0 };
+    const submit = { taskId: '', tensors: [], metrics: [], runtimeSeconds: 0, masked: [] };
     const frames: ClientFrame['frame'][] = [
       submitOf(tensors),
       submitOf([{ name: '', slices }]),

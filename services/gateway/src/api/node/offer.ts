@@ -44,6 +44,7 @@ export class Offers {
       weightedByKey: layout.weightedByKey,
       layout: { ...layout, dialect: dialects[layout.dialect] },
       ...{ createdAt, ttl, groupId },
+      masking: undefined,
     };
   }
 

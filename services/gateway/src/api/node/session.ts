@@ -121,6 +121,8 @@ export class NodeSession {
           this.#stream.out.say({ $case: 'verdict', value: { taskId, accepted: verdict.accepted, code, detail } });
         });
       }
+      case 'stageAnswer':
+        return this.#serve({ taskId: said.value.taskId }, () => Promise.reject(new AegisError('SECAGG_ROUND_OVER')));
       case 'failTask':
         return this.#failTask(said.value);
       case 'leave':

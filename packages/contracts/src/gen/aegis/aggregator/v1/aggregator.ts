@@ -142,6 +142,7 @@ export interface SubmitUpdateRequest {
   metrics: Metric[];
   weight?: number | undefined;
   runtimeSeconds: number;
+  masked: Slice[];
 }
 
 export interface SubmitUpdateResponse {
@@ -1872,7 +1873,7 @@ export const Metric: MessageFns<Metric> = {
 };
 
 function createBaseSubmitUpdateRequest(): SubmitUpdateRequest {
-  return { task: undefined, tensors: [], metrics: [], weight: undefined, runtimeSeconds: 0 };
+  return { task: undefined, tensors: [], metrics: [], weight: undefined, runtimeSeconds: 0, masked: [] };
 }
 
 export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
@@ -1891,6 +1892,9 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
     }
     if (message.runtimeSeconds !== 0) {
       writer.uint32(41).double(message.runtimeSeconds);
+    }
+    for (const v of message.masked) {
+      Slice.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1948,6 +1952,14 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
             message.runtimeSeconds = reader.double();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.masked.push(Slice.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1970,6 +1982,7 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
     message.metrics = object.metrics?.map((e) => Metric.fromPartial(e)) || [];
     message.weight = object.weight ?? undefined;
     message.runtimeSeconds = object.runtimeSeconds ?? 0;
+    message.masked = object.masked?.map((e) => Slice.fromPartial(e)) || [];
     return message;
   },
 };

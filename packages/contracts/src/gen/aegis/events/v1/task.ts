@@ -34,6 +34,28 @@ export namespace RecordDialect {
   export type UNRECOGNIZED = typeof RecordDialect.UNRECOGNIZED;
 }
 
+export const SecaggStage = {
+  UNSPECIFIED: 0,
+  ADVERTISE: 1,
+  SHARE: 2,
+  MASK: 3,
+  CONFIRM: 4,
+  UNMASK: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type SecaggStage = typeof SecaggStage[keyof typeof SecaggStage];
+
+export namespace SecaggStage {
+  export type UNSPECIFIED = typeof SecaggStage.UNSPECIFIED;
+  export type ADVERTISE = typeof SecaggStage.ADVERTISE;
+  export type SHARE = typeof SecaggStage.SHARE;
+  export type MASK = typeof SecaggStage.MASK;
+  export type CONFIRM = typeof SecaggStage.CONFIRM;
+  export type UNMASK = typeof SecaggStage.UNMASK;
+  export type UNRECOGNIZED = typeof SecaggStage.UNRECOGNIZED;
+}
+
 export const NodeKind = { UNSPECIFIED: 0, NATIVE: 1, JOIN: 2, UNRECOGNIZED: -1 } as const;
 
 export type NodeKind = typeof NodeKind[keyof typeof NodeKind];
@@ -107,6 +129,43 @@ export interface Task {
   traceparent: string;
   deadline: number;
   join: boolean;
+  masking: Masking | undefined;
+}
+
+export interface Masking {
+  cohort: number;
+  dropouts: number;
+  colluders: number;
+  plan: Buffer;
+  round: bigint;
+  degree: number;
+  threshold: number;
+  minSurvivors: number;
+  bits: number;
+  length: bigint;
+  grid: MaskedGrid | undefined;
+  stageSeconds: number;
+}
+
+export interface MaskedGrid {
+  clip: number;
+  ownClips: { [key: string]: number };
+  metrics: MaskedMetric[];
+  valueBits: number;
+  weightMax: bigint;
+  maxExamples: number;
+  normClip: number;
+}
+
+export interface MaskedGrid_OwnClipsEntry {
+  key: string;
+  value: number;
+}
+
+export interface MaskedMetric {
+  name: string;
+  low: number;
+  high: number;
 }
 
 export interface Presence {
@@ -120,6 +179,7 @@ export interface NodePresence {
   online: boolean;
   kind: NodeKind;
   unit: string;
+  canMask: boolean;
 }
 
 export interface TaskConfirmed {
@@ -851,6 +911,7 @@ function createBaseTask(): Task {
     traceparent: "",
     deadline: 0,
     join: false,
+    masking: undefined,
   };
 }
 
@@ -903,6 +964,9 @@ export const Task: MessageFns<Task> = {
     }
     if (message.join !== false) {
       writer.uint32(112).bool(message.join);
+    }
+    if (message.masking !== undefined) {
+      Masking.encode(message.masking, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -1032,6 +1096,14 @@ export const Task: MessageFns<Task> = {
             message.join = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.masking = Masking.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1065,6 +1137,504 @@ export const Task: MessageFns<Task> = {
     message.traceparent = object.traceparent ?? "";
     message.deadline = object.deadline ?? 0;
     message.join = object.join ?? false;
+    message.masking = (object.masking !== undefined && object.masking !== null)
+      ? Masking.fromPartial(object.masking)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseMasking(): Masking {
+  return {
+    cohort: 0,
+    dropouts: 0,
+    colluders: 0,
+    plan: Buffer.alloc(0),
+    round: 0n,
+    degree: 0,
+    threshold: 0,
+    minSurvivors: 0,
+    bits: 0,
+    length: 0n,
+    grid: undefined,
+    stageSeconds: 0,
+  };
+}
+
+export const Masking: MessageFns<Masking> = {
+  encode(message: Masking, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cohort !== 0) {
+      writer.uint32(8).uint32(message.cohort);
+    }
+    if (message.dropouts !== 0) {
+      writer.uint32(17).double(message.dropouts);
+    }
+    if (message.colluders !== 0) {
+      writer.uint32(25).double(message.colluders);
+    }
+    if (message.plan.length !== 0) {
+      writer.uint32(34).bytes(message.plan);
+    }
+    if (message.round !== 0n) {
+      if (BigInt.asUintN(64, message.round) !== message.round) {
+        throw new globalThis.Error("value provided for field message.round of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.round);
+    }
+    if (message.degree !== 0) {
+      writer.uint32(48).uint32(message.degree);
+    }
+    if (message.threshold !== 0) {
+      writer.uint32(56).uint32(message.threshold);
+    }
+    if (message.minSurvivors !== 0) {
+      writer.uint32(64).uint32(message.minSurvivors);
+    }
+    if (message.bits !== 0) {
+      writer.uint32(72).uint32(message.bits);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asUintN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.length);
+    }
+    if (message.grid !== undefined) {
+      MaskedGrid.encode(message.grid, writer.uint32(90).fork()).join();
+    }
+    if (message.stageSeconds !== 0) {
+      writer.uint32(97).double(message.stageSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Masking {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMasking();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.cohort = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.dropouts = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.colluders = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.plan = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.round = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.degree = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.threshold = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.minSurvivors = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.bits = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.length = reader.uint64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.grid = MaskedGrid.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.stageSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Masking>): Masking {
+    return Masking.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Masking>): Masking {
+    const message = createBaseMasking();
+    message.cohort = object.cohort ?? 0;
+    message.dropouts = object.dropouts ?? 0;
+    message.colluders = object.colluders ?? 0;
+    message.plan = object.plan ?? Buffer.alloc(0);
+    message.round = (object.round !== undefined && object.round !== null) ? BigInt(object.round) : 0n;
+    message.degree = object.degree ?? 0;
+    message.threshold = object.threshold ?? 0;
+    message.minSurvivors = object.minSurvivors ?? 0;
+    message.bits = object.bits ?? 0;
+    message.length = (object.length !== undefined && object.length !== null) ? BigInt(object.length) : 0n;
+    message.grid = (object.grid !== undefined && object.grid !== null)
+      ? MaskedGrid.fromPartial(object.grid)
+      : undefined;
+    message.stageSeconds = object.stageSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseMaskedGrid(): MaskedGrid {
+  return { clip: 0, ownClips: {}, metrics: [], valueBits: 0, weightMax: 0n, maxExamples: 0, normClip: 0 };
+}
+
+export const MaskedGrid: MessageFns<MaskedGrid> = {
+  encode(message: MaskedGrid, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clip !== 0) {
+      writer.uint32(9).double(message.clip);
+    }
+    globalThis.Object.entries(message.ownClips).forEach(([key, value]: [string, number]) => {
+      MaskedGrid_OwnClipsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    for (const v of message.metrics) {
+      MaskedMetric.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.valueBits !== 0) {
+      writer.uint32(32).uint32(message.valueBits);
+    }
+    if (message.weightMax !== 0n) {
+      if (BigInt.asUintN(64, message.weightMax) !== message.weightMax) {
+        throw new globalThis.Error("value provided for field message.weightMax of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.weightMax);
+    }
+    if (message.maxExamples !== 0) {
+      writer.uint32(49).double(message.maxExamples);
+    }
+    if (message.normClip !== 0) {
+      writer.uint32(57).double(message.normClip);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MaskedGrid {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMaskedGrid();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.clip = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = MaskedGrid_OwnClipsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.ownClips[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.metrics.push(MaskedMetric.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.valueBits = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.weightMax = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.maxExamples = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.normClip = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MaskedGrid>): MaskedGrid {
+    return MaskedGrid.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MaskedGrid>): MaskedGrid {
+    const message = createBaseMaskedGrid();
+    message.clip = object.clip ?? 0;
+    message.ownClips = (globalThis.Object.entries(object.ownClips ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.metrics = object.metrics?.map((e) => MaskedMetric.fromPartial(e)) || [];
+    message.valueBits = object.valueBits ?? 0;
+    message.weightMax = (object.weightMax !== undefined && object.weightMax !== null) ? BigInt(object.weightMax) : 0n;
+    message.maxExamples = object.maxExamples ?? 0;
+    message.normClip = object.normClip ?? 0;
+    return message;
+  },
+};
+
+function createBaseMaskedGrid_OwnClipsEntry(): MaskedGrid_OwnClipsEntry {
+  return { key: "", value: 0 };
+}
+
+export const MaskedGrid_OwnClipsEntry: MessageFns<MaskedGrid_OwnClipsEntry> = {
+  encode(message: MaskedGrid_OwnClipsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MaskedGrid_OwnClipsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMaskedGrid_OwnClipsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MaskedGrid_OwnClipsEntry>): MaskedGrid_OwnClipsEntry {
+    return MaskedGrid_OwnClipsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MaskedGrid_OwnClipsEntry>): MaskedGrid_OwnClipsEntry {
+    const message = createBaseMaskedGrid_OwnClipsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseMaskedMetric(): MaskedMetric {
+  return { name: "", low: 0, high: 0 };
+}
+
+export const MaskedMetric: MessageFns<MaskedMetric> = {
+  encode(message: MaskedMetric, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.low !== 0) {
+      writer.uint32(17).double(message.low);
+    }
+    if (message.high !== 0) {
+      writer.uint32(25).double(message.high);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MaskedMetric {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMaskedMetric();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.low = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.high = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<MaskedMetric>): MaskedMetric {
+    return MaskedMetric.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<MaskedMetric>): MaskedMetric {
+    const message = createBaseMaskedMetric();
+    message.name = object.name ?? "";
+    message.low = object.low ?? 0;
+    message.high = object.high ?? 0;
     return message;
   },
 };
@@ -1149,7 +1719,7 @@ export const Presence: MessageFns<Presence> = {
 };
 
 function createBaseNodePresence(): NodePresence {
-  return { nodeId: 0n, online: false, kind: 0, unit: "" };
+  return { nodeId: 0n, online: false, kind: 0, unit: "", canMask: false };
 }
 
 export const NodePresence: MessageFns<NodePresence> = {
@@ -1168,6 +1738,9 @@ export const NodePresence: MessageFns<NodePresence> = {
     }
     if (message.unit !== "") {
       writer.uint32(34).string(message.unit);
+    }
+    if (message.canMask !== false) {
+      writer.uint32(40).bool(message.canMask);
     }
     return writer;
   },
@@ -1217,6 +1790,14 @@ export const NodePresence: MessageFns<NodePresence> = {
             message.unit = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.canMask = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1238,6 +1819,7 @@ export const NodePresence: MessageFns<NodePresence> = {
     message.online = object.online ?? false;
     message.kind = object.kind ?? 0;
     message.unit = object.unit ?? "";
+    message.canMask = object.canMask ?? false;
     return message;
   },
 };

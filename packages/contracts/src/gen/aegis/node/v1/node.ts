@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ConfigEntry, RecordLayout, TaskKind } from "../../events/v1/task.ts";
+import { ConfigEntry, Masking, RecordLayout, SecaggStage, TaskKind } from "../../events/v1/task.ts";
 
 export const protobufPackage = "aegis.node.v1";
 
@@ -35,6 +35,7 @@ export interface ClientFrame {
     | { $case: "leave"; value: Leave }
     | { $case: "readRun"; value: ReadRun }
     | { $case: "readApp"; value: ReadApp }
+    | { $case: "stageAnswer"; value: StageAnswer }
     | { $case: "part"; value: Part }
     | undefined;
   content: Buffer;
@@ -54,6 +55,7 @@ export interface ServerFrame {
     | { $case: "goAway"; value: GoAway }
     | { $case: "runFacts"; value: RunFacts }
     | { $case: "appBytes"; value: AppBytes }
+    | { $case: "stageRequest"; value: StageRequest }
     | { $case: "modelBytes"; value: ModelBytes }
     | undefined;
   content: Buffer;
@@ -68,6 +70,7 @@ export interface Hello {
   client: string;
   publicKey: Buffer;
   runsApps: boolean;
+  canMask: boolean;
   signature: Buffer;
 }
 
@@ -95,6 +98,7 @@ export interface TaskOffer {
   createdAt: number;
   ttl: number;
   groupId: string;
+  masking: Masking | undefined;
 }
 
 export interface Model {
@@ -204,6 +208,19 @@ export interface Submit {
   tensors: TensorUpdate[];
   metrics: ConfigEntry[];
   runtimeSeconds: number;
+  masked: Slice[];
+}
+
+export interface StageAnswer {
+  taskId: string;
+  stage: SecaggStage;
+  answer: Buffer;
+}
+
+export interface StageRequest {
+  taskId: string;
+  stage: SecaggStage;
+  request: Buffer;
 }
 
 export interface FailTask {
@@ -272,6 +289,9 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         break;
       case "readApp":
         ReadApp.encode(message.frame.value, writer.uint32(82).fork()).join();
+        break;
+      case "stageAnswer":
+        StageAnswer.encode(message.frame.value, writer.uint32(90).fork()).join();
         break;
       case "part":
         Part.encode(message.frame.value, writer.uint32(114).fork()).join();
@@ -376,6 +396,14 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             message.frame = { $case: "readApp", value: ReadApp.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.frame = { $case: "stageAnswer", value: StageAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -470,6 +498,12 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         }
         break;
       }
+      case "stageAnswer": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "stageAnswer", value: StageAnswer.fromPartial(object.frame.value) };
+        }
+        break;
+      }
       case "part": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "part", value: Part.fromPartial(object.frame.value) };
@@ -524,6 +558,9 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         break;
       case "appBytes":
         AppBytes.encode(message.frame.value, writer.uint32(98).fork()).join();
+        break;
+      case "stageRequest":
+        StageRequest.encode(message.frame.value, writer.uint32(106).fork()).join();
         break;
       case "modelBytes":
         ModelBytes.encode(message.frame.value, writer.uint32(114).fork()).join();
@@ -644,6 +681,14 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             message.frame = { $case: "appBytes", value: AppBytes.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.frame = { $case: "stageRequest", value: StageRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -750,6 +795,12 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         }
         break;
       }
+      case "stageRequest": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "stageRequest", value: StageRequest.fromPartial(object.frame.value) };
+        }
+        break;
+      }
       case "modelBytes": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "modelBytes", value: ModelBytes.fromPartial(object.frame.value) };
@@ -818,7 +869,14 @@ export const Challenge: MessageFns<Challenge> = {
 };
 
 function createBaseHello(): Hello {
-  return { protocol: 0, client: "", publicKey: Buffer.alloc(0), runsApps: false, signature: Buffer.alloc(0) };
+  return {
+    protocol: 0,
+    client: "",
+    publicKey: Buffer.alloc(0),
+    runsApps: false,
+    canMask: false,
+    signature: Buffer.alloc(0),
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -834,6 +892,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.runsApps !== false) {
       writer.uint32(40).bool(message.runsApps);
+    }
+    if (message.canMask !== false) {
+      writer.uint32(48).bool(message.canMask);
     }
     if (message.signature.length !== 0) {
       writer.uint32(34).bytes(message.signature);
@@ -886,6 +947,14 @@ export const Hello: MessageFns<Hello> = {
             message.runsApps = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.canMask = reader.bool();
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -915,6 +984,7 @@ export const Hello: MessageFns<Hello> = {
     message.client = object.client ?? "";
     message.publicKey = object.publicKey ?? Buffer.alloc(0);
     message.runsApps = object.runsApps ?? false;
+    message.canMask = object.canMask ?? false;
     message.signature = object.signature ?? Buffer.alloc(0);
     return message;
   },
@@ -1082,6 +1152,7 @@ function createBaseTaskOffer(): TaskOffer {
     createdAt: 0,
     ttl: 0,
     groupId: "",
+    masking: undefined,
   };
 }
 
@@ -1128,6 +1199,9 @@ export const TaskOffer: MessageFns<TaskOffer> = {
     }
     if (message.groupId !== "") {
       writer.uint32(106).string(message.groupId);
+    }
+    if (message.masking !== undefined) {
+      Masking.encode(message.masking, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -1249,6 +1323,14 @@ export const TaskOffer: MessageFns<TaskOffer> = {
             message.groupId = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.masking = Masking.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1281,6 +1363,9 @@ export const TaskOffer: MessageFns<TaskOffer> = {
     message.createdAt = object.createdAt ?? 0;
     message.ttl = object.ttl ?? 0;
     message.groupId = object.groupId ?? "";
+    message.masking = (object.masking !== undefined && object.masking !== null)
+      ? Masking.fromPartial(object.masking)
+      : undefined;
     return message;
   },
 };
@@ -2718,7 +2803,7 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
 };
 
 function createBaseSubmit(): Submit {
-  return { taskId: "", tensors: [], metrics: [], runtimeSeconds: 0 };
+  return { taskId: "", tensors: [], metrics: [], runtimeSeconds: 0, masked: [] };
 }
 
 export const Submit: MessageFns<Submit> = {
@@ -2734,6 +2819,9 @@ export const Submit: MessageFns<Submit> = {
     }
     if (message.runtimeSeconds !== 0) {
       writer.uint32(33).double(message.runtimeSeconds);
+    }
+    for (const v of message.masked) {
+      Slice.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2783,6 +2871,14 @@ export const Submit: MessageFns<Submit> = {
             message.runtimeSeconds = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.masked.push(Slice.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2804,6 +2900,165 @@ export const Submit: MessageFns<Submit> = {
     message.tensors = object.tensors?.map((e) => TensorUpdate.fromPartial(e)) || [];
     message.metrics = object.metrics?.map((e) => ConfigEntry.fromPartial(e)) || [];
     message.runtimeSeconds = object.runtimeSeconds ?? 0;
+    message.masked = object.masked?.map((e) => Slice.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStageAnswer(): StageAnswer {
+  return { taskId: "", stage: 0, answer: Buffer.alloc(0) };
+}
+
+export const StageAnswer: MessageFns<StageAnswer> = {
+  encode(message: StageAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).int32(message.stage);
+    }
+    if (message.answer.length !== 0) {
+      writer.uint32(26).bytes(message.answer);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.answer = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StageAnswer>): StageAnswer {
+    return StageAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StageAnswer>): StageAnswer {
+    const message = createBaseStageAnswer();
+    message.taskId = object.taskId ?? "";
+    message.stage = object.stage ?? 0;
+    message.answer = object.answer ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseStageRequest(): StageRequest {
+  return { taskId: "", stage: 0, request: Buffer.alloc(0) };
+}
+
+export const StageRequest: MessageFns<StageRequest> = {
+  encode(message: StageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).int32(message.stage);
+    }
+    if (message.request.length !== 0) {
+      writer.uint32(26).bytes(message.request);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.request = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StageRequest>): StageRequest {
+    return StageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StageRequest>): StageRequest {
+    const message = createBaseStageRequest();
+    message.taskId = object.taskId ?? "";
+    message.stage = object.stage ?? 0;
+    message.request = object.request ?? Buffer.alloc(0);
     return message;
   },
 };

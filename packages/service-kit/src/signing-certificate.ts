@@ -1,0 +1,56 @@
+import { X509Certificate } from 'node:crypto';
+import { AegisError } from '@aegis/errors';
+import { federationIdentity } from './federation-ca.ts';
+
+/** A key whose signatures others check, and whose it is. */
+export interface CertifiedKey {
+  /** `O=…, CN=…` */
+  readonly subject: string;
+  readonly name: string;
+  /** SubjectPublicKeyInfo, PEM. */
+  readonly keyPem: string;
+  /** Milliseconds since 1970. */
+  readonly notAfter: number;
+}
+
+/** No certificate of ours is near as long. */
+const MOST_CHARACTERS = 8_192;
+
+/**
+ * The key in a certificate of the kind `signing` that one of the roots issued. SECAGG_CERTIFICATE for any other. Roots are the
+ * caller's own: nothing a server says makes a certificate good. It looks at no list of revoked ones.
+ */
+export const openSigningCertificate = (pem: string, roots: readonly X509Certificate[], now: number): CertifiedKey => {
+  const certificate = parse(pem);
+  const root = roots.find((candidate) => certificate.checkIssued(candidate) && certificate.verify(candidate.publicKey));
+  if (root === undefined) throw refuse('It was issued by somebody else.');
+  for (const { validFromDate, validToDate } of [certificate, root]) {
+    if (now < validFromDate.getTime() || now > validToDate.getTime())
+      throw refuse(`It is good from ${validFromDate.toISOString()} to ${validToDate.toISOString()} only.`);
+  }
+  const identity = federationIdentity(certificate.subjectAltName);
+  if (identity?.kind !== 'signing' || certificate.ca) throw refuse('It is not of the kind "signing".');
+  return {
+    subject: certificate.subject.replaceAll('\n', ', '),
+    name: identity.name,
+    keyPem: certificate.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    notAfter: certificate.validToDate.getTime(),
+  };
+};
+
+/** Every certificate of a PEM file. */
+export const readRoots = (pem: string): X509Certificate[] =>
+  (pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map(
+    (one) => new X509Certificate(one),
+  );
+
+const parse = (pem: string): X509Certificate => {
+  if (pem.length > MOST_CHARACTERS) throw refuse('It is too long to be one.');
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw new AegisError('SECAGG_CERTIFICATE', 'It is no certificate.', cause);
+  }
+};
+
+const refuse = (why: string): AegisError => new AegisError('SECAGG_CERTIFICATE', why);
