@@ -17,7 +17,7 @@ export {
 } from './node-auth.ts';
 export * from './object-tree.ts';
 export * from './objects.ts';
-export { listenOnePort, type OnePort, type OnePortLimits, type OnePortOptions } from './one-port.ts';
+export { listenOnePort, type OnePort, type OnePortLimits, type OnePortOptions, type PortTls } from './one-port.ts';
 export * from './parse-reply.ts';
 export { discardRest } from './read-body.ts';
 export * from './records.ts';

@@ -28,6 +28,7 @@ export { type MetricsDoor, serveMetrics } from './metrics-door.ts';
 export { noTelemetry } from './no-telemetry.ts';
 export { type Random, randomFrom, systemRandom } from './random.ts';
 export { rawField, type SplitMessage } from './raw-field.ts';
+export { Revocations } from './revocations.ts';
 export { Secret } from './secret.ts';
 export {
   type CallContext,

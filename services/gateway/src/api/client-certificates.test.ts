@@ -207,3 +207,62 @@ it('a list of revocations that is out of date lets nobody in', async () => {
   const late = await fixture.gateway({ config: { 'client-certificates': 'accept' }, tls: files });
   expect(await greeted(native(late, await guard('joy')))).toBe('CERTIFICATE_LIST_EXPIRED');
 });
+
+describe('certificates that change on disk', () => {
+  const folderOf = async (name: string, files: Record<string, string>) => {
+    const path = (file: string) => join(folder.path, `${name}-${file}`);
+    const put = (file: string, content: string) => writeFile(path(file), content);
+    for (const [file, content] of Object.entries(files)) await put(file, content);
+    return { path, put };
+  };
+  const opened = async (name: string) => {
+    const files = await folderOf(name, { 'ca.pem': root.certPem, 'crl.pem': await createCrl(root, [], 30, now) });
+    const tls = { 'client-ca': files.path('ca.pem'), 'client-crl': files.path('crl.pem') };
+    return { ...files, gateway: await fixture.gateway({ config: { 'client-certificates': 'accept' }, tls }) };
+  };
+
+  it('end the open connection of a node that was revoked, and of nobody else', async () => {
+    const { put, gateway } = await opened('revoke');
+    const [kit, lea] = [await guard('kit'), await guard('lea')];
+    const gone = await native(gateway, kit).connect();
+    const stays = await native(gateway, lea).connect();
+    await put('crl.pem', await createCrl(root, [{ serial: kit.serial, at: now }], 30, now));
+    await gone.stream.code();
+    stays.stream.say({ $case: 'heartbeat', value: {} });
+    await stays.stream.next('heartbeat');
+    expect(await greeted(native(gateway, kit))).toBe('CERTIFICATE_REVOKED');
+  });
+
+  it('end the connections of an authority that is trusted no more', async () => {
+    const { put, gateway } = await opened('authority');
+    const { stream } = await native(gateway, await guard('max')).connect();
+    await put('ca.pem', stranger.certPem);
+    await put('crl.pem', await createCrl(stranger, [], 30, now));
+    await stream.code();
+    expect(await greeted(native(gateway, await issued(stranger, { kind: 'guard', name: 'nat' })))).toBe('');
+  });
+
+  it('change nothing while they cannot be used', async () => {
+    const { put, gateway } = await opened('broken');
+    const [ned, ora] = [await guard('ned'), await guard('ora')];
+    const before = await native(gateway, ned).connect();
+    const gone = await native(gateway, ora).connect();
+    await put('ca.pem', 'no certificate');
+    await put('crl.pem', 'no list');
+    expect(await greeted(native(gateway, await guard('pia')))).toBe('');
+    await put('ca.pem', root.certPem);
+    await put('crl.pem', await createCrl(root, [{ serial: ora.serial, at: now }], 30, now));
+    await gone.stream.code();
+    before.stream.say({ $case: 'heartbeat', value: {} });
+    await before.stream.next('heartbeat');
+  });
+});
+
+it('the port agrees on keys that a later quantum computer does not open', async () => {
+  const { host, port, ca = Buffer.alloc(0) } = accepting.target;
+  const only = { ecdhCurve: 'X25519MLKEM768', minVersion: 'TLSv1.3' as const };
+  const socket = connect({ host, port, servername: 'localhost', ca, ALPNProtocols: ['http/1.1'], ...only });
+  await once(socket, 'secureConnect');
+  expect(socket.getProtocol()).toBe('TLSv1.3');
+  socket.destroy();
+});

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { AegisError } from '@aegis/errors';
@@ -18,6 +17,7 @@ import { type GatewayConfig, splitHostPort } from '../config.ts';
 import type { Gateway } from '../flows/gateway.ts';
 import { bodyAdmission } from './body-admission.ts';
 import { BodyBudget } from './body-budget.ts';
+import { CertifiedConnections } from './certified-connections.ts';
 import type { Counted } from './counted.ts';
 import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
@@ -30,6 +30,7 @@ import { ModelBlocks } from './model-blocks.ts';
 import { CONNECT_PATH, NODE_SERVICE, NodeDoor } from './node/door.ts';
 import { operatorService } from './operator.ts';
 import { addServiceDoor } from './operator-door.ts';
+import { PortCertificates } from './port-certificates.ts';
 import { refusedConnections } from './refused-connections.ts';
 import { principalOfSocket, refuseConnection } from './screen-connection.ts';
 
@@ -115,11 +116,13 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     counted,
   );
 
+  const certificates = config.tls ? await PortCertificates.open(config.tls) : null;
+  const live = new CertifiedConnections();
   port = await listenOnePort({
     ...splitHostPort(config.listen),
-    tls: config.tls ? readCertificate(config.tls) : null,
+    tls: certificates?.tls ?? null,
     ...(gateway.certificates.rule !== 'off' && {
-      screen: (socket: TLSSocket, connection: object) => screen(parts, socket, connection),
+      screen: (socket: TLSSocket, connection: object) => screen(parts, live, socket, connection),
     }),
     http,
     grpc,
@@ -129,10 +132,13 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const metrics = config.metrics ? await listenMetrics(config.metrics.address, telemetry) : undefined;
   counted.watch(gateway, port, budget, { nodes, joined });
   const opened = port;
+  const { clock, log } = gateway;
+  const stopLooking = certificates?.watch({ port: opened, live, clock, log, telemetry, counted });
   return {
     address: opened.address,
     drain: (graceMs) => opened.drain(graceMs),
     close: async () => {
+      stopLooking?.();
       metrics?.close();
       metrics?.closeAllConnections();
       await opened.close();
@@ -141,11 +147,19 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
 };
 
 /** Whether the connection may go on. A bad certificate is worse than none: whoever shows one is told, and let nowhere. */
-const screen = ({ gateway, counted }: PortParts, socket: TLSSocket, connection: object): boolean => {
+const screen = (
+  { gateway, counted }: PortParts,
+  live: CertifiedConnections,
+  socket: TLSSocket,
+  connection: object,
+): boolean => {
   try {
     const principal = principalOfSocket(socket);
     // Doors know a connection by its TCP socket or by its TLS one.
-    if (principal) for (const known of [socket, connection]) gateway.certificates.belongs(known, principal);
+    if (principal) {
+      for (const known of [socket, connection]) gateway.certificates.belongs(known, principal);
+      live.add(socket);
+    }
     return true;
   } catch (caught) {
     const error = AegisError.from(caught);
@@ -154,23 +168,6 @@ const screen = ({ gateway, counted }: PortParts, socket: TLSSocket, connection: 
     refuseConnection(socket, error);
     return false;
   }
-};
-
-const readCertificate = (files: NonNullable<GatewayConfig['tls']>) => {
-  const read = (name: keyof typeof files) => {
-    const file = files[name];
-    if (file === undefined) return undefined;
-    try {
-      return readFileSync(file);
-    } catch (error) {
-      throw new AegisError('CONFIG_INVALID', `tls.${name}: ${file} cannot be read.`, error);
-    }
-  };
-  const [ca, crl] = [read('client-ca'), read('client-crl')];
-  return {
-    ...{ cert: read('cert') as Buffer, key: read('key') as Buffer },
-    ...(ca && { clients: { ca, ...(crl && { crl }) } }),
-  };
 };
 
 const listenMetrics = async (address: string, telemetry: Telemetry): Promise<HttpServer> => {

@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { AegisError } from '@aegis/errors';
+import type { OnePort, PortTls } from '@aegis/flower-wire';
+import { type Clock, type Logger, Revocations, type Telemetry } from '@aegis/service-kit';
+import type { GatewayConfig } from '../config.ts';
+import { type CertifiedConnections, type Trust, trustOf } from './certified-connections.ts';
+import type { Counted } from './counted.ts';
+
+type TlsFiles = NonNullable<GatewayConfig['tls']>;
+
+/** Revoked is refused within two of these. Files are looked at rather than watched: a mounted secret changes behind links that tell nobody. */
+const LOOK_EVERY_MS = 750;
+
+/** What the files said, all at one time. */
+interface Material {
+  readonly tls: PortTls;
+  readonly trust: Trust | null;
+  /** Tells one content from another. */
+  readonly digest: string;
+}
+
+export interface Looking {
+  readonly port: Pick<OnePort, 'replaceCertificate'>;
+  readonly live: CertifiedConnections;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly telemetry: Telemetry;
+  readonly counted: Pick<Counted, 'refused'>;
+}
+
+/**
+ * Certificate, authorities and revocations of the port, as they are in their files now. New connections get what was read last; open ones
+ * that it no longer covers are ended. Files that cannot be used change nothing: what was read before stays until they can.
+ */
+export class PortCertificates {
+  readonly #files: TlsFiles;
+  #material: Material;
+
+  private constructor(files: TlsFiles, material: Material) {
+    this.#files = files;
+    this.#material = material;
+  }
+
+  /** CONFIG_INVALID, with the name of the file's key, for what cannot be used. */
+  static async open(files: TlsFiles): Promise<PortCertificates> {
+    return new PortCertificates(files, await read(files));
+  }
+
+  get tls(): PortTls {
+    return this.#material.tls;
+  }
+
+  /** Looks again and again; returns the way to stop. */
+  watch(looking: Looking): () => void {
+    const { clock, telemetry } = looking;
+    const reloads = telemetry.meter.createCounter('aegis_gateway_certificate_reloads', {
+      description: 'Changes of certificate, authorities or revocations taken over, or refused, by outcome',
+    });
+    let stopped = false;
+    let refused = '';
+    const look = async (): Promise<void> => {
+      const found = await this.#lookAgain(looking);
+      const told = found instanceof AegisError ? found.message : '';
+      if (found === true) reloads.add(1, { outcome: 'taken' });
+      if (told !== '' && told !== refused) {
+        reloads.add(1, { outcome: 'refused' });
+        looking.log.error({ err: found }, 'the certificates on disk cannot be used; those from before stay');
+      }
+      refused = told;
+    };
+    let next = clock.schedule(LOOK_EVERY_MS, tick);
+    function tick(): void {
+      void look().finally(() => {
+        if (!stopped) next = clock.schedule(LOOK_EVERY_MS, tick);
+      });
+    }
+    return () => {
+      stopped = true;
+      next.cancel();
+    };
+  }
+
+  /** true: something new holds now. */
+  async #lookAgain(looking: Looking): Promise<boolean | AegisError> {
+    const { port, live, clock, log, counted } = looking;
+    let isNew = false;
+    let wrong: AegisError | null = null;
+    try {
+      const found = await read(this.#files);
+      if (found.digest !== this.#material.digest) {
+        port.replaceCertificate(found.tls);
+        this.#material = found;
+        isNew = true;
+        log.info({ connections: live.size }, 'certificates changed on disk: new connections get the new ones');
+      }
+    } catch (caught) {
+      wrong = AegisError.from(caught);
+    }
+    const { trust } = this.#material;
+    if (trust !== null) {
+      live.endThoseNotIn(trust, clock.now(), (error, peer) =>
+        counted.refused('port', error, { path: '', status: undefined, peer }),
+      );
+    }
+    return wrong ?? isNew;
+  }
+}
+
+const read = async (files: TlsFiles): Promise<Material> => {
+  const [cert, key, ca, crl] = await Promise.all([
+    contentOf(files, 'cert'),
+    contentOf(files, 'key'),
+    contentOf(files, 'client-ca'),
+    contentOf(files, 'client-crl'),
+  ]);
+  const tls: PortTls = {
+    ...{ cert: cert as Buffer, key: key as Buffer },
+    ...(ca && { clients: { ca, ...(crl && { crl }) } }),
+  };
+  try {
+    createSecureContext({ cert: tls.cert, key: tls.key, ca, crl });
+    const revocations = crl === undefined ? null : await Revocations.read(crl.toString());
+    const hash = createHash('sha256');
+    for (const content of [cert, key, ca, crl]) hash.update(`${content?.byteLength ?? -1} `).update(content ?? '');
+    return { tls, trust: ca === undefined ? null : trustOf(ca, revocations), digest: hash.digest('hex') };
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : '';
+    throw new AegisError('CONFIG_INVALID', `tls: certificate, key, authorities and list do not fit: ${why}`, cause);
+  }
+};
+
+const contentOf = async (files: TlsFiles, name: keyof TlsFiles): Promise<Buffer | undefined> => {
+  const file = files[name];
+  if (file === undefined) return undefined;
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new AegisError('CONFIG_INVALID', `tls.${name}: ${file} cannot be read.`, error);
+  }
+};
