@@ -177,6 +177,26 @@ const noiseAfterSweep: List = {
   ],
 };
 
+/**
+ * The first report was saved before it was answered. The second met what the round knew already, and was answered at once: the node was
+ * told, and the next owner, who knew of neither, offered it the task again.
+ */
+const toldBeforeSaved: List = {
+  name: 'an aggregator dies before it saves a failure that it was told of twice',
+  seed: 830008783,
+  shape: { ...small, minNodes: 1, deadlineSeconds: 5 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'slow-bus', ms: 700 },
+    { do: 'pull', node: 0 },
+    { do: 'answer', node: 0, manner: 'fail' },
+    { do: 'answer', node: 0, manner: 'honest' },
+    { do: 'crash-at-write', process: 'aggregator 0', n: 1, after: true },
+    { do: 'advance', ms: 750 },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -186,6 +206,7 @@ export const lists: readonly List[] = [
   roomAfterSweep,
   formerSelf,
   toldTwice,
+  toldBeforeSaved,
   noiseAfterSweep,
   goneWhileTakenUp,
 ];

@@ -54,7 +54,10 @@ async function ask<T>(owner: RunOwner, task: TaskRef, question: (answers: PhaseA
   }
 }
 
-/** Whatever the phase says, "durable" or "too late", is told only by who owns the run for certain: see tenure.ts. */
+/**
+ * Whatever the phase says, "durable" or "too late", is told only once what it rests on is saved, and only by who owns the run for certain:
+ * see tenure.ts.
+ */
 async function askOwner<T>(
   driver: RunDriver,
   task: TaskRef,

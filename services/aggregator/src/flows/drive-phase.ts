@@ -54,6 +54,8 @@ export class PhaseDriver {
   private readonly reject: (error: unknown) => void;
   private readonly inputs: { input: RoundInput; done: () => void; failed: (error: unknown) => void }[] = [];
   private pumping: Promise<void> | null = null;
+  /** The newest save that was begun; it holds all that was decided before it. */
+  private saving: Promise<void> = Promise.resolve();
   private timer: { cancel(): void } | null = null;
   private readonly unsubscribe: () => void;
   /** What was counted before a restart is known to the round before it hears who has gone meanwhile. */
@@ -112,6 +114,11 @@ export class PhaseDriver {
 
   knows(taskId: string): boolean {
     return this.state.members.has(taskId);
+  }
+
+  /** Resolves when what was decided up to now is saved. Until then nobody may be told of it: after a crash it was never decided. */
+  saved(): Promise<void> {
+    return this.saving;
   }
 
   stop(): Promise<void> {
@@ -202,7 +209,8 @@ export class PhaseDriver {
       const draw = next.effects.find((effect) => effect.do === 'draw');
       pending = draw === undefined ? [] : [this.draw(draw)];
     }
-    if (effects.some((effect) => effect.do === 'save')) await this.setting.document.save(this.state);
+    if (effects.some((effect) => effect.do === 'save')) this.saving = this.setting.document.save(this.state);
+    await this.saving;
     for (const effect of effects) await this.carryOut(effect);
   }
 

@@ -82,9 +82,17 @@ export class RunDriver {
     return this.phase?.view() ?? null;
   }
 
-  /** Before anything is told about answers. What a finished run's owner says stays true: nobody owns it after him. */
+  /**
+   * Before anything is told about answers: what it rests on is saved, and the run is still ours. What a finished run's owner says stays
+   * true: nobody owns it after him.
+   */
   async confirm(): Promise<void> {
-    if (this.record().state !== 'finished') await this.tenure.confirm();
+    try {
+      await this.phase?.saved();
+    } finally {
+      // also when it could not be saved: then another owner is whom to ask
+      if (this.record().state !== 'finished') await this.tenure.confirm();
+    }
   }
 
   async stop(): Promise<void> {

@@ -118,7 +118,7 @@ export class PhaseAnswers {
     const digest = createHash('sha256').update(canonicalAnswer(answer)).digest('hex');
     const known = this.verdicts.get(task.taskId);
     if (known?.digest === digest) return known.verdict;
-    if (known !== undefined) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
+    if (known !== undefined) return answeredBefore(task, known.verdict);
     // refused by a process before this one; which answer it was is not kept
     if (member.state === 'refused') return Promise.resolve(refuse(member.code as never, member.reason));
     if (member.state === 'failed' || member.state === 'accepted')
@@ -134,7 +134,8 @@ export class PhaseAnswers {
   async fail(task: TaskRef, code: number, reason: string): Promise<void> {
     const member = this.memberOf(task);
     if (member.state === 'failed') return;
-    if (this.verdicts.has(task.taskId)) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
+    const known = this.verdicts.get(task.taskId);
+    if (known !== undefined) return answeredBefore(task, known.verdict);
     this.refuseClosed(member);
     this.lastAt = this.ground.clock.monotonic();
     this.ground.measures.updates.add(1, { kind: this.round.state().kind, verdict: 'failed' });
@@ -296,6 +297,12 @@ export class PhaseAnswers {
     });
     return work;
   }
+}
+
+/** Only once it is certain: an answer that cannot be written leaves the task open. */
+async function answeredBefore(task: TaskRef, verdict: Promise<Verdict>): Promise<never> {
+  await verdict;
+  throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
 }
 
 const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim().slice(0, 500);
