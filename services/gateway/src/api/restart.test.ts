@@ -2,6 +2,7 @@ import { AegisError } from '@aegis/errors';
 import { createTelemetry } from '@aegis/service-kit';
 import { eventually, startTestNats, withNats } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DurableUploadStore } from '../store/durable-uploads.ts';
 import { GatewayFixture } from '../testing/gateway-fixture.ts';
 import { NodeKey } from '../testing/node-key.ts';
 import { npyOf } from '../testing/npy.ts';
@@ -92,6 +93,9 @@ describe.each<FlowerDialect>(['A', 'B'])('an upload of dialect %s', (dialect) =>
     const reply = await replyOf(node);
     const { wanted, session } = await node.messages.announce(node.nodeId, reply.head, reply.tree, 1);
     for (const id of wanted) await node.pushPart(reply, id, session);
+    // the verdict is written down behind the answer
+    const uploads = await DurableUploadStore.open(first.bus);
+    await eventually(async () => (await uploads.find(node.nodeId, task.taskId))?.verdict ?? false);
     aggregator.tasks.set(task.taskId, 'TASK_ANSWERED');
     await fixture.withdraw(task);
     const last = wanted.at(-1) ?? '';
