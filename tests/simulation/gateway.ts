@@ -19,6 +19,7 @@ import { aggregatorPeer } from '../../services/gateway/src/peers/aggregator.ts';
 import { aggregatorsChannel } from '../../services/gateway/src/peers/aggregators.ts';
 import { PresenceEvents } from '../../services/gateway/src/peers/presence-events.ts';
 import { RunOwners } from '../../services/gateway/src/peers/run-owners.ts';
+import { secaggPeer } from '../../services/gateway/src/peers/secagg.ts';
 import { BusTaskFeed } from '../../services/gateway/src/peers/task-feed.ts';
 import { DurableAppSignatureStore } from '../../services/gateway/src/store/durable-app-signatures.ts';
 import { DurableNodeStore } from '../../services/gateway/src/store/durable-nodes.ts';
@@ -72,13 +73,14 @@ export class GatewayProcess {
       clock,
       random: seededRandom(`${seed} ${life.name}`),
       log: silentLogger,
-      observed: { taskOffered: () => {}, partStored: () => {}, updateJudged: () => {} },
+      observed: { taskOffered: () => {}, taskWithheld: () => {}, partStored: () => {}, updateJudged: () => {} },
       nodes,
       uploads: await DurableUploadStore.open(bus),
       appSignatures: await DurableAppSignatureStore.open(bus),
       aggregator: aggregatorPeer(routes),
       runs: {} as Gateway['runs'],
       ledger: accountantPeer(null),
+      secagg: secaggPeer(null),
       tasks: await BusTaskFeed.open(bus, silentLogger),
       presence,
       signatures: async () => true,

@@ -133,6 +133,16 @@ export const processConfig = z.strictObject({
     })
     .refine(secured, securedMessage)
     .optional(),
+  /** The secagg service; without it nodes take part in no masked round. */
+  secagg: z
+    .strictObject({
+      address: hostPort,
+      tls: tlsFiles.optional(),
+      insecure: z.boolean().default(false),
+      'server-name': z.string().optional(),
+    })
+    .refine(secured, securedMessage)
+    .optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
 });
 export type ProcessConfig = z.infer<typeof processConfig>;

@@ -26,6 +26,7 @@ import { UnitNames } from './flows/unit-names.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
+import { secaggPeer } from './peers/secagg.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
 import { DurableAppSignatureStore } from './store/durable-app-signatures.ts';
 import { DurableNodeStore } from './store/durable-nodes.ts';
@@ -41,6 +42,8 @@ export interface GatewayDeps {
   readonly aggregator: ServiceChannel;
   /** The way to the accountant's LedgerReader and LedgerOperator services, where there is one. */
   readonly accountant?: ServiceChannel | undefined;
+  /** The way to the secagg service's Relay, where there is one. */
+  readonly secagg?: ServiceChannel | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -79,6 +82,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     aggregator: aggregatorPeer(deps.aggregator),
     runs: runsPeer(deps.aggregator),
     ledger: accountantPeer(deps.accountant ?? null),
+    secagg: secaggPeer(deps.secagg ?? null),
     tasks: await BusTaskFeed.open(bus, log),
     presence,
     signatures: verifyEcdsa,

@@ -11,7 +11,7 @@ import {
   runService,
   systemClock,
 } from '@aegis/service-kit';
-import { processConfig, startGateway } from './index.ts';
+import { type ProcessConfig, processConfig, startGateway } from './index.ts';
 import { aggregatorsChannel } from './peers/aggregators.ts';
 import { RunOwners } from './peers/run-owners.ts';
 
@@ -44,17 +44,18 @@ await runService(log, async () => {
     clock: systemClock,
   });
 
-  const accountant =
-    config.accountant &&
+  const wayTo = (service: NonNullable<ProcessConfig['accountant' | 'secagg']>) =>
     grpcChannel({
-      address: config.accountant.address,
-      insecure: config.accountant.insecure,
-      serverName: config.accountant['server-name'],
+      address: service.address,
+      insecure: service.insecure,
+      serverName: service['server-name'],
       telemetry,
-      tls: config.accountant.tls && readTls(config.accountant.tls),
+      tls: service.tls && readTls(service.tls),
     });
+  const accountant = config.accountant && wayTo(config.accountant);
+  const secagg = config.secagg && wayTo(config.secagg);
 
-  const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator, accountant });
+  const gateway = await startGateway(config.gateway, { bus, telemetry, log: own, aggregator, accountant, secagg });
   return {
     drain: () => gateway.drain(),
     close: async () => {
@@ -62,6 +63,7 @@ await runService(log, async () => {
       following.abort();
       await aggregator.close();
       await accountant?.close();
+      await secagg?.close();
       await bus.close();
       await telemetry.shutdown();
     },

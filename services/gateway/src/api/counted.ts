@@ -29,6 +29,9 @@ export interface Counted extends Observed {
 export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 'monotonic'>): Counted => {
   const refusals = meter.createCounter('aegis_gateway_refusals', { description: 'Calls refused, by code and door' });
   const offered = meter.createCounter('aegis_gateway_tasks_offered', { description: 'Tasks handed to nodes' });
+  const withheld = meter.createCounter('aegis_gateway_tasks_withheld', {
+    description: 'Tasks that their node must not see, by code',
+  });
   const parts = meter.createCounter('aegis_gateway_parts', { description: 'Parts made durable' });
   const partBytes = meter.createCounter('aegis_gateway_part_bytes', { description: 'Bytes of parts made durable' });
   const judged = meter.createCounter('aegis_gateway_updates', { description: 'Updates handed in, by verdict' });
@@ -50,6 +53,7 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
     },
     bytesIn: (count) => bodies.add(count),
     taskOffered: () => offered.add(1),
+    taskWithheld: (code) => withheld.add(1, { code }),
     partStored: (bytes) => {
       parts.add(1);
       partBytes.add(bytes);

@@ -26,6 +26,8 @@ export interface NodeRecord {
   readonly activity: Activity;
   readonly flwrVersion: string;
   readonly dialect: WireDialect;
+  /** Takes part in secure aggregation, by its own word when it last came to work. */
+  readonly canMask: boolean;
 }
 
 export type NodeState = 'registered' | 'online' | 'offline' | 'removed';
@@ -47,6 +49,7 @@ export const registerNode = (
   activity: 'registered',
   flwrVersion: '',
   dialect: '',
+  canMask: false,
 });
 
 /** A client without a key: known by its connection, for as long as that lasts. */
@@ -61,12 +64,12 @@ export const guestNode = (nodeId: bigint, heartbeatSeconds: number, now: number)
 
 export const activateNode = (
   record: NodeRecord,
-  by: { heartbeatSeconds: number; flwrVersion: string; dialect: WireDialect },
+  by: { heartbeatSeconds: number; flwrVersion: string; dialect: WireDialect; canMask?: boolean },
   now: number,
 ): NodeRecord => {
   refuseRemoved(record);
   checkHeartbeatSeconds(by.heartbeatSeconds);
-  return { ...record, ...by, activity: 'active', activatedAt: now, lastSeenAt: now };
+  return { ...record, canMask: false, ...by, activity: 'active', activatedAt: now, lastSeenAt: now };
 };
 
 export const deactivateNode = (record: NodeRecord, now: number): NodeRecord => ({

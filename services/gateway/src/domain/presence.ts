@@ -10,20 +10,33 @@ export interface PresenceChange {
   readonly kind?: NodeKind | undefined;
   /** The pseudonym that privacy budgets know it by; absent: none. */
   readonly unit?: string | undefined;
+  /** Takes part in secure aggregation. */
+  readonly canMask?: boolean | undefined;
 }
 
 /** The news that this node is there. */
-export const present = ({ nodeId, dialect }: Pick<NodeRecord, 'nodeId' | 'dialect'>): PresenceChange =>
-  dialect === 'native' || dialect === 'join' ? { nodeId, online: true, kind: dialect } : { nodeId, online: true };
+export const present = ({
+  nodeId,
+  dialect,
+  canMask,
+}: Pick<NodeRecord, 'nodeId' | 'dialect' | 'canMask'>): PresenceChange => ({
+  nodeId,
+  online: true,
+  ...((dialect === 'native' || dialect === 'join') && { kind: dialect }),
+  ...(canMask && { canMask }),
+});
 
 /** Every gateway repeats its snapshot, so that a gateway that died is noticed: nobody believes an old one. */
 export const SNAPSHOT_SECONDS = { every: 15, believed: 50 } as const;
+
+type As = Pick<PresenceChange, 'kind' | 'unit' | 'canMask'>;
 
 interface Seen {
   readonly at: number;
   readonly heartbeatSeconds: number;
   readonly kind: NodeKind | undefined;
   readonly unit: string | undefined;
+  readonly canMask: boolean | undefined;
   /** When its last connection closed; a node that is there heartbeats over a new one within its interval. */
   readonly cutOffAt?: number;
 }
@@ -42,10 +55,11 @@ export class Roster {
   readonly #seen = new Map<bigint, Seen>();
 
   /** True when the node was not online before, or as something else. */
-  see(nodeId: bigint, heartbeatSeconds: number, now: number, as: Pick<PresenceChange, 'kind' | 'unit'> = {}): boolean {
+  see(nodeId: bigint, heartbeatSeconds: number, now: number, as: As = {}): boolean {
+    const { kind, unit, canMask } = as;
     const before = this.#seen.get(nodeId);
-    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind: as.kind, unit: as.unit });
-    return before === undefined || before.kind !== as.kind || before.unit !== as.unit;
+    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind, unit, canMask });
+    return before === undefined || before.kind !== kind || before.unit !== unit || before.canMask !== canMask;
   }
 
   /** No connection of the node is open any more. Its next call makes up for that. */
@@ -87,11 +101,12 @@ export class Roster {
   }
 
   snapshot(): PresenceChange[] {
-    return [...this.#seen].map(([nodeId, { kind, unit }]) => ({
+    return [...this.#seen].map(([nodeId, { kind, unit, canMask }]) => ({
       nodeId,
       online: true,
       ...(kind && { kind }),
       ...(unit && { unit }),
+      ...(canMask && { canMask }),
     }));
   }
 }

@@ -123,13 +123,18 @@ export interface ModelFacts {
   readonly tensors: readonly ModelTensor[];
 }
 
+export interface Slice {
+  readonly partId: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** The slices of a tensor, joined, are one complete .npy file. */
 export interface Update {
-  readonly tensors: readonly {
-    readonly name: string;
-    readonly slices: readonly { readonly partId: string; readonly offset: number; readonly length: number }[];
-  }[];
+  readonly tensors: readonly { readonly name: string; readonly slices: readonly Slice[] }[];
   readonly metrics: readonly Metric[];
   readonly weight: number | undefined;
   readonly runtimeSeconds: number;
+  /** Of a masked answer, which has nothing else: joined, they are the packed vector. */
+  readonly masked?: readonly Slice[];
 }

@@ -25,6 +25,32 @@ export interface RecordLayout {
   readonly weightedByKey: string;
 }
 
+/** The terms of a masked answer, passed on to its node as they are. */
+export interface Masking {
+  readonly cohort: number;
+  readonly dropouts: number;
+  readonly colluders: number;
+  readonly plan: Buffer;
+  readonly round: bigint;
+  readonly degree: number;
+  readonly threshold: number;
+  readonly minSurvivors: number;
+  readonly bits: number;
+  readonly length: bigint;
+  readonly grid: MaskedGrid | undefined;
+  readonly stageSeconds: number;
+}
+
+interface MaskedGrid {
+  readonly clip: number;
+  readonly ownClips: Readonly<Record<string, number>>;
+  readonly metrics: readonly { readonly name: string; readonly low: number; readonly high: number }[];
+  readonly valueBits: number;
+  readonly weightMax: bigint;
+  readonly maxExamples: number;
+  readonly normClip: number;
+}
+
 export interface TaskRef {
   readonly taskId: string;
   readonly runId: bigint;
@@ -48,6 +74,8 @@ export interface Task extends TaskRef {
   readonly deadline: number;
   /** The run lets in clients without identity. */
   readonly join: boolean;
+  /** Absent: the answer travels in the clear. */
+  readonly masking?: Masking | undefined;
 }
 
 export const refOf = ({ taskId, runId, nodeId }: TaskRef): TaskRef => ({ taskId, runId, nodeId });

@@ -30,7 +30,7 @@ export const createNode = async (
 };
 
 /** What a client says of itself. */
-type Client = Pick<Credential, 'flwrVersion' | 'dialect'>;
+type Client = Pick<Credential, 'flwrVersion' | 'dialect'> & { readonly canMask?: boolean };
 
 /** The holder of a key comes to work: an unknown key enrols itself where the door is open. */
 export const enrolAndActivate = async (
@@ -47,15 +47,15 @@ export const enrolAndActivate = async (
 const activate = async (
   gateway: Gateway,
   record: NodeRecord,
-  { flwrVersion, dialect }: Client,
+  { flwrVersion, dialect, canMask = false }: Client,
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
   const now = gateway.clock.now();
   const changed = await gateway.nodes.change(record.nodeId, (latest) =>
-    activated(latest, { heartbeatSeconds, flwrVersion, dialect }, now),
+    activated(latest, { heartbeatSeconds, flwrVersion, dialect, canMask }, now),
   );
   const active = actingNode(changed, record.nodeId);
   lookAlive(gateway, active, heartbeatSeconds);
-  gateway.log.info({ node: active.nodeId, dialect, flwr: flwrVersion }, 'node active');
+  gateway.log.info({ node: active.nodeId, dialect, flwr: flwrVersion, canMask }, 'node active');
   return active;
 };

@@ -5,6 +5,7 @@ import type { Task } from '../domain/task.ts';
 import { FAILURE, giveUp } from './fail-task.ts';
 import type { Gateway } from './gateway.ts';
 import { offerTask } from './pull-task.ts';
+import { withholdMasked } from './withhold-masked.ts';
 
 export type MailboxNews<T> =
   | { readonly what: 'task'; readonly offer: T }
@@ -16,7 +17,7 @@ const LONG_MS = 3_600_000;
 
 /**
  * For a node that stays: every task the moment it is there, made ready by `prepare`, once per stream, and every task that
- * is no longer to be done. Ends when the caller has gone, when the node calls again elsewhere, leaves, falls silent or is
+ * is no longer to be done; masked ones only if it masks. Ends when the caller has gone, when the node calls again elsewhere, leaves, falls silent or is
  * removed, and when this gateway drains.
  */
 export async function* followMailbox<T>(
@@ -29,6 +30,8 @@ export async function* followMailbox<T>(
   const { nodeId } = node;
   const hold = gateway.held.open(nodeId, caller);
   const told = new Set<string>();
+  const withheld = new Set<string>();
+  const passedOver = { has: (taskId: string) => told.has(taskId) || withheld.has(taskId) };
   try {
     while (!hold.isOver) {
       for (const taskId of told) {
@@ -36,10 +39,15 @@ export async function* followMailbox<T>(
         told.delete(taskId);
         yield { what: 'withdrawn', taskId };
       }
-      const { task, exhausted } = mailbox.next(nodeId, MAX_STREAM_OFFERS, told);
+      const { task, exhausted } = mailbox.next(nodeId, MAX_STREAM_OFFERS, passedOver);
       if (exhausted.length > 0) {
         const reason = `Offered ${MAX_STREAM_OFFERS} times without an answer.`;
         void giveUp(gateway, exhausted, FAILURE.replyUnavailable, reason);
+      }
+      if (task?.masking && !node.canMask) {
+        withheld.add(task.taskId);
+        await withholdMasked(gateway, task);
+        continue;
       }
       let patience = LONG_MS;
       if (task) {

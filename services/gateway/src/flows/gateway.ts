@@ -2,7 +2,7 @@ import type { Clock, Logger, Random } from '@aegis/service-kit';
 import type { ControlRules } from '../domain/control-access.ts';
 import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
-import type { AggregatorPeer, LedgerPeer, PresenceOut, RunsPeer, TaskFeed } from '../peers/contract.ts';
+import type { AggregatorPeer, LedgerPeer, PresenceOut, RunsPeer, SecaggPeer, TaskFeed } from '../peers/contract.ts';
 import type { AppSignatureStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
@@ -23,6 +23,7 @@ export interface Gateway {
   readonly aggregator: AggregatorPeer;
   readonly runs: RunsPeer;
   readonly ledger: LedgerPeer;
+  readonly secagg: SecaggPeer;
   readonly tasks: TaskFeed;
   readonly presence: PresenceOut;
   readonly signatures: SignatureCheck;
@@ -49,6 +50,8 @@ export type SignatureCheck = (publicKeyPem: Buffer, message: Buffer, signatureDe
 /** What operators count. */
 export interface Observed {
   taskOffered(): void;
+  /** A task that its node must not see went back to its round. */
+  taskWithheld(code: string): void;
   partStored(bytes: number): void;
   updateJudged(code: string): void;
 }

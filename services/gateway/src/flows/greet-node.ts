@@ -10,12 +10,12 @@ import type { Gateway } from './gateway.ts';
 export const greetNode = async (
   gateway: Gateway,
   signed: SignedMessage,
-  client: { readonly name: string; readonly runsApps: boolean },
+  client: { readonly name: string; readonly runsApps: boolean; readonly canMask: boolean },
   heartbeatSeconds: number,
 ): Promise<NodeRecord> =>
   enrolAndActivate(
     gateway,
     await proveSigned(gateway, signed),
-    { flwrVersion: client.name, dialect: client.runsApps ? 'guard' : 'native' },
+    { flwrVersion: client.name, dialect: client.runsApps ? 'guard' : 'native', canMask: client.canMask },
     heartbeatSeconds,
   );

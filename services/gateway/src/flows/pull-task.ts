@@ -6,6 +6,7 @@ import { FAILURE, giveUp } from './fail-task.ts';
 import type { Gateway } from './gateway.ts';
 import { lookAlive, lookFree, nodeAtWork } from './heartbeat.ts';
 import type { Hold } from './held-pulls.ts';
+import { withholdMasked } from './withhold-masked.ts';
 
 /**
  * Long poll: the node's oldest open task, made ready by `prepare`; held while there is none, answered the moment one
@@ -23,11 +24,18 @@ export const pullTask = async <T>(
   lookFree(gateway, atWork);
   const deadline = gateway.clock.monotonic() + gateway.settings.holdMs;
   const hold = gateway.held.open(node.nodeId, caller);
+  const withheld = new Set<string>();
   try {
     while (!hold.isOver) {
-      const { task, exhausted } = gateway.mailbox.next(node.nodeId);
+      const { task, exhausted } = gateway.mailbox.next(node.nodeId, MAX_OFFERS, withheld);
       if (exhausted.length > 0) {
         void giveUp(gateway, exhausted, FAILURE.replyUnavailable, `Offered ${MAX_OFFERS} times without an answer.`);
+      }
+      // Whoever pulls speaks Flower, and Flower's answers are in the clear.
+      if (task?.masking) {
+        withheld.add(task.taskId);
+        await withholdMasked(gateway, task);
+        continue;
       }
       if (task) return await offerTask(gateway, task, hold, prepare);
       const wake = await hold.wait(deadline);

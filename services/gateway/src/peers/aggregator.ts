@@ -7,7 +7,7 @@ import type {
 import { IntakeService, RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { fromEntry, toEntry } from '@aegis/flower-wire';
 import type { ServiceChannel } from '@aegis/service-kit';
-import type { ModelVersion, RoundSummary, RunSummary, RunView } from '../domain/run.ts';
+import type { ModelVersion, RoundSummary, RunSummary, RunView, Slice } from '../domain/run.ts';
 import type { Verdict } from '../domain/upload.ts';
 import type { AggregatorPeer, RunsPeer } from './contract.ts';
 
@@ -47,18 +47,11 @@ export const aggregatorPeer = (channel: ServiceChannel): AggregatorPeer => {
       const answer = await intake.submitUpdate(
         {
           task,
-          tensors: update.tensors.map(({ name, slices }) => ({
-            name,
-            slices: slices.map(({ partId, offset, length }) => ({
-              partId,
-              offset: BigInt(offset),
-              length: BigInt(length),
-            })),
-          })),
+          tensors: update.tensors.map(({ name, slices }) => ({ name, slices: slices.map(fromSlice) })),
           metrics: update.metrics.map(fromEntry),
           weight: update.weight,
           runtimeSeconds: update.runtimeSeconds,
-          masked: [],
+          masked: (update.masked ?? []).map(fromSlice),
         },
         { timeoutMs: SUBMIT_TIMEOUT_MS },
       );
@@ -71,6 +64,8 @@ export const aggregatorPeer = (channel: ServiceChannel): AggregatorPeer => {
     },
   };
 };
+
+const fromSlice = ({ partId, offset, length }: Slice) => ({ partId, offset: BigInt(offset), length: BigInt(length) });
 
 /** The aggregator's Runs service. */
 export const runsPeer = (channel: ServiceChannel): RunsPeer => {

@@ -18,6 +18,7 @@ import type {
   RunView,
   Update,
 } from '../domain/run.ts';
+import type { StageAnswer, StageNews } from '../domain/stage.ts';
 import type { ConfigEntry, Task, TaskRef } from '../domain/task.ts';
 import type { Verdict } from '../domain/upload.ts';
 
@@ -79,6 +80,15 @@ export interface LedgerPeer {
   readEntries(query: { after: bigint; limit: number; runId: bigint }): Promise<LedgerEntries>;
   /** Of a run, or up to one of its models. */
   statement(runId: bigint, modelId: string): Promise<PrivacyStatement>;
+}
+
+/** The secagg service as nodes need it. SECAGG_ROUND_OVER where there is none. */
+export interface SecaggPeer {
+  /**
+   * Keeps a node's answer and waits a while for its next request. An empty answer asks for what follows the one that was kept.
+   * SECAGG_SECOND_ANSWER for another one than was kept, SECAGG_ROUND_OVER when the node is not asked any more.
+   */
+  exchange(task: TaskRef, answer: StageAnswer, signal: AbortSignal): Promise<StageNews>;
 }
 
 /** Tasks as the aggregator writes and withdraws them. */

@@ -56,8 +56,8 @@ export class BusTaskFeed implements TaskFeed {
   #decode(key: string, value: Buffer): Task | null {
     try {
       const wire = WireTask.decode(value);
-      const { round, modelId, taskId, traceparent, deadline, join } = wire;
-      return { ...toTaskToRender(wire), round, modelId, taskId, traceparent, deadline, join };
+      const { round, modelId, taskId, traceparent, deadline, join, masking } = wire;
+      return { ...toTaskToRender(wire), round, modelId, taskId, traceparent, deadline, join, masking };
     } catch (error) {
       this.#log.error({ err: error, task: key }, 'a task in the mailbox cannot be read');
       return null;

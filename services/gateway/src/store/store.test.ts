@@ -1,10 +1,13 @@
 import { silentLogger } from '@aegis/service-kit';
 import { withNats } from '@aegis/testkit';
+import { expect, it } from 'vitest';
+import { registerNode } from '../domain/node.ts';
 import { appSignatureStoreSuite, nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
 import { DurableAppSignatureStore } from './durable-app-signatures.ts';
 import { DurableNodeStore } from './durable-nodes.ts';
 import { DurableUploadStore } from './durable-uploads.ts';
 import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from './memory.ts';
+import { decodeNode, encodeNode } from './node-codec.ts';
 
 const nats = withNats();
 
@@ -40,4 +43,11 @@ appSignatureStoreSuite('durable', async () => {
   const open = async () => DurableAppSignatureStore.open(await nats().connect());
   const [store, other] = await Promise.all([open(), open()]);
   return { subject: { store, other } };
+});
+
+it('a node record from before certificates and masks is read as one without', () => {
+  const record = registerNode({ nodeId: 7n, publicKey: 'p', fingerprint: 'f', name: '', selfRegistered: true }, 1);
+  const { subject: _subject, canMask: _canMask, ...old } = JSON.parse(encodeNode(record).toString());
+  expect(decodeNode(Buffer.from(JSON.stringify(old)))).toEqual(record);
+  expect(decodeNode(encodeNode({ ...record, canMask: true })).canMask).toBe(true);
 });

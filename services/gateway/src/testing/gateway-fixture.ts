@@ -4,6 +4,7 @@ import type { Bus } from '@aegis/bus';
 import { Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
 import {
   inProcessChannel,
+  type LocalService,
   type Logger,
   noTelemetry,
   silentLogger,
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   config?: Record<string, unknown>;
   telemetry?: Telemetry;
   log?: Logger;
+  /** Serves the Relay. Absent: the gateway knows no secagg service. */
+  secagg?: LocalService;
   /** Further keys of `tls`. */
   tls?: Record<string, string>;
 }
@@ -69,6 +72,7 @@ export class GatewayFixture {
         log: silentLogger,
         telemetry: options.telemetry ?? noTelemetry,
       }),
+      secagg: options.secagg && inProcessChannel([options.secagg], { log: silentLogger, telemetry: noTelemetry }),
     });
     this.#opened.push(gateway);
     const ca = this.#pki ? { ca: await caOf(this.#pki) } : {};

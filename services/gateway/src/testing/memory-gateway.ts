@@ -12,12 +12,14 @@ import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
 import type { UnitNames } from '../flows/unit-names.ts';
 import { accountantPeer } from '../peers/accountant.ts';
+import { secaggPeer } from '../peers/secagg.ts';
 import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
 export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames: UnitNames | null = null) => {
   const clock = new FakeClock();
   const failed: { taskId: string; code: number; reason: string }[] = [];
+  const withheld: string[] = [];
   const told: PresenceChange[] = [];
   const snapshots: PresenceChange[][] = [];
   const unused = () => Promise.reject(new AegisError('INTERNAL', 'This test has no aggregator.'));
@@ -26,7 +28,12 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     clock,
     random: seededRandom(1),
     log: silentLogger,
-    observed: { taskOffered: () => {}, partStored: () => {}, updateJudged: () => {} },
+    observed: {
+      taskOffered: () => {},
+      taskWithheld: (code) => void withheld.push(code),
+      partStored: () => {},
+      updateJudged: () => {},
+    },
     nodes: new MemoryNodeStore(),
     uploads: new MemoryUploadStore(),
     appSignatures: new MemoryAppSignatureStore(),
@@ -43,6 +50,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     },
     runs: {} as Gateway['runs'],
     ledger: accountantPeer(null),
+    secagg: secaggPeer(null),
     tasks: { follow: async () => {}, ofNode: async () => [] },
     presence: {
       changed: (list) => void told.push(...list),
@@ -92,7 +100,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     gateway.mailbox.put(work);
     gateway.held.wake(work.nodeId);
   };
-  return { gateway, node, clock, failed, told, snapshots, task, give };
+  return { gateway, node, clock, failed, withheld, told, snapshots, task, give };
 };
 
 /** Lets every promise that waits for nothing outside run. */

@@ -104,12 +104,14 @@ export class NativeStream {
 /** A native client of one key, over as many streams as the test opens. */
 export class NativeNode {
   readonly key: NodeKey;
+  readonly canMask: boolean;
   readonly #target: Target;
   readonly #streams: NativeStream[] = [];
 
-  constructor(target: Target, key = new NodeKey('prime256v1')) {
+  constructor(target: Target, key = new NodeKey('prime256v1'), { canMask = false } = {}) {
     this.#target = target;
     this.key = key;
+    this.canMask = canMask;
   }
 
   open(target = this.#target): NativeStream {
@@ -137,7 +139,7 @@ export class NativeNode {
         publicKey: this.key.publicKeyPem,
         signature,
         runsApps: false,
-        canMask: false,
+        canMask: this.canMask,
       },
     };
   }

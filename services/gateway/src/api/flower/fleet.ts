@@ -194,14 +194,18 @@ export class FlowerFleet implements FleetHandler {
     return node;
   }
 
-  /** The node's tasks as heard so far; then, for a gateway that is asked before it heard, as they stand in the store. */
+  /**
+   * The node's tasks as heard so far; then, for a gateway that is asked before it heard, as they stand in the store. Masked ones are
+   * no business of this door: whoever names one has it from elsewhere.
+   */
   async *#tasksOf(nodeId: bigint): AsyncGenerator<Task> {
     const heard = new Set<string>();
     for (const task of this.#gateway.mailbox.ofNode(nodeId)) {
       heard.add(task.taskId);
-      yield task;
+      if (!task.masking) yield task;
     }
-    for (const task of await this.#gateway.tasks.ofNode(nodeId)) if (!heard.has(task.taskId)) yield task;
+    for (const task of await this.#gateway.tasks.ofNode(nodeId))
+      if (!heard.has(task.taskId) && !task.masking) yield task;
   }
 
   async #messageOf(nodeId: bigint, messageId: string): Promise<OfferedMessage | null> {

@@ -481,9 +481,9 @@ describe('presence', () => {
       for await (const { message } of events) if (!message.snapshot) told.push(...message.nodes);
     })().catch(() => {});
     const { stream, nodeId } = await newNode().connect();
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '' }));
+    await eventually(() => expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '', canMask: false }));
     stream.say({ $case: 'leave', value: {} });
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '' }));
+    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', canMask: false }));
     over.abort();
   });
 });

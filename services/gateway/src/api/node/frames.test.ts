@@ -86,6 +86,7 @@ describe('a frame', () => {
       submitOf(tensors),
       submitOf([{ name: '', slices }]),
       { $case: 'beginUpdate', value: { taskId: '', partIds } },
+      { $case: 'submit', value: { ...submit, masked: slices } },
       { $case: 'submit', value: { ...submit, metrics } },
       { $case: 'submit', value: { ...submit, metrics: [metric('k'.repeat(nodeLimits.metricBytes))] } },
     ];

@@ -28,6 +28,13 @@ export const nodeLimits = {
   framesPerSecond: 1_000,
   burst: 5_000,
   modelReads: 64,
+  /**
+   * Of one answer in a masked round. The largest are sealed shares: about 310 bytes of JSON for each neighbour, 999 of them in a
+   * complete graph of a thousand nodes.
+   */
+  stageAnswer: 512 * KiB,
+  /** Masked rounds that one stream takes part in at a time. */
+  stageExchanges: 4,
   reason: 1_000,
   heartbeatSeconds: 20,
   /** A client that does not read how its stream ended is cut off. */

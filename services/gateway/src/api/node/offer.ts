@@ -18,6 +18,9 @@ const kinds = {
 
 const dialects = { message: RecordDialect.MESSAGE, legacy: RecordDialect.LEGACY } as const;
 
+type Grid = NonNullable<NonNullable<Task['masking']>['grid']>;
+const fromGrid = (grid: Grid) => ({ ...grid, ownClips: { ...grid.ownClips }, metrics: [...grid.metrics] });
+
 /** Tasks as native clients read them: the config as it is, whatever records a Flower app would find it in. */
 export class Offers {
   readonly #gateway: Gateway;
@@ -30,7 +33,7 @@ export class Offers {
   }
 
   async of(task: Task): Promise<TaskOffer> {
-    const { taskId, runId, round, kind, config, layout, deadline, createdAt, ttl, groupId } = task;
+    const { taskId, runId, round, kind, config, layout, deadline, createdAt, ttl, groupId, masking } = task;
     const secondsLeft = deadline === 0 ? 0 : Math.max(deadline - this.#gateway.clock.now() / 1000, LEAST_SECONDS);
     return {
       taskId,
@@ -44,7 +47,7 @@ export class Offers {
       weightedByKey: layout.weightedByKey,
       layout: { ...layout, dialect: dialects[layout.dialect] },
       ...{ createdAt, ttl, groupId },
-      masking: undefined,
+      masking: masking && { ...masking, grid: masking.grid && fromGrid(masking.grid) },
     };
   }
 

@@ -1,4 +1,4 @@
-import type { FailTask, ReadApp, ReadModel, ReadRun } from '@aegis/contracts/aegis/node/v1/node';
+import type { FailTask, ReadApp, ReadModel, ReadRun, StageAnswer } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { fromEntry } from '@aegis/flower-wire';
 import type { NodeRecord } from '../../domain/node.ts';
@@ -11,11 +11,13 @@ import { fetchApp } from '../../flows/fetch-app.ts';
 import { findTask } from '../../flows/find-task.ts';
 import { followMailbox } from '../../flows/follow-mailbox.ts';
 import { lookAlive, lookFree } from '../../flows/heartbeat.ts';
+import { notMasked } from '../../flows/withhold-masked.ts';
 import { inTaskSpan } from '../task-span.ts';
 import type { Heard } from './frames.ts';
 import { CONNECT_PATH, nodeLimits } from './limits.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { NodeDoorParts } from './parts.ts';
+import { StageExchanges } from './stage-exchanges.ts';
 import { UpdateIntake } from './update-intake.ts';
 
 /** Withdrawn tasks that a client never says a word about again. */
@@ -45,6 +47,7 @@ export class NodeSession {
   readonly #parts: NodeDoorParts;
   readonly #stream: SessionStream;
   readonly #intake: UpdateIntake;
+  readonly #stages: StageExchanges;
   /** Told of over this stream and not finished yet, withdrawn ones included. */
   readonly #inHand = new Map<string, Task>();
   /** An answered task leaves the mailbox before its verdict is here: that is no withdrawal. */
@@ -57,6 +60,7 @@ export class NodeSession {
     this.#parts = parts;
     this.#stream = stream;
     this.#intake = new UpdateIntake(parts, (taskId) => this.#task(taskId));
+    this.#stages = new StageExchanges(parts.gateway, node, stream.over);
   }
 
   /** Begins to offer tasks, until the stream is over. */
@@ -122,7 +126,8 @@ export class NodeSession {
         });
       }
       case 'stageAnswer':
-        return this.#serve({ taskId: said.value.taskId }, () => Promise.reject(new AegisError('SECAGG_ROUND_OVER')));
+        this.#exchange(said.value);
+        return null;
       case 'failTask':
         return this.#failTask(said.value);
       case 'leave':
@@ -145,6 +150,7 @@ export class NodeSession {
         this.#remember(news.offer.task);
         out.say({ $case: 'taskOffer', value: news.offer.offer });
       } else if (this.#inHand.has(news.taskId) && !this.#beingJudged.has(news.taskId)) {
+        this.#stages.end(news.taskId);
         out.say({ $case: 'taskWithdrawn', value: { taskId: news.taskId, reason: NO_LONGER } });
       }
     }
@@ -208,6 +214,16 @@ export class NodeSession {
     return this.#reading;
   }
 
+  /** Beside the stream's work and not part of it: the next request may be minutes away, and whoever closes does not wait for it. */
+  #exchange(said: StageAnswer): void {
+    const { taskId } = said;
+    this.#stages.answer(said, this.#inHand.get(taskId)).then(
+      (next) => next && this.#stream.out.say(next),
+      // The task stays in hand whatever is said of its round: the client says FailTask when it has stopped working on it.
+      (caught: unknown) => this.#refuse({ taskId }, AegisError.from(caught)),
+    );
+  }
+
   #failTask({ taskId, code, reason }: FailTask): Promise<void> {
     return this.#serve({ taskId }, async () => {
       const task = await this.#task(taskId);
@@ -218,7 +234,9 @@ export class NodeSession {
 
   /** What the node was told of, or would be told of: its mailbox. */
   async #task(taskId: string): Promise<Task> {
-    return this.#inHand.get(taskId) ?? findTask(this.#parts.gateway, this.node.nodeId, taskId);
+    const task = this.#inHand.get(taskId) ?? (await findTask(this.#parts.gateway, this.node.nodeId, taskId));
+    if (task.masking && !this.node.canMask) throw notMasked();
+    return task;
   }
 
   #remember(task: Task): void {
@@ -240,21 +258,16 @@ export class NodeSession {
     } catch (caught) {
       const error = AegisError.from(caught);
       const { kind } = error.entry;
-      const { peer, out } = this.#stream;
-      this.#parts.counted.refused('node', error, { path: CONNECT_PATH, status: undefined, peer });
       if (about.taskId !== undefined && (kind === 'over' || kind === 'conflict')) this.#finished(about.taskId);
-      out.say({
-        $case: 'refusal',
-        value: {
-          taskId: '',
-          requestId: 0n,
-          partId: '',
-          ...about,
-          code: error.code,
-          detail: error.message,
-          again: kind === 'unavailable',
-        },
-      });
+      this.#refuse(about, error);
     }
+  }
+
+  #refuse(about: About, error: AegisError): void {
+    const { peer, out } = this.#stream;
+    this.#parts.counted.refused('node', error, { path: CONNECT_PATH, status: undefined, peer });
+    const { code, message: detail } = error;
+    const again = error.entry.kind === 'unavailable';
+    out.say({ $case: 'refusal', value: { taskId: '', requestId: 0n, partId: '', ...about, code, detail, again } });
   }
 }

@@ -27,6 +27,8 @@ export const checkShape = (frame: Buffer): void => {
         eachField(item, (innermost) => {
           if (innermost === 2) slices += 1;
         });
+      } else if (inner === 5) {
+        slices += 1;
       } else if (inner === 3) {
         metrics += 1;
         metricBytes += item.byteLength;

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { ConfigEntry as WireEntry } from '@aegis/contracts/aegis/events/v1/task';
-import type { Submit } from '@aegis/contracts/aegis/node/v1/node';
+import type { Submit, Slice as WireSlice } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { toEntry } from '@aegis/flower-wire';
-import type { Metric, Update } from '../../domain/run.ts';
+import type { Metric, Slice, Update } from '../../domain/run.ts';
 import type { Scalar } from '../../domain/task.ts';
 
 const HASH = /^[0-9a-f]{64}$/;
@@ -24,26 +24,23 @@ export const announcementId = (partIds: readonly string[]): string => {
 };
 
 /** Every part an answer names, once. */
-export const partsOf = ({ tensors }: Submit): string[] => [
-  ...new Set(tensors.flatMap(({ slices }) => slices.map(({ partId }) => partId))),
+export const partsOf = ({ tensors, masked }: Submit): string[] => [
+  ...new Set([...tensors.flatMap(({ slices }) => slices), ...masked].map(({ partId }) => partId)),
 ];
 
 /** The answer in our own terms. Throws REPLY_MALFORMED for what no answer can be. */
 export const readUpdate = (submit: Submit, weightedByKey: string): Update => {
+  if (submit.masked.length > 0 && submit.tensors.length + submit.metrics.length > 0) {
+    throw new AegisError('REPLY_MALFORMED', 'A masked answer has tensors or metrics in the clear.');
+  }
   const metrics = submit.metrics.map(readMetric);
   const weight = numberOf(metrics.find(({ key }) => key === weightedByKey)?.value);
   return {
-    tensors: submit.tensors.map(({ name, slices }) => ({
-      name,
-      slices: slices.map(({ partId, offset, length }) => ({
-        partId,
-        offset: readPlace(offset),
-        length: readPlace(length),
-      })),
-    })),
+    tensors: submit.tensors.map(({ name, slices }) => ({ name, slices: slices.map(readSlice) })),
     metrics: metrics.filter(({ key }) => key !== weightedByKey),
     weight,
     runtimeSeconds: submit.runtimeSeconds >= 0 && submit.runtimeSeconds < Infinity ? submit.runtimeSeconds : 0,
+    ...(submit.masked.length > 0 && { masked: submit.masked.map(readSlice) }),
   };
 };
 
@@ -53,6 +50,12 @@ const readMetric = (entry: WireEntry): Metric => {
   }
   return toEntry(entry);
 };
+
+const readSlice = ({ partId, offset, length }: WireSlice): Slice => ({
+  partId,
+  offset: readPlace(offset),
+  length: readPlace(length),
+});
 
 const readPlace = (value: bigint): number => {
   if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
