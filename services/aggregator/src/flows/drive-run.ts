@@ -1,7 +1,7 @@
 import { AegisError } from '@aegis/errors';
 import { failSpan } from '@aegis/service-kit';
 import type { Span } from '@opentelemetry/api';
-import { openRound, type RoundRules, type RoundState } from '../domain/round.ts';
+import { isOpen, openRound, type RoundRules, type RoundState } from '../domain/round.ts';
 import {
   begin,
   claim,
@@ -205,7 +205,12 @@ export class RunDriver {
     const { mailbox } = this.ground.peers;
     const tasks = await mailbox.ofRun(this.runId);
     const wanted = this.phase?.view().members;
-    await mailbox.withdraw(tasks.filter(({ taskId }) => wanted?.get(taskId)?.state !== 'waiting'));
+    const strays = tasks.filter(({ taskId }) => {
+      const member = wanted?.get(taskId);
+      return member === undefined || !isOpen(member);
+    });
+    await this.phase?.saved();
+    await mailbox.withdraw(strays);
   }
 
   /** A finished run leaves its models and its record; a first model that nothing came of goes too. */
