@@ -94,11 +94,13 @@ export class SimulatedNats {
     return [...this.table(bucket).keys()].filter((key) => this.read(bucket, key) !== null);
   }
 
-  /** `expected`: revision of what is there now, 0 = nothing; null = whatever. */
-  write(by: Life, bucket: BucketName, key: string, value: Buffer | null, expected: number | null): number {
+  /** `expected`: revision of what is there now, 0 = nothing; null = whatever; `never`: nothing was there, not even something deleted. */
+  write(by: Life, bucket: BucketName, key: string, value: Buffer | null, expected: number | 'never' | null): number {
     const row = this.table(bucket).get(key);
-    const newest = row === undefined || (expected === 0 && row.value === null) ? 0 : row.revision;
-    if (expected !== null && expected !== newest && this.compares) throw new BusConflict(bucket, key);
+    const isFree = row === undefined || (expected === 0 && row.value === null);
+    const newest = isFree ? 0 : row.revision;
+    if (expected !== null && (expected === 'never' ? 0 : expected) !== newest && this.compares)
+      throw new BusConflict(bucket, key);
     this.sequence += 1;
     this.table(bucket).set(key, { value, revision: this.sequence, at: this.clock.monotonic() });
     this.onWrite({ by, bucket, key, value });
@@ -149,13 +151,14 @@ export class SimulatedNats {
   }
 
   private bucketFor(life: Life, name: BucketName): Bucket {
-    const write = (key: string, value: Uint8Array | null, expected: number | null): Promise<number> => {
+    const write = (key: string, value: Uint8Array | null, expected: number | 'never' | null): Promise<number> => {
       const kept = value === null ? null : Buffer.from(value);
       return this.call(life, true, () => this.write(life, name, key, kept, expected));
     };
     return {
       get: (key) => this.call(life, false, () => this.read(name, key)),
       create: (key, value) => write(key, value, 0),
+      createOnce: (key, value) => write(key, value, 'never'),
       put: (key, value) => write(key, value, null),
       update: (key, value, revision) => write(key, value, revision),
       delete: async (key, revision) => void (await write(key, null, revision ?? null)),

@@ -45,6 +45,17 @@ describe('bucket', () => {
     expect((await runs.get('again'))?.value).toEqual(bytes('3'));
   });
 
+  it('creates once and for all where nothing deleted may come back', async () => {
+    const runs = await (await nats().connect()).bucket('runs');
+    const revision = await runs.createOnce('once', bytes('1'));
+    await expect(runs.createOnce('once', bytes('2'))).rejects.toBeInstanceOf(BusConflict);
+    await runs.delete('once', revision);
+    await expect(runs.createOnce('once', bytes('3'))).rejects.toBeInstanceOf(BusConflict);
+    await runs.delete('never-there');
+    await expect(runs.createOnce('never-there', bytes('4'))).rejects.toBeInstanceOf(BusConflict);
+    expect([await runs.get('once'), await runs.get('never-there')]).toEqual([null, null]);
+  });
+
   it('lists whole parts of keys: 4 does not list 42', async () => {
     const tasks = await (await nats().connect()).bucket('tasks');
     await tasks.put('4.x', bytes('a'));

@@ -86,6 +86,7 @@ export const openBucket = async (
       return { value: bufferOf(message.data), revision: message.seq };
     },
     create,
+    createOnce: (key, value) => write('create', key, value, 0),
     put: async (key, value) => write('put', key, value),
     update: async (key, value, revision) => write('update', key, value, revision),
     delete: async (key, revision) => {

@@ -52,6 +52,8 @@ export interface Bucket {
   get(key: string): Promise<BucketEntry | null>;
   /** Writes a key that does not exist; BusConflict when it does. Returns the revision. */
   create(key: string, value: Uint8Array): Promise<number>;
+  /** Writes a key that never was; BusConflict also when it was deleted, for the hour that a deletion is remembered. */
+  createOnce(key: string, value: Uint8Array): Promise<number>;
   put(key: string, value: Uint8Array): Promise<number>;
   /** Compare-and-set: BusConflict unless `revision` is the newest. */
   update(key: string, value: Uint8Array, revision: number): Promise<number>;

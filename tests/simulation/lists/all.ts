@@ -197,6 +197,25 @@ const toldBeforeSaved: List = {
   ],
 };
 
+/** The write of a task was under way when its owner died, and came when the next one had its answer and had withdrawn it. */
+const taskAfterWithdrawal: List = {
+  name: 'a task that a dead aggregator wrote arrives after its answer',
+  seed: 745056970,
+  shape: { ...small, nodes: 3, minNodes: 3 },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'join', node: 1 },
+    { do: 'join', node: 2 },
+    { do: 'slow-bus', ms: 700 },
+    { do: 'pull', node: 0 },
+    { do: 'answer', node: 0, manner: 'nan' },
+    { do: 'advance', ms: 1_000 },
+    { do: 'advance', ms: 1_000 },
+    { do: 'kill', process: 'aggregator 0' },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -207,6 +226,7 @@ export const lists: readonly List[] = [
   formerSelf,
   toldTwice,
   toldBeforeSaved,
+  taskAfterWithdrawal,
   noiseAfterSweep,
   goneWhileTakenUp,
 ];

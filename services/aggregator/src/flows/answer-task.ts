@@ -34,7 +34,7 @@ export function failTask(owner: RunOwner, task: TaskRef, code: number, reason: s
 
 /**
  * A node that asks about a task nobody waits for has it from a mailbox where it should not be: a write of an owner that died or was
- * paused came after its withdrawal. It would be offered again.
+ * paused came late, or its withdrawal never. It would be offered again.
  */
 async function ask<T>(owner: RunOwner, task: TaskRef, question: (answers: PhaseAnswers) => Promise<T>): Promise<T> {
   let isStray = false;

@@ -26,7 +26,7 @@ export interface Task {
 }
 
 export interface Mailbox {
-  /** Tasks that are there already stay as they are. Resolves when all are durable. */
+  /** Tasks that are there already stay as they are, and those that were withdrawn stay away. Resolves when all are durable. */
   put(tasks: readonly Task[]): Promise<void>;
   /** Tasks that are gone already are fine. */
   withdraw(tasks: readonly TaskAddress[]): Promise<void>;

@@ -13,6 +13,7 @@ export class MemoryPeers implements Peers {
   onTask: (task: Task) => void = () => {};
   readonly kinds = new Map<bigint, NodeKind>();
   readonly units = new Map<bigint, string>();
+  private readonly withdrawn = new Set<string>();
   private nodes: ReadonlySet<bigint> = new Set();
   private readonly late = new Set<bigint>();
   private readonly listeners = new Set<() => void>();
@@ -24,13 +25,16 @@ export class MemoryPeers implements Peers {
     this.mailbox = {
       put: async (tasks) => {
         for (const task of tasks) {
-          if (this.tasks.has(task.taskId)) continue;
+          if (this.tasks.has(task.taskId) || this.withdrawn.has(task.taskId)) continue;
           this.tasks.set(task.taskId, task);
           this.onTask(task);
         }
       },
       withdraw: async (tasks) => {
-        for (const { taskId } of tasks) this.tasks.delete(taskId);
+        for (const { taskId } of tasks) {
+          this.tasks.delete(taskId);
+          this.withdrawn.add(taskId);
+        }
       },
       ofRun: async (runId) => [...this.tasks.values()].filter((task) => task.runId === runId),
     };

@@ -11,7 +11,8 @@ export async function natsMailbox(bus: Bus, parallel: number): Promise<Mailbox> 
     put: (tasks) =>
       each(tasks, parallel, async (task) => {
         try {
-          await bucket.create(keyOf(task), encodeTask(task));
+          // a write of an owner that died or was paused may come after the withdrawal
+          await bucket.createOnce(keyOf(task), encodeTask(task));
         } catch (error) {
           if (!(error instanceof BusConflict)) throw error;
         }
