@@ -79,6 +79,12 @@ export interface RawPrivateFold {
   ): Promise<RawNoised>;
   close(): void;
 }
+export interface RawLocalNoise {
+  sigma(): number;
+  apply(
+    tensors: { name: string; dtype: string; came: Uint8Array; goes: Uint8Array }[],
+  ): Promise<{ tensors: Buffer[]; norm: number; clipped: boolean }>;
+}
 export interface RawSigningKey {
   publicPem(): string;
 }
@@ -171,6 +177,10 @@ export interface Binding {
   PrivateFold: {
     open(model: RawModelFile, clip: number, weightMax: number): Promise<RawPrivateFold>;
     found(path: string, key: RawDataKey): Promise<RawNoised | null>;
+  };
+  LocalNoise: {
+    ofSigma(clip: number, sigma: number): RawLocalNoise;
+    calibrated(clip: number, epsilon: number, delta: number): RawLocalNoise;
   };
   secaggParameters(cohort: number, dropouts: number, colluders: number, complete: boolean): Promise<string>;
   secaggTermsDigest(terms: string): string;

@@ -12,6 +12,7 @@ export type { CoreErrorCode } from './core-error.ts';
 export { CoreError } from './core-error.ts';
 export { Fold, type UpdateFacts } from './fold.ts';
 export { IntakeLog, type LogEntry } from './intake-log.ts';
+export { LocalNoise, type NoisedUpdate, type TrainedTensor } from './local-noise.ts';
 export { type ImportLimits, ModelFile, type ModelInfo, type ModelTensor } from './model-file.ts';
 export * from './privacy-accounting.ts';
 export * from './privacy-filter.ts';

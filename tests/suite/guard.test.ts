@@ -303,6 +303,44 @@ describe('what the policy does not allow', () => {
   });
 });
 
+describe('local noise', () => {
+  it('clips what the training changed, and noises it before it leaves', async () => {
+    const policy = `${open}local-noise: { clip: 1, sigma: 1.0e-6 }\n`;
+    const guard = await newGuard('noises', { policy });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    const { w = [], b = [] } = arraysOf(await submittedFor(task.taskId));
+    // four values that change by 1 each have a norm of 2: half of each change is left, and the noise
+    for (const [index, value] of [1.5, 2.5, 3.5].entries()) expect(w[index]).toBeCloseTo(value, 4);
+    expect(b[0]).toBeCloseTo(1, 4);
+    expect([...w, ...b]).not.toEqual([1.5, 2.5, 3.5, 1]);
+    const noised = (await guard.audit()).find(({ event }) => event === 'update-noised');
+    expect(noised).toMatchObject({ clip: 1, norm: 2, clipped: true });
+  });
+
+  it('of a budget is large enough to hide the update', async () => {
+    const policy = `${open}local-noise: { clip: 1, epsilon: 0.01, delta: 1.0e-6 }\n`;
+    const guard = await newGuard('hides', { policy });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    const { w = [], b = [] } = arraysOf(await submittedFor(task.taskId));
+    // σ is about 600: that all four stay within 5 has a probability of 10^-9
+    expect(Math.max(...[...w, ...b].map(Math.abs))).toBeGreaterThan(5);
+  });
+
+  it('lets nothing leave that it cannot protect', async () => {
+    const policy = `${open}kinds: [train, initial-model]\nlocal-noise: { clip: 1, sigma: 1 }\n`;
+    const infinite: App = (_offer, { arrays }) => ({
+      arrays: new Map([...arrays].map(([name, npy]) => [name, npyOf(floatsOf(npy).map(() => Number.NaN))])),
+      metrics: [{ key: 'num-examples', value: { kind: 'integer', value: 3n } }],
+    });
+    const guard = await newGuard('unprotected', { policy, app: infinite });
+    guard.start();
+    const task = await fixture.task(await guard.nodeId());
+    expect((await failedFor(task.taskId)).reason).toMatch(/VALUE_NOT_FINITE \(tensor "w"\).*\(policy: local-noise\)/);
+  });
+});
+
 describe('whatever ends at whatever moment', () => {
   const wide = (seed: number) =>
     modelOf({ w: Float32Array.from({ length: 1_500_000 }, (_none, index) => seed + (index % 97)) });

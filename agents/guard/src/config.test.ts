@@ -19,6 +19,7 @@ describe('the policy file', () => {
         { name: 'loss', min: 0, max: 100 },
         { name: 'accuracy*', min: 0, max: 1 },
       ],
+      localNoise: { clip: 1, epsilon: 8, delta: 1e-5 },
       errorDetails: false,
     });
     expect([...trusted.keys()]).toEqual(['model-review-board']);
@@ -38,6 +39,9 @@ describe('the policy file', () => {
     ['an unknown kind', 'apps: [a]\nkinds: [test]', /kinds\[0\]/],
     ['bounds the wrong way round', 'apps: [a]\nmetrics: [{ name: loss, min: 2, max: 1 }]', /min is above max/],
     ['a signature without anybody to trust', 'apps: [a]\nrequire-signed-app: true', /trusted-entities/],
+    ['noise without a clip', 'apps: [a]\nlocal-noise: { sigma: 1 }', /local-noise: must have clip/],
+    ['noise twice', 'apps: [a]\nlocal-noise: { clip: 1, sigma: 1, epsilon: 1, delta: 0.1 }', /local-noise/],
+    ['a delta of 1', 'apps: [a]\nlocal-noise: { clip: 1, epsilon: 1, delta: 1 }', /local-noise/],
     ['a file that is no YAML', 'apps: [a', /policy.yaml/],
   ])('refuses %s', (_name, text, complaint) => {
     expect(() => parse(text)).toThrow(complaint);

@@ -21,6 +21,15 @@ const metricRule = z.union([
     .refine(({ min, max }) => min <= max, 'min is above max'),
 ]);
 
+const positive = z.number().positive();
+const localNoise = z.union(
+  [
+    z.strictObject({ clip: positive, sigma: positive }),
+    z.strictObject({ clip: positive, epsilon: positive, delta: positive.lt(1) }),
+  ],
+  'must have clip, and either sigma or epsilon and delta',
+);
+
 /** The data owner's policy file. Every key is shown and explained in policy.example.yaml. */
 export const policyFile = z
   .strictObject({
@@ -37,6 +46,7 @@ export const policyFile = z
       .strictObject({ min: z.number().default(0), max: z.number().positive().default(1e9) })
       .prefault({})
       .refine(({ min, max }) => min <= max, 'min is above max'),
+    'local-noise': localNoise.optional(),
     'error-details': z.boolean().default(false),
     limits: z
       .strictObject({
@@ -74,6 +84,7 @@ export const loadPolicy = (file: string): LoadedPolicy => {
       tensors: read.tensors,
       metrics: read.metrics,
       weight: read.weight,
+      localNoise: read['local-noise'] ?? null,
       errorDetails: read['error-details'],
       updateBytes: limits['update-mib'] * MIB,
       perDay: { answers: limits['answers-per-day'], bytes: limits['mib-per-day'] * MIB },

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
-import type { AegisError } from '@aegis/errors';
+import { LocalNoise } from '@aegis/core-native';
+import { AegisError } from '@aegis/errors';
 import { type Clock, type Logger, systemClock, type TlsMaterial } from '@aegis/service-kit';
 import { GuardFleet } from './api/fleet.ts';
 import { listenForSuperNode } from './api/listener.ts';
 import { SuperNodeKey } from './api/supernode-key.ts';
 import type { LoadedPolicy } from './config.ts';
 import { OpenTasks } from './domain/open-tasks.ts';
+import type { LocalNoiseRule } from './domain/policy.ts';
 import { appSigners } from './flows/app-signers.ts';
 import { deliverAnswer } from './flows/deliver-answer.ts';
 import type { Guard } from './flows/guard.ts';
@@ -95,6 +97,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     models: new FolderModelFiles(join(state, 'models')),
     tasks: new OpenTasks(),
     held: new HeldPull(clock),
+    localNoise: noiseOf(loaded.policy.localNoise),
   };
   const port = await listenForSuperNode(new GuardFleet(guard, key, withdrawn), log);
   for (const { taskId } of journal.unsettled()) void deliverAnswer(guard, taskId);
@@ -122,5 +125,16 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     audit.close();
     journal.close();
     signal.removeEventListener('abort', end);
+  }
+};
+
+/** CONFIG_INVALID where clip and noise make no sense together. */
+const noiseOf = (rule: LocalNoiseRule | null): LocalNoise | null => {
+  if (rule === null) return null;
+  try {
+    if ('sigma' in rule) return LocalNoise.ofSigma(rule.clip, rule.sigma);
+    return LocalNoise.calibrated(rule.clip, rule.epsilon, rule.delta);
+  } catch (error) {
+    throw new AegisError('CONFIG_INVALID', `local-noise: ${(error as Error).message}`, error);
   }
 };

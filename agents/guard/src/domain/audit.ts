@@ -42,6 +42,18 @@ export type AuditEvent =
       readonly reason: string;
     }
   | {
+      readonly event: 'update-noised';
+      readonly task: string;
+      readonly run: string;
+      readonly round: number;
+      readonly kind: string;
+      readonly clip: number;
+      readonly sigma: number;
+      /** Of the change before clipping; it never leaves. */
+      readonly norm: number;
+      readonly clipped: boolean;
+    }
+  | {
       readonly event: 'failure-reported';
       readonly task: string;
       readonly run: string;

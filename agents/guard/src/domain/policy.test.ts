@@ -13,6 +13,7 @@ const open: Policy = {
   tensors: ['*'],
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   weight: { min: 0, max: 100 },
+  localNoise: null,
   errorDetails: false,
   updateBytes: 1_000,
   perDay: { answers: 3, bytes: 2_000 },

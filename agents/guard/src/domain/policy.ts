@@ -25,9 +25,17 @@ export interface Policy {
   readonly weight: { readonly min: number; readonly max: number };
   /** Whether what an app says of its failure may leave. It may quote data. */
   readonly errorDetails: boolean;
+  /** null: updates leave as they were trained. */
+  readonly localNoise: LocalNoiseRule | null;
   readonly updateBytes: number;
   readonly perDay: { readonly answers: number; readonly bytes: number };
 }
+
+/** Of each update, before it leaves. `sigma` is of each element; or the least that keeps any two updates within (ε, δ) of each other. */
+export type LocalNoiseRule = { readonly clip: number } & (
+  | { readonly sigma: number }
+  | { readonly epsilon: number; readonly delta: number }
+);
 
 export interface OfferFacts {
   readonly runId: bigint;

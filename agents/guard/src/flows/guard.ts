@@ -1,3 +1,4 @@
+import type { LocalNoise } from '@aegis/core-native';
 import type { Clock, Logger } from '@aegis/service-kit';
 import type { OpenTasks } from '../domain/open-tasks.ts';
 import type { Policy } from '../domain/policy.ts';
@@ -21,6 +22,8 @@ export interface Guard {
   readonly held: HeldPull;
   /** Aborted when the guard ends. */
   readonly ending: AbortSignal;
+  /** null: the policy wants none. */
+  readonly localNoise: LocalNoise | null;
   /** For the person at the terminal: what was decided, in a line. */
   readonly say: (line: string) => void;
 }

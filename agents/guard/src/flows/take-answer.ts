@@ -1,30 +1,21 @@
 import { sha256Hex } from '@aegis/core-native';
 import type { Part } from '../domain/answer.ts';
 import { FAILURE } from '../domain/answer.ts';
-import { judgeAnswer, refusalText } from '../domain/policy.ts';
+import { judgeAnswer, type Refusal, refusalText } from '../domain/policy.ts';
 import type { ConfigEntry, Task } from '../domain/task.ts';
 import { deliverAnswer } from './deliver-answer.ts';
+import type { GivenAnswer } from './given-answer.ts';
 import { type Guard, spentToday } from './guard.ts';
+import { noiseAnswer } from './noise-answer.ts';
 import { lineOf, refuseTask } from './take-offer.ts';
-import { type FileSlice, formOf, modelForms } from './tensor-forms.ts';
-
-/** A complete answer of the SuperNode; its bytes are in files already. */
-export interface GivenAnswer {
-  readonly tensors: readonly {
-    readonly name: string;
-    readonly slices: readonly FileSlice[];
-  }[];
-  readonly metrics: readonly ConfigEntry[];
-  readonly weight: number | null;
-  readonly runtimeSeconds: number;
-}
+import { formOf, modelForms } from './tensor-forms.ts';
 
 /**
  * Judges an answer and writes it down: from here on it is the one answer to its task, and is delivered behind our back. False:
  * the policy keeps it, and the server is told that.
  */
 export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): Promise<boolean> => {
-  const { policy, journal, tasks, audit, clock, parts: files, upstream } = guard;
+  const { policy, journal, tasks, audit, clock, upstream } = guard;
   const tensors = await Promise.all(
     given.tensors.map(async ({ name, slices }) => {
       const bytes = slices.reduce((sum, slice) => sum + slice.length, 0);
@@ -36,14 +27,10 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
     { ...given, kind: task.kind, tensors, modelForms: await modelForms(guard, task) },
     spentToday(guard),
   );
-  if (!decision.allowed) {
-    const { rule, reason } = decision;
-    audit.write({ event: 'answer-refused', ...lineOf(task), rule, reason });
-    refuseTask(guard, task, FAILURE.refused, refusalText(decision));
-    await files.drop(task.taskId);
-    return false;
-  }
-  const cut = await cutParts(guard, task, given, upstream.maxPartBytes);
+  if (!decision.allowed) return keepAnswer(guard, task, decision);
+  const leaving = await noiseAnswer(guard, task, given);
+  if ('allowed' in leaving) return keepAnswer(guard, task, leaving);
+  const cut = await cutParts(guard, task, leaving, upstream.maxPartBytes);
   const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const { metrics, withheld } = decision;
   audit.write({
@@ -63,6 +50,15 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
   tasks.remove(task.taskId);
   void deliverAnswer(guard, task.taskId);
   return true;
+};
+
+/** Nothing of the answer leaves; the server is told which rule of the policy says so. */
+const keepAnswer = async (guard: Guard, task: Task, refusal: Refusal): Promise<false> => {
+  const { rule, reason } = refusal;
+  guard.audit.write({ event: 'answer-refused', ...lineOf(task), rule, reason });
+  refuseTask(guard, task, FAILURE.refused, refusalText(refusal));
+  await guard.parts.drop(task.taskId);
+  return false;
 };
 
 /** The SuperNode says that it could not do the task. What the app says of that may quote data. */

@@ -13,6 +13,7 @@ mod model;
 mod privacy_accounting;
 mod privacy_filter;
 mod privacy_fold;
+mod privacy_local;
 mod seal;
 mod secagg;
 mod signature;
