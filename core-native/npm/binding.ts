@@ -17,9 +17,19 @@ export interface RawIntakeLog {
   read(id: string, offset?: number, length?: number): Promise<Buffer>;
   close(): Promise<void>;
 }
+export interface RawSlice {
+  part: string;
+  offset: number;
+  length: number;
+}
+export interface RawSpec {
+  name: string;
+  dtype: string;
+  shape: number[];
+}
 export interface RawSource {
   name: string;
-  slices: { part: string; offset: number; length: number }[];
+  slices: RawSlice[];
   dtype?: string;
 }
 export interface RawModelInfo {
@@ -103,9 +113,7 @@ export interface RawSecaggClient {
   maskInput(
     request: string,
     grid: RawSecaggGrid,
-    tensors: Uint8Array[],
-    metrics: number[],
-    weight: number,
+    update: { tensors: Uint8Array[]; start?: Uint8Array[]; metrics: number[]; weight: number },
     threads: number,
   ): Promise<Buffer>;
   confirmSurvivors(request: string, key: RawSigningKey): Promise<string>;
@@ -121,12 +129,16 @@ export interface RawOpenedSum {
   weight(): number;
   metric(index: number): number;
   tensor(index: number): Buffer;
+  writeModel(start: RawModelFile, path: string, key: RawDataKey): Promise<RawModelInfo>;
+  close(): void;
 }
 export interface RawMaskedSum {
   add(packed: Uint8Array): Promise<void>;
-  addPart(log: RawIntakeLog, part: string): Promise<void>;
+  checkSlices(log: RawIntakeLog, slices: RawSlice[]): Promise<void>;
+  addSlices(log: RawIntakeLog, slices: RawSlice[]): Promise<void>;
   count(): number;
   open(grid: RawSecaggGrid, survivors: number, noise: number, totalMask: Uint8Array): Promise<RawOpenedSum>;
+  close(): void;
 }
 
 export interface Binding {
@@ -139,6 +151,7 @@ export interface Binding {
   sealFile(path: string, bytes: Uint8Array, key: RawDataKey, context: string): Promise<void>;
   openFile(path: string, key: RawDataKey, context: string): Promise<Buffer>;
   IntakeLog: { open(directory: string, key: RawDataKey, epoch: number, segmentBytes?: number): Promise<RawIntakeLog> };
+  npyReordered(npy: Uint8Array, spec: RawSpec): Promise<Buffer | null>;
   readNpyHeader(bytes: Uint8Array): { dtype: string; shape: number[]; fortranOrder: boolean; dataOffset: number };
   Fold: { create(specs: { name: string; dtype: string; shape: number[] }[]): RawFold };
   modelFromNpz(npz: Uint8Array, path: string, key: RawDataKey, maxBytes?: number): Promise<RawModelInfo>;
@@ -186,7 +199,7 @@ export interface Binding {
   secaggTermsDigest(terms: string): string;
   secaggRefusals(): string[];
   SigningKey: { fromPkcs8(der: Uint8Array): RawSigningKey };
-  SecaggGrid: { create(specs: { name: string; dtype: string; shape: number[] }[], options: string): RawSecaggGrid };
+  SecaggGrid: { create(specs: RawSpec[], options: string): RawSecaggGrid };
   SecaggClient: {
     advertise(node: string, terms: string, floors: string, key: RawSigningKey, expires: number): RawSecaggClient;
     lost(node: string, terms: string, floors: string): RawSecaggClient;

@@ -18,7 +18,14 @@ export * from './privacy-accounting.ts';
 export * from './privacy-filter.ts';
 export { type AddedPrivately, type Noised, type PrivateFinish, PrivateFold } from './privacy-mechanisms.ts';
 export { DataKey, KeyFile, openFile, sealFile } from './sealing.ts';
-export { type NpyHeader, type PartSlice, readNpyHeader, type TensorSource, type TensorSpec } from './tensors.ts';
+export {
+  type NpyHeader,
+  npyElements,
+  type PartSlice,
+  readNpyHeader,
+  type TensorSource,
+  type TensorSpec,
+} from './tensors.ts';
 
 // ---- hashing, signatures
 

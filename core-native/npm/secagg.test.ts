@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { binding } from './binding.ts';
-import { CoreError, IntakeLog, KeyFile } from './index.ts';
+import { CoreError, IntakeLog, KeyFile, ModelFile, npyElements } from './index.ts';
 import {
   type CertifiedAdvert,
   chooseParameters,
@@ -123,7 +123,7 @@ describe('a round', () => {
     const tensor = opened.tensor(0);
     const values = [0, 4, 8].map((at) => tensor.readFloatLE(at));
     for (const [at, expected] of [8 / 6, -1, 4].entries()) expect(values[at]).toBeCloseTo(expected, 4);
-    expect(await code(() => sum.open(GRID, 3, Buffer.alloc(0)))).toBe('SECAGG_MALFORMED');
+    expect(await code(() => sum.open(GRID, 3, Buffer.alloc(0)))).toBe('ARGUMENT');
     expect(await code(() => sum.count)).toBe('ARGUMENT');
     expect(await code(() => opened.tensor(1))).toBe('ARGUMENT');
   });
@@ -137,12 +137,65 @@ describe('a round', () => {
       await log.append('part', 'whole', [packed]);
       await log.append('part', 'short', [packed.subarray(1)]);
       const sum = MaskedSum.create(terms());
-      await sum.addPart(log, 'whole');
-      expect(await code(() => sum.addPart(log, 'short'))).toBe('SECAGG_MALFORMED');
-      expect(await code(() => sum.addPart(log, 'none'))).toBe('PART_UNKNOWN');
+      const slice = (part: string, offset: number, length: number) => ({ part, offset, length });
+      await sum.checkSlices(log, [slice('whole', 0, packed.length)]);
+      await sum.addSlices(log, [slice('whole', 0, 1), slice('short', 0, packed.length - 1)]);
+      for (const [slices, expected] of [
+        [[slice('short', 0, packed.length - 1)], 'SECAGG_MALFORMED'],
+        [[slice('none', 0, packed.length)], 'PART_UNKNOWN'],
+        [[slice('whole', 1, packed.length)], 'SLICE_OUT_OF_RANGE'],
+        [[slice('whole', 0.5, packed.length)], 'ARGUMENT'],
+      ] as const) {
+        expect(await code(() => sum.checkSlices(log, [...slices]))).toBe(expected);
+        expect(await code(() => sum.addSlices(log, [...slices]))).toBe(expected);
+      }
       expect(sum.count).toBe(1);
       expect(await code(() => sum.open(GRID, 1, packed))).toBe('SECAGG_SUM');
+      const other = MaskedSum.create(terms());
+      expect(await code(() => other.open(GRID, 0, packed.subarray(1)))).toBe('SECAGG_MALFORMED');
+      other.close();
+      expect(await code(() => other.add(packed))).toBe('ARGUMENT');
       await log.close();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('moves the start model by the mean difference', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'aegis-secagg-'));
+    try {
+      const { key } = KeyFile.open(join(directory, 'key'), { create: true }).generate('test');
+      const { nodes, adverts, digest, deliveryFor } = await sharedCohort();
+      const start = f32(100, -50, 0);
+      const dictionary = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }".padEnd(117);
+      const npy = Buffer.concat([Buffer.from(`\x93NUMPY\x01\0v\0${dictionary}\n`, 'latin1'), start]);
+      const path = join(directory, 'start');
+      await ModelFile.fromTensors([{ name: 'w', npy }], path, key);
+      const model = await ModelFile.open(path, key);
+      const sum = MaskedSum.create(terms());
+      for (const [index, { node, client }] of nodes.entries()) {
+        const update = { tensors: [f32(101, -50 - index, 0.5)], start: [start], metrics: [1] };
+        await sum.add(await client.maskInput(deliveryFor(node), GRID, update));
+      }
+      const survivors = nodes.map(({ node }) => node);
+      const confirmations = await Promise.all(
+        nodes.map(({ client, key }) => client.confirmSurvivors({ terms: digest, survivors }, key)),
+      );
+      const removal = MaskRemoval.create(terms(), adverts, NOW, MODEL, survivors, []);
+      for (const { client } of nodes)
+        removal.take(await client.unmask({ terms: digest, survivors, dropped: [], confirmations }));
+      const opened = await sum.open(GRID, 4, await removal.totalMask());
+      const next = join(directory, 'next');
+      await opened.writeModel(model, next, key);
+      const written = await ModelFile.open(next, key);
+      const [tensor] = written.info.tensors;
+      const bytes = await written.read(tensor?.offset ?? 0, tensor?.length ?? 0);
+      const elements = Buffer.from(await npyElements(bytes, { name: 'w', dtype: '<f4', shape: [3] }));
+      const values = [0, 4, 8].map((at) => elements.readFloatLE(at));
+      for (const [at, expected] of [101, -51.5, 0.5].entries()) expect(values[at]).toBeCloseTo(expected, 4);
+      opened.close();
+      expect(await code(() => opened.weight)).toBe('ARGUMENT');
+      for (const file of [model, written]) file.close();
     } finally {
       rmSync(directory, { recursive: true });
     }

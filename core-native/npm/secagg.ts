@@ -16,7 +16,9 @@ import type {
 import { binding } from './binding.ts';
 import { awaiting, CoreError, calling } from './core-error.ts';
 import { type IntakeLog, rawLog } from './intake-log.ts';
-import type { TensorSpec } from './tensors.ts';
+import { type ModelFile, type ModelInfo, rawModel } from './model-file.ts';
+import { type DataKey, rawKey } from './sealing.ts';
+import type { PartSlice, TensorSpec } from './tensors.ts';
 
 // ---- messages, round by round
 
@@ -289,6 +291,11 @@ export interface Floors {
 export interface Update {
   /** Little-endian elements in C order, one array for each tensor of the grid. */
   tensors: Uint8Array[];
+  /**
+   * The same of the model that the update started from. With it the difference is what is checked for NaN and infinity, clipped, and summed;
+   * without it the values themselves are.
+   */
+  start?: Uint8Array[];
   metrics?: number[];
   weight?: number;
 }
@@ -350,10 +357,8 @@ export class SecaggClient {
 
   /** The update as integers under its masks, packed. Asked again: ANSWERED_BEFORE, send what was kept. */
   maskInput(request: ShareDelivery, grid: Grid, update: Update, threads = 1): Promise<Buffer> {
-    const { tensors, metrics = [], weight = 1 } = update;
-    return awaiting(() =>
-      this.#raw.maskInput(JSON.stringify(request), rawGrid(grid), tensors, metrics, weight, threads),
-    );
+    const whole = { metrics: [], weight: 1, ...update };
+    return awaiting(() => this.#raw.maskInput(JSON.stringify(request), rawGrid(grid), whole, threads));
   }
 
   async confirmSurvivors(request: SurvivorList, key: SigningKey): Promise<Confirmation> {
@@ -430,9 +435,17 @@ export class MaskedSum {
     return awaiting(() => this.#raw.add(packed));
   }
 
-  /** The same from the intake log, a piece at a time. */
-  addPart(log: IntakeLog, part: string): Promise<void> {
-    return awaiting(() => this.#raw.addPart(rawLog(log), part));
+  /**
+   * Whether these slices of a log, joined, can be a vector: parts there, length right, nothing behind the last element. Nobody sees more of
+   * it before the sum is open.
+   */
+  checkSlices(log: IntakeLog, slices: PartSlice[]): Promise<void> {
+    return awaiting(() => this.#raw.checkSlices(rawLog(log), slices));
+  }
+
+  /** {@link add} from a log, a piece at a time. What {@link checkSlices} refuses adds nothing; after any other error fold anew. */
+  addSlices(log: IntakeLog, slices: PartSlice[]): Promise<void> {
+    return awaiting(() => this.#raw.addSlices(rawLog(log), slices));
   }
 
   get count(): number {
@@ -442,6 +455,11 @@ export class MaskedSum {
   /** SECAGG_SUM unless what comes out is the sum of that many honest vectors: sentinels, weight, range. */
   async open(grid: Grid, survivors: number, totalMask: Uint8Array, noise = 0): Promise<OpenedSum> {
     return new OpenedSum(await awaiting(() => this.#raw.open(rawGrid(grid), survivors, noise, totalMask)));
+  }
+
+  /** Gives the memory back; nothing else may be called afterwards. */
+  close(): void {
+    calling(() => this.#raw.close());
   }
 }
 
@@ -469,5 +487,18 @@ export class OpenedSum {
   /** The weighted mean of the grid's tensor at this place, in its own dtype. */
   tensor(index: number): Buffer {
     return calling(() => this.#raw.tensor(index));
+  }
+
+  /**
+   * Of updates that were differences from `start`: `start` plus their weighted mean, as a sealed model file. TENSOR_MISSING unless
+   * `start` has the grid's tensors in their order.
+   */
+  writeModel(start: ModelFile, path: string, key: DataKey): Promise<ModelInfo> {
+    return awaiting(() => this.#raw.writeModel(rawModel(start), path, rawKey(key)));
+  }
+
+  /** Gives the memory back; nothing else may be called afterwards. */
+  close(): void {
+    calling(() => this.#raw.close());
   }
 }

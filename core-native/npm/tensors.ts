@@ -1,7 +1,7 @@
 // What models and updates are made of.
 
 import { binding } from './binding.ts';
-import { calling } from './core-error.ts';
+import { awaiting, calling } from './core-error.ts';
 
 /**
  * `dtype` is numpy's descr — `<f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 <u2 <u4 <u8 |b1` — or `bfloat16`. An npy file of two-byte
@@ -36,4 +36,13 @@ export interface NpyHeader {
 /** Reads the header at the front of `bytes`; the payload may be missing. */
 export function readNpyHeader(bytes: Uint8Array): NpyHeader {
   return calling(() => binding.readNpyHeader(bytes));
+}
+
+/**
+ * The elements of a whole npy file in C order, as secure aggregation takes updates: a view of the file, copied only
+ * where numpy wrote it in Fortran order. It must be of the spec's shape and element type.
+ */
+export async function npyElements(npy: Uint8Array, spec: TensorSpec): Promise<Uint8Array> {
+  const reordered = await awaiting(() => binding.npyReordered(npy, spec));
+  return reordered ?? npy.subarray(readNpyHeader(npy).dataOffset);
 }

@@ -159,7 +159,7 @@ fn client(count: usize, length: usize) {
         );
         own.share_keys(roster, 0).expect("shares");
         let mut saved = own.save().len();
-        let input = Contribution { tensors: &[&update], metrics: &[], weight: 1 };
+        let input = Contribution { tensors: &[&update], start: None, metrics: &[], weight: 1 };
         let vector = grid.quantise(terms.bits, &input, Rounding::Unbiased, &mut Drbg::new()).expect("integers");
         black_box(own.mask_input(&delivery, vector, 1).expect("masked").pack());
         saved += own.save().len();
@@ -244,7 +244,7 @@ fn bytes() {
     let grid = Grid::new(vec![spec], GridOptions::uniform(1.0, 16)).expect("grid");
     let modulus = grid.modulus(100, 0).expect("modulus");
     let update = vec![0; PARAMETERS * 4];
-    let input = Contribution { tensors: &[&update], metrics: &[], weight: 1 };
+    let input = Contribution { tensors: &[&update], start: None, metrics: &[], weight: 1 };
     let vector = grid.quantise(modulus.bits, &input, Rounding::Unbiased, &mut Drbg::new()).expect("integers");
     let packed = vector.pack().len();
     println!("{}", json!({ "bytes": packed, "parameters": PARAMETERS, "bits": modulus.bits }));
@@ -292,7 +292,7 @@ fn round(terms: Terms, grid: &Grid, count: usize, threads: usize) -> f64 {
     for node in &mut cohort.nodes[gone..] {
         let shares = delivered.remove(&node.client.node()).expect("shares");
         let request = ShareDelivery { terms: digest, model: [2; 32], shares };
-        let input = Contribution { tensors: &[&update], metrics: &[], weight: 1 };
+        let input = Contribution { tensors: &[&update], start: None, metrics: &[], weight: 1 };
         let vector = grid.quantise(terms.bits, &input, Rounding::Unbiased, &mut Drbg::new()).expect("integers");
         sum.add(&node.client.mask_input(&request, vector, threads).expect("masked").pack()).expect("whole");
     }
@@ -308,7 +308,7 @@ fn round(terms: Terms, grid: &Grid, count: usize, threads: usize) -> f64 {
     let roster = Roster::new(&terms, cohort.roster.adverts, 0).expect("roster");
     let mut removal = Removal::new(roster, [2; 32], &survivors, &dropped).expect("lists");
     opened.iter().for_each(|opened| removal.take(opened).expect("honest shares"));
-    let total = removal.total_mask(&terms, threads).expect("mask");
+    let total = removal.total_mask(&terms, threads).expect("mask").pack();
     let opened = sum.open(grid, survivors.len() as u64, 0, &total).expect("the masks cancel");
     check_mean(&opened.tensor(grid, 0), &update);
     masking

@@ -1,5 +1,6 @@
 //! Tensors, updates and the fold.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -60,6 +61,18 @@ pub fn read_npy_header(bytes: Buffer) -> napi::Result<NpyHeader> {
             data_offset: header.data_offset as f64,
         })
     })
+}
+
+/// The elements of an npy file in C order; null where the file has them so already, behind its header.
+#[napi(catch_unwind)]
+pub fn npy_reordered(npy: Buffer, spec: RawSpec) -> Promised<Option<Vec<u8>>, Option<Buffer>> {
+    off_loop(
+        move || match npy::elements(&npy, &to_spec(spec)?)? {
+            Cow::Borrowed(_) => Ok(None),
+            Cow::Owned(ordered) => Ok(Some(ordered)),
+        },
+        |ordered| ordered.map(Buffer::from),
+    )
 }
 
 /// Holds the sums until `close`: they are large, and the collector of JavaScript cannot see them.
@@ -132,21 +145,25 @@ pub fn to_numbers(shape: &[u64]) -> Vec<f64> {
     shape.iter().map(|&axis| axis as f64).collect()
 }
 
-fn to_spec(raw: RawSpec) -> Result<TensorSpec> {
+pub fn to_spec(raw: RawSpec) -> Result<TensorSpec> {
     let shape = raw.shape.into_iter().map(|axis| whole("shape", axis)).collect::<Result<_>>()?;
     let dtype = DType::parse(&raw.dtype).map_err(|error| error.with("tensor", &raw.name))?;
     TensorSpec::new(raw.name, dtype, shape)
 }
 
-pub fn to_sources(raw: Vec<RawSource>) -> Result<Vec<update::TensorSource>> {
+pub fn to_slices(raw: Vec<RawSlice>) -> Result<Vec<update::PartSlice>> {
     let slice = |raw: RawSlice| {
         let (offset, length) = (whole("offset", raw.offset)?, whole("length", raw.length)?);
         Ok(update::PartSlice { part: raw.part, offset, length })
     };
+    raw.into_iter().map(slice).collect()
+}
+
+pub fn to_sources(raw: Vec<RawSource>) -> Result<Vec<update::TensorSource>> {
     let source = |raw: RawSource| {
         Ok(update::TensorSource {
             name: raw.name,
-            slices: raw.slices.into_iter().map(slice).collect::<Result<_>>()?,
+            slices: to_slices(raw.slices)?,
             dtype: raw.dtype.as_deref().map(DType::parse).transpose()?,
         })
     };

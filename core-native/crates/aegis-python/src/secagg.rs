@@ -6,7 +6,6 @@ use aegis_core::privacy::noise::Drbg;
 use aegis_core::secagg::client::{Client, Floors};
 use aegis_core::secagg::messages::{CertifiedAdvert, Terms, from_json, to_json};
 use aegis_core::secagg::quantise::{self, Contribution, Rounding};
-use aegis_core::secagg::residues::Residues;
 use aegis_core::secagg::roster::Roster;
 use aegis_core::secagg::server::{masked_sum, removal};
 use aegis_core::secagg::signing;
@@ -132,7 +131,7 @@ impl SecaggClient {
         let packed = detached(py, || {
             let request = from_json(&request)?;
             let tensors: Vec<&[u8]> = tensors.iter().map(|tensor| &tensor[..]).collect();
-            let input = Contribution { tensors: &tensors, metrics: &metrics, weight };
+            let input = Contribution { tensors: &tensors, start: None, metrics: &metrics, weight };
             let bits = lock(&self.0).terms().bits;
             let vector = grid.0.quantise(bits, &input, Rounding::Unbiased, &mut Drbg::new())?;
             Ok(lock(&self.0).mask_input(&request, vector, 1)?.pack())
@@ -199,10 +198,7 @@ impl MaskRemoval {
 
 /// Masked vectors, added in the memory of one; opens once.
 #[pyclass(frozen)]
-pub struct MaskedSum {
-    terms: Terms,
-    sum: Mutex<Option<masked_sum::MaskedSum>>,
-}
+pub struct MaskedSum(Mutex<Option<masked_sum::MaskedSum>>);
 
 /// Survivors, their weight, the mean of each metric, and of each tensor in its own dtype.
 type Opened<'py> = (u64, u64, Vec<f64>, Vec<Bound<'py, PyBytes>>);
@@ -212,14 +208,13 @@ impl MaskedSum {
     #[new]
     fn new(py: Python<'_>, terms: String) -> PyResult<Self> {
         detached(py, || {
-            let terms: Terms = from_json(&terms)?;
-            let sum = Mutex::new(Some(masked_sum::MaskedSum::new(&terms)?));
-            Ok(Self { terms, sum })
+            let sum = masked_sum::MaskedSum::new(&from_json::<Terms>(&terms)?)?;
+            Ok(Self(Mutex::new(Some(sum))))
         })
     }
 
     fn add(&self, py: Python<'_>, packed: PyBackedBytes) -> PyResult<()> {
-        detached(py, || lock(&self.sum).as_mut().ok_or_else(opened_already)?.add(&packed))
+        detached(py, || lock(&self.0).as_mut().ok_or_else(opened_already)?.add(&packed))
     }
 
     fn open<'py>(
@@ -230,9 +225,8 @@ impl MaskedSum {
         total_mask: PyBackedBytes,
     ) -> PyResult<Opened<'py>> {
         let (survivors, weight, metrics, tensors) = detached(py, || {
-            let total = Residues::unpack(self.terms.bits, self.terms.length as usize, &total_mask)?;
-            let sum = lock(&self.sum).take().ok_or_else(opened_already)?;
-            let opened = sum.open(&grid.0, survivors, 0, &total)?;
+            let sum = lock(&self.0).take().ok_or_else(opened_already)?;
+            let opened = sum.open(&grid.0, survivors, 0, &total_mask)?;
             let metrics = (0..grid.0.metrics()).map(|index| opened.metric(&grid.0, index)).collect();
             let tensors: Vec<Vec<u8>> = (0..grid.0.tensors()).map(|index| opened.tensor(&grid.0, index)).collect();
             Ok((opened.survivors(), opened.weight(), metrics, tensors))

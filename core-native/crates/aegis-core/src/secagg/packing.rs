@@ -9,6 +9,7 @@ pub const fn packed_length(length: usize, bits: u32) -> usize {
 pub trait Word: Copy + Into<u64> {
     fn truncated(value: u64) -> Self;
     fn wrapping_plus(self, other: Self) -> Self;
+    fn wrapping_minus(self, other: Self) -> Self;
 }
 
 impl Word for u32 {
@@ -18,6 +19,9 @@ impl Word for u32 {
     fn wrapping_plus(self, other: Self) -> Self {
         self.wrapping_add(other)
     }
+    fn wrapping_minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
 }
 
 impl Word for u64 {
@@ -26,6 +30,9 @@ impl Word for u64 {
     }
     fn wrapping_plus(self, other: Self) -> Self {
         self.wrapping_add(other)
+    }
+    fn wrapping_minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
     }
 }
 
@@ -47,6 +54,16 @@ pub fn pack<W: Word>(words: &[W], bits: u32, out: &mut Vec<u8>) {
 
 /// Adds packed elements to the front of `words`, as many as the bytes hold and there are words.
 pub fn add_packed<W: Word>(words: &mut [W], bits: u32, packed: &[u8]) {
+    each_packed(words, bits, packed, W::wrapping_plus);
+}
+
+/// Takes them away.
+pub fn subtract_packed<W: Word>(words: &mut [W], bits: u32, packed: &[u8]) {
+    each_packed(words, bits, packed, W::wrapping_minus);
+}
+
+#[inline(always)]
+fn each_packed<W: Word>(words: &mut [W], bits: u32, packed: &[u8], step: impl Fn(W, W) -> W) {
     let mask = u64::MAX >> (64 - bits);
     let (mut held, mut count) = (0u128, 0u32);
     let (full, rest) = packed.as_chunks::<8>();
@@ -61,7 +78,7 @@ pub fn add_packed<W: Word>(words: &mut [W], bits: u32, packed: &[u8]) {
             held |= u128::from(next) << count;
             count += 64;
         }
-        *word = word.wrapping_plus(W::truncated(held as u64 & mask));
+        *word = step(*word, W::truncated(held as u64 & mask));
         held >>= bits;
         count -= bits;
     }
@@ -79,6 +96,8 @@ mod tests {
         let mut words = [1u32; 3];
         add_packed(&mut words, 3, &out);
         assert_eq!(words, [0b110, 0b100, 0b111]);
+        subtract_packed(&mut words, 3, &out);
+        assert_eq!(words, [1; 3]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a model is made of: named arrays of one element type and shape.
 
 pub mod cast;
+pub mod difference;
 pub mod npy;
 
 use crate::error::{Code, Error, Result};

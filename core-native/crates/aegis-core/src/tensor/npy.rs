@@ -3,7 +3,9 @@
 //! Little-endian only: a big-endian descr is refused as NPY_UNSUPPORTED_DTYPE, it does not occur on any client we serve.
 //! A bool payload holds bytes 0 and 1 only, as numpy writes it; others are refused where payloads are read (`update`, `model`).
 
-use super::{DType, count_elements, show_shape};
+use std::borrow::Cow;
+
+use super::{DType, FortranWalk, TensorSpec, count_elements, show_shape};
 use crate::error::{Code, Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -85,6 +87,36 @@ impl NpyHeader {
             .with("expected", expected)
             .with("got", file_bytes))
     }
+}
+
+/// The elements of a whole file in C order, which is how most files have them already. It must be of the shape and the element type of
+/// `spec`.
+pub fn elements<'a>(file: &'a [u8], spec: &TensorSpec) -> Result<Cow<'a, [u8]>> {
+    let header = parse_header(file)?;
+    header.check_size(file.len() as u64)?;
+    if !header.descr.is(spec.dtype()) {
+        return Err(Error::new(Code::TensorDtype, "the tensor has another element type than the model")
+            .with("tensor", spec.name())
+            .with("expected", spec.dtype().as_str())
+            .with("got", header.descr.as_str()));
+    }
+    if header.shape != spec.shape() {
+        return Err(Error::new(Code::TensorShape, "the tensor has another shape than the model")
+            .with("tensor", spec.name())
+            .with("expected", show_shape(spec.shape()))
+            .with("got", show_shape(&header.shape)));
+    }
+    let payload = &file[header.data_offset..];
+    // one axis longer than 1 has one order; numpy marks some such arrays Fortran all the same
+    if !header.fortran_order || header.shape.iter().filter(|&&axis| axis > 1).count() <= 1 {
+        return Ok(Cow::Borrowed(payload));
+    }
+    let size = spec.dtype().size();
+    let mut ordered = vec![0; payload.len()];
+    for (element, at) in payload.chunks_exact(size).zip(FortranWalk::new(&header.shape)) {
+        ordered[at as usize * size..][..size].copy_from_slice(element);
+    }
+    Ok(Cow::Owned(ordered))
 }
 
 /// Length of everything before the payload, from the first [`PREFIX_BYTES`] of a file (a shorter file is malformed).
@@ -277,6 +309,24 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn elements_come_in_c_order() {
+        let spec = |dtype, shape: &[u64]| TensorSpec::new("w", dtype, shape.to_vec()).unwrap();
+        let mut plain = write_header(DType::U16, &[2, 3]);
+        plain.extend([0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0]);
+        let inside = elements(&plain, &spec(DType::U16, &[2, 3])).unwrap();
+        assert!(matches!(inside, Cow::Borrowed([0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0])));
+        let text = String::from_utf8_lossy(&plain[10..128]).replace("'fortran_order': False", "'fortran_order': True ");
+        let mut fortran = [&plain[..10], text.as_bytes()].concat();
+        fortran.extend([0, 0, 3, 0, 1, 0, 4, 0, 2, 0, 5, 0]);
+        assert_eq!(elements(&fortran, &spec(DType::U16, &[2, 3])).unwrap(), inside);
+        let code = |dtype, shape: &[u64], bytes: &[u8]| elements(bytes, &spec(dtype, shape)).unwrap_err().code;
+        assert_eq!(code(DType::I16, &[2, 3], &plain), Code::TensorDtype);
+        assert_eq!(code(DType::U16, &[3, 2], &plain), Code::TensorShape);
+        assert_eq!(code(DType::U16, &[2, 3], &plain[..plain.len() - 1]), Code::NpySizeMismatch);
+        assert_eq!(code(DType::U16, &[2, 3], &plain[1..]), Code::NpyMalformed);
+    }
 
     fn with_dictionary(version: u8, text: &str) -> Vec<u8> {
         let mut bytes = [&MAGIC[..], &[version, 0]].concat();

@@ -12,6 +12,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 pub use measure::Measure;
+pub(crate) use read::JoinedReader;
 pub use read::TensorReader;
 
 use crate::error::{Code, Error, Result};

@@ -74,7 +74,7 @@ impl<'a, P: Parts> TensorReader<'a, P> {
 }
 
 /// Slices of parts, one after the other, front to back. Keeps one part open at a time.
-struct JoinedReader<'a, P: Parts> {
+pub(crate) struct JoinedReader<'a, P: Parts> {
     parts: &'a P,
     slices: std::slice::Iter<'a, PartSlice>,
     current: Option<(&'a str, P::Reader)>,
@@ -84,7 +84,7 @@ struct JoinedReader<'a, P: Parts> {
 }
 
 impl<'a, P: Parts> JoinedReader<'a, P> {
-    fn new(parts: &'a P, slices: &'a [PartSlice]) -> Result<Self> {
+    pub fn new(parts: &'a P, slices: &'a [PartSlice]) -> Result<Self> {
         let left = slices
             .iter()
             .try_fold(0u64, |sum, slice| sum.checked_add(slice.length))
@@ -92,8 +92,13 @@ impl<'a, P: Parts> JoinedReader<'a, P> {
         Ok(Self { parts, slices: slices.iter(), current: None, position: 0, left_in_slice: 0, left })
     }
 
+    /// Bytes that are still to be read.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Fills `out`; the caller asks for no more than is left.
-    fn read(&mut self, mut out: &mut [u8]) -> Result<()> {
+    pub fn read(&mut self, mut out: &mut [u8]) -> Result<()> {
         self.left -= out.len() as u64;
         while !out.is_empty() {
             if self.left_in_slice == 0 {

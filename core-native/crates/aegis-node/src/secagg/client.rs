@@ -31,6 +31,15 @@ impl SigningKey {
     }
 }
 
+#[napi(object, object_to_js = false)]
+pub struct RawContribution {
+    pub tensors: Vec<Buffer>,
+    /// What the update started from; its difference from that is what counts then.
+    pub start: Option<Vec<Buffer>>,
+    pub metrics: Vec<f64>,
+    pub weight: f64,
+}
+
 #[napi(js_name = "SecaggClient")]
 pub struct SecaggClient(Arc<Mutex<Client>>);
 
@@ -108,9 +117,7 @@ impl SecaggClient {
         &self,
         request: String,
         grid: &SecaggGrid,
-        tensors: Vec<Buffer>,
-        metrics: Vec<f64>,
-        weight: f64,
+        update: RawContribution,
         threads: f64,
     ) -> Promised<Vec<u8>, Buffer> {
         let (client, grid) = (Arc::clone(&self.0), Arc::clone(&grid.0));
@@ -118,9 +125,13 @@ impl SecaggClient {
             move || {
                 let request = from_json(&request)?;
                 let threads = small("threads", threads)? as usize;
-                let tensors: Vec<&[u8]> = tensors.iter().map(|tensor| &tensor[..]).collect();
-                let weight = whole("weight", weight)?;
-                let input = Contribution { tensors: &tensors, metrics: &metrics, weight };
+                let start = update.start.as_deref().map(views);
+                let input = Contribution {
+                    tensors: &views(&update.tensors),
+                    start: start.as_deref(),
+                    metrics: &update.metrics,
+                    weight: whole("weight", update.weight)?,
+                };
                 let bits = lock(&client).terms().bits;
                 let vector = grid.quantise(bits, &input, Rounding::Unbiased, &mut Drbg::new())?;
                 let masked: Residues = lock(&client).mask_input(&request, vector, threads)?;
@@ -141,6 +152,10 @@ impl SecaggClient {
         let client = Arc::clone(&self.0);
         off_loop(move || Ok(to_json(&lock(&client).unmask(&from_json(&request)?)?)), |answer| answer)
     }
+}
+
+fn views(tensors: &[Buffer]) -> Vec<&[u8]> {
+    tensors.iter().map(|tensor| &tensor[..]).collect()
 }
 
 /// Every refusal there is, so that the typed face can be held against them.

@@ -9,12 +9,11 @@ use aegis_core::hash::to_hex;
 use aegis_core::secagg::messages::{Terms, from_json, to_json};
 use aegis_core::secagg::parameters::{Assumptions, Parameters};
 use aegis_core::secagg::quantise;
-use aegis_core::tensor::{DType, TensorSpec};
 use aegis_core::{Code, Error, Result};
 use napi_derive::napi;
 
 use crate::bridge::{Promised, off_loop, on_loop, whole};
-use crate::fold::RawSpec;
+use crate::fold::{RawSpec, to_spec};
 
 /// What a cohort needs, as JSON; the complete graph whatever the size if asked for.
 #[napi(catch_unwind)]
@@ -31,13 +30,13 @@ pub fn secagg_parameters(cohort: f64, dropouts: f64, colluders: f64, complete: b
     )
 }
 
-/// Tensors and metrics of a plan, with their ranges.
 /// What every request of a round names.
 #[napi(catch_unwind)]
 pub fn secagg_terms_digest(terms: String) -> napi::Result<String> {
     on_loop(|| Ok(to_hex(&from_json::<Terms>(&terms)?.digest())))
 }
 
+/// Tensors and metrics of a plan, with their ranges.
 #[napi(js_name = "SecaggGrid")]
 pub struct SecaggGrid(pub(crate) Arc<quantise::Grid>);
 
@@ -46,11 +45,7 @@ impl SecaggGrid {
     #[napi(catch_unwind)]
     pub fn create(specs: Vec<RawSpec>, options: String) -> napi::Result<SecaggGrid> {
         on_loop(|| {
-            let spec = |raw: RawSpec| {
-                let shape = raw.shape.into_iter().map(|axis| whole("shape", axis)).collect::<Result<_>>()?;
-                TensorSpec::new(raw.name, DType::parse(&raw.dtype)?, shape)
-            };
-            let specs = specs.into_iter().map(spec).collect::<Result<_>>()?;
+            let specs = specs.into_iter().map(to_spec).collect::<Result<_>>()?;
             let grid = quantise::Grid::new(specs, from_json(&options)?)?;
             Ok(SecaggGrid(Arc::new(grid)))
         })

@@ -1,19 +1,23 @@
 //! The servers' sides: secrets into one total mask, masked vectors into one sum.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use aegis_core::secagg::messages::{CertifiedAdvert, Terms, from_json};
 use aegis_core::secagg::quantise;
-use aegis_core::secagg::residues::Residues;
 use aegis_core::secagg::roster::Roster;
 use aegis_core::secagg::server::{masked_sum, removal};
-use aegis_core::{Code, Error, Result, hash};
+use aegis_core::{Code, Error, Result, hash, model};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
 use super::{SecaggGrid, lock, nodes, small};
 use crate::bridge::{Promised, off_loop, on_loop, whole};
+use crate::fold::{RawSlice, to_slices};
 use crate::intake::IntakeLog;
+use crate::memory;
+use crate::model::{ModelFile, ModelInfo, model_info};
+use crate::seal::DataKey;
 
 #[napi(js_name = "MaskRemoval")]
 pub struct MaskRemoval {
@@ -65,39 +69,42 @@ impl MaskRemoval {
     }
 }
 
+/// Holds the sum until it is opened or closed: it is large, and the collector of JavaScript cannot see it.
 #[napi(js_name = "MaskedSum")]
-pub struct MaskedSum {
-    terms: Terms,
-    /// Gone once it is open.
-    sum: Arc<Mutex<Option<masked_sum::MaskedSum>>>,
-}
+pub struct MaskedSum(Arc<Mutex<Option<masked_sum::MaskedSum>>>);
 
 #[napi]
 impl MaskedSum {
     #[napi(catch_unwind)]
     pub fn create(terms: String) -> napi::Result<MaskedSum> {
+        memory::give_back();
         on_loop(|| {
-            let terms: Terms = from_json(&terms)?;
-            let sum = masked_sum::MaskedSum::new(&terms)?;
-            Ok(MaskedSum { terms, sum: Arc::new(Mutex::new(Some(sum))) })
+            let sum = masked_sum::MaskedSum::new(&from_json::<Terms>(&terms)?)?;
+            Ok(MaskedSum(Arc::new(Mutex::new(Some(sum)))))
         })
     }
 
     #[napi(catch_unwind)]
     pub fn add(&self, packed: Buffer) -> Promised<()> {
-        let sum = Arc::clone(&self.sum);
-        off_loop(move || lock(&sum).as_mut().ok_or_else(opened_already)?.add(&packed), |()| ())
+        let sum = Arc::clone(&self.0);
+        off_loop(move || lock(&sum).as_mut().ok_or_else(gone)?.add(&packed), |()| ())
     }
 
     #[napi(catch_unwind)]
-    pub fn add_part(&self, log: &IntakeLog, part: String) -> Promised<()> {
-        let (sum, log) = (Arc::clone(&self.sum), Arc::clone(&log.0));
-        off_loop(move || lock(&sum).as_mut().ok_or_else(opened_already)?.add_part(&*log, &part), |()| ())
+    pub fn check_slices(&self, log: &IntakeLog, slices: Vec<RawSlice>) -> Promised<()> {
+        let (sum, log) = (Arc::clone(&self.0), Arc::clone(&log.0));
+        off_loop(move || lock(&sum).as_ref().ok_or_else(gone)?.check_slices(&*log, &to_slices(slices)?), |()| ())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn add_slices(&self, log: &IntakeLog, slices: Vec<RawSlice>) -> Promised<()> {
+        let (sum, log) = (Arc::clone(&self.0), Arc::clone(&log.0));
+        off_loop(move || lock(&sum).as_mut().ok_or_else(gone)?.add_slices(&*log, &to_slices(slices)?), |()| ())
     }
 
     #[napi(catch_unwind)]
     pub fn count(&self) -> napi::Result<f64> {
-        on_loop(|| Ok(lock(&self.sum).as_ref().ok_or_else(opened_already)?.count() as f64))
+        on_loop(|| Ok(lock(&self.0).as_ref().ok_or_else(gone)?.count() as f64))
     }
 
     #[napi(catch_unwind)]
@@ -108,46 +115,71 @@ impl MaskedSum {
         noise: f64,
         total_mask: Buffer,
     ) -> Promised<OpenedSum, OpenedSum> {
-        let (sum, grid, terms) = (Arc::clone(&self.sum), Arc::clone(&grid.0), self.terms.clone());
+        let (sum, grid) = (Arc::clone(&self.0), Arc::clone(&grid.0));
         off_loop(
             move || {
-                let length = usize::try_from(terms.length).unwrap_or(usize::MAX);
-                let total = Residues::unpack(terms.bits, length, &total_mask)?;
                 let (survivors, noise) = (whole("survivors", survivors)?, whole("noise", noise)?);
-                let sum = lock(&sum).take().ok_or_else(opened_already)?;
-                Ok(OpenedSum { sum: sum.open(&grid, survivors, noise, &total)?, grid })
+                let sum = lock(&sum).take().ok_or_else(gone)?;
+                let sum = sum.open(&grid, survivors, noise, &total_mask)?;
+                Ok(OpenedSum { sum: Mutex::new(Some(Arc::new(sum))), grid })
             },
             |opened| opened,
         )
+    }
+
+    /// Gives the memory back, after calls under way. Everything but `close` is refused afterwards.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        lock(&self.0).take();
+        memory::give_back();
     }
 }
 
 #[napi(js_name = "OpenedSum")]
 pub struct OpenedSum {
-    sum: quantise::OpenedSum,
+    sum: Mutex<Option<Arc<quantise::OpenedSum>>>,
     grid: Arc<quantise::Grid>,
+}
+
+impl OpenedSum {
+    fn sum(&self) -> Result<Arc<quantise::OpenedSum>> {
+        lock(&self.sum).clone().ok_or_else(gone)
+    }
 }
 
 #[napi]
 impl OpenedSum {
     #[napi(catch_unwind)]
-    pub fn survivors(&self) -> f64 {
-        self.sum.survivors() as f64
+    pub fn survivors(&self) -> napi::Result<f64> {
+        on_loop(|| Ok(self.sum()?.survivors() as f64))
     }
 
     #[napi(catch_unwind)]
-    pub fn weight(&self) -> f64 {
-        self.sum.weight() as f64
+    pub fn weight(&self) -> napi::Result<f64> {
+        on_loop(|| Ok(self.sum()?.weight() as f64))
     }
 
     #[napi(catch_unwind)]
     pub fn metric(&self, index: f64) -> napi::Result<f64> {
-        on_loop(|| Ok(self.sum.metric(&self.grid, place(index, self.grid.metrics())?)))
+        on_loop(|| Ok(self.sum()?.metric(&self.grid, place(index, self.grid.metrics())?)))
     }
 
     #[napi(catch_unwind)]
     pub fn tensor(&self, index: f64) -> napi::Result<Buffer> {
-        on_loop(|| Ok(self.sum.tensor(&self.grid, place(index, self.grid.tensors())?).into()))
+        on_loop(|| Ok(self.sum()?.tensor(&self.grid, place(index, self.grid.tensors())?).into()))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn write_model(&self, start: &ModelFile, path: String, key: &DataKey) -> Promised<model::ModelInfo, ModelInfo> {
+        let (sum, grid, start, key) = (self.sum(), Arc::clone(&self.grid), start.reader(), key.0.clone());
+        off_loop(move || sum?.write_model(&grid, &*start?, &PathBuf::from(path), &key), model_info)
+    }
+
+    /// As that of a masked sum.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        lock(&self.sum).take();
+        memory::give_back();
     }
 }
 
@@ -156,6 +188,6 @@ fn place(index: f64, count: usize) -> Result<usize> {
     if index < count { Ok(index) } else { Err(Error::new(Code::Argument, "there is no such tensor or metric")) }
 }
 
-fn opened_already() -> Error {
-    Error::new(Code::Argument, "the sum was opened, and opens once")
+fn gone() -> Error {
+    Error::new(Code::Argument, "the sum was opened, and opens once, or closed")
 }

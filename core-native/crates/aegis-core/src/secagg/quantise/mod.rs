@@ -7,7 +7,7 @@
 //! | [`SENTINELS`] | 1 | the number of nodes; anything else means that masks did not cancel |
 //! | 1 | its weight w, 1 … weight-max | the total weight W |
 //! | one a metric | w · metric on the metric's range | the weighted mean |
-//! | the tensors, in order, C order | w · x/clip · half-range, rounded | the weighted mean |
+//! | the tensors, in order, C order | w · x/clip · half-range, rounded; x is the value, or its difference from the start | the weighted mean of x |
 //!
 //! half-range = 2^(value-bits − 1) − 1. Rounding is stochastic and unbiased: E[rounded] is the value.
 
@@ -25,6 +25,7 @@ use super::residues::Residues;
 use crate::error::{Code, Error, Result};
 use crate::privacy::noise::Drbg;
 use crate::tensor::cast::{self, BLOCK};
+use crate::tensor::difference;
 
 /// Slots that must sum to the number of survivors: with 4 of b bits a sum whose masks did not cancel passes with 2^-4b.
 pub const SENTINELS: usize = 4;
@@ -48,6 +49,8 @@ pub enum Rounding {
 /// One node's contribution: little-endian elements of each tensor of the grid in its own dtype and C order, and each metric.
 pub struct Contribution<'a> {
     pub tensors: &'a [&'a [u8]],
+    /// The same of what the update started from: then the differences are what counts, clips and all. Without it, the values themselves.
+    pub start: Option<&'a [&'a [u8]]>,
     pub metrics: &'a [f64],
     /// 1 … weight-max of the grid: see [`Grid::weight_of`].
     pub weight: u64,
@@ -66,13 +69,13 @@ impl Grid {
             let scaled = range.unit_of(metric) * (input.weight * self.half_range()) as f64;
             vector.put(PREAMBLE + slot, &[round(scaled, drbg)]);
         }
-        let shrink = self.shrink(input.tensors)?;
+        let shrink = self.shrink(input)?;
         let bound = match rounding {
             Rounding::Unbiased => None,
             Rounding::Bounded { beta } => Some(self.norm_bound(input.weight, beta)?),
         };
         for _ in 0..ATTEMPTS {
-            let squares = self.round_tensors(&mut vector, input, shrink, drbg);
+            let squares = self.round_tensors(&mut vector, input, shrink, drbg)?;
             if bound.is_none_or(|bound| squares <= bound.squared) {
                 return Ok(vector);
             }
@@ -81,41 +84,56 @@ impl Grid {
     }
 
     /// The sum of squares of what was put.
-    fn round_tensors(&self, vector: &mut Residues, input: &Contribution, shrink: f64, drbg: &mut Drbg) -> f64 {
-        let (mut values, mut rounded) = ([0.0; BLOCK], [0i64; BLOCK]);
+    fn round_tensors(&self, vector: &mut Residues, input: &Contribution, shrink: f64, drbg: &mut Drbg) -> Result<f64> {
+        let mut rounded = [0i64; BLOCK];
         let (mut at, mut squares) = (PREAMBLE + self.metrics.len(), 0.0);
-        for (range, bytes) in self.tensors.iter().zip(input.tensors) {
-            let scale = (input.weight * self.half_range()) as f64 / range.clip * shrink;
-            let limit = (input.weight * self.half_range()) as f64;
-            for block in bytes.chunks(BLOCK * range.spec.dtype().size()) {
-                let values = &mut values[..block.len() / range.spec.dtype().size()];
-                cast::decode(range.spec.dtype(), block, values);
-                for (out, value) in rounded.iter_mut().zip(&*values) {
-                    *out = round((value * scale).clamp(-limit, limit), drbg);
-                    squares += (*out as f64).powi(2);
-                }
-                vector.put(at, &rounded[..values.len()]);
-                at += values.len();
+        let limit = (input.weight * self.half_range()) as f64;
+        self.each_block(input, |range, values| {
+            let scale = limit / range.clip * shrink;
+            for (out, value) in rounded.iter_mut().zip(values) {
+                *out = round((value * scale).clamp(-limit, limit), drbg);
+                squares += (*out as f64).powi(2);
             }
-        }
-        squares
+            vector.put(at, &rounded[..values.len()]);
+            at += values.len();
+            Ok(())
+        })?;
+        Ok(squares)
     }
 
     /// What the whole update is multiplied by to be no longer than the L2 clip, after each element is clipped on its own.
-    fn shrink(&self, tensors: &[&[u8]]) -> Result<f64> {
-        let (mut values, mut squares) = ([0.0; BLOCK], 0.0);
-        for (range, bytes) in self.tensors.iter().zip(tensors) {
-            for block in bytes.chunks(BLOCK * range.spec.dtype().size()) {
-                let values = &mut values[..block.len() / range.spec.dtype().size()];
-                cast::decode(range.spec.dtype(), block, values);
-                if values.iter().any(|value| !value.is_finite()) {
-                    return Err(Error::new(Code::ValueNotFinite, "a value is NaN or infinite")
-                        .with("tensor", range.spec.name()));
+    fn shrink(&self, input: &Contribution) -> Result<f64> {
+        let mut squares = 0.0;
+        self.each_block(input, |range, values| {
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(
+                    Error::new(Code::ValueNotFinite, "a value is NaN or infinite").with("tensor", range.spec.name())
+                );
+            }
+            squares += values.iter().map(|value| value.clamp(-range.clip, range.clip).powi(2)).sum::<f64>();
+            Ok(())
+        })?;
+        Ok(self.norm_clip.map_or(1.0, |clip| (clip / squares.sqrt()).min(1.0)))
+    }
+
+    /// The values that count, in order, a block of each tensor at a time.
+    fn each_block(&self, input: &Contribution, mut take: impl FnMut(&TensorRange, &[f64]) -> Result<()>) -> Result<()> {
+        let mut values = [0.0; BLOCK];
+        for (index, (range, bytes)) in self.tensors.iter().zip(input.tensors).enumerate() {
+            let dtype = range.spec.dtype();
+            for (position, block) in bytes.chunks(BLOCK * dtype.size()).enumerate() {
+                let values = &mut values[..block.len() / dtype.size()];
+                match input.start {
+                    None => cast::decode(dtype, block, values),
+                    Some(start) => {
+                        let before = &start[index][position * BLOCK * dtype.size()..][..block.len()];
+                        difference::subtract(dtype, block, before, values);
+                    }
                 }
-                squares += values.iter().map(|value| value.clamp(-range.clip, range.clip).powi(2)).sum::<f64>();
+                take(range, values)?;
             }
         }
-        Ok(self.norm_clip.map_or(1.0, |clip| (clip / squares.sqrt()).min(1.0)))
+        Ok(())
     }
 
     fn check_input(&self, input: &Contribution) -> Result<()> {
@@ -124,12 +142,18 @@ impl Grid {
                 .with("weight", input.weight)
                 .with("weight-max", self.weight_max));
         }
-        if input.tensors.len() != self.tensors.len() || input.metrics.len() != self.metrics.len() {
+        let counts_differ = |tensors: &[&[u8]]| tensors.len() != self.tensors.len();
+        if counts_differ(input.tensors)
+            || input.start.is_some_and(counts_differ)
+            || input.metrics.len() != self.metrics.len()
+        {
             return Err(Error::new(Code::TensorMissing, "the update has other tensors or metrics than the plan")
                 .with("tensors", input.tensors.len())
                 .with("metrics", input.metrics.len()));
         }
-        for (range, bytes) in self.tensors.iter().zip(input.tensors) {
+        let all = [Some(input.tensors), input.start];
+        let sizes = all.into_iter().flatten().flat_map(|tensors| self.tensors.iter().zip(tensors));
+        for (range, bytes) in sizes {
             let expected = range.spec.elements() * range.spec.dtype().size() as u64;
             if bytes.len() as u64 != expected {
                 return Err(Error::new(Code::NpySizeMismatch, "a tensor has another size than the plan's")
@@ -154,5 +178,7 @@ fn round(value: f64, drbg: &mut Drbg) -> i64 {
     down as i64 + i64::from(fraction < value - down)
 }
 
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod tests;

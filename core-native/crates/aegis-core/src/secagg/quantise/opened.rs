@@ -1,9 +1,14 @@
 //! The open sum: checked, then read as means.
 
-use super::{Grid, PREAMBLE, SENTINELS};
+use std::path::Path;
+
+use super::{Grid, PREAMBLE, SENTINELS, TensorRange};
 use crate::error::{Code, Error, Result};
+use crate::model::{ModelInfo, ModelReader, ModelTensor, ModelWriter};
+use crate::seal::DataKey;
 use crate::secagg::residues::Residues;
 use crate::tensor::cast::{self, BLOCK};
+use crate::tensor::difference;
 
 /// A sum that has passed every check there is.
 #[derive(Debug)]
@@ -55,21 +60,61 @@ impl OpenedSum {
     /// The weighted mean of a tensor, as little-endian elements of its dtype in C order. Floats round to nearest even, integers half to
     /// even, bool is true from 0.5 up: what the fold of plain updates does.
     pub fn tensor(&self, grid: &Grid, index: usize) -> Vec<u8> {
-        let before: u64 = grid.tensors[..index].iter().map(|range| range.spec.elements()).sum();
-        let first = PREAMBLE + grid.metrics.len() + before as usize;
         let range = &grid.tensors[index];
         let (elements, dtype) = (range.spec.elements() as usize, range.spec.dtype());
-        let step = range.clip / (self.weight as f64 * grid.half_range() as f64);
         let mut bytes = Vec::with_capacity(elements * dtype.size());
         let mut values = [0.0; BLOCK];
         for start in (0..elements).step_by(BLOCK) {
             let values = &mut values[..(elements - start).min(BLOCK)];
-            for (offset, value) in values.iter_mut().enumerate() {
-                *value = self.sum.signed(first + start + offset) as f64 * step;
-            }
+            self.means(grid, index, start, values);
             cast::encode(dtype, values, &mut bytes);
         }
         bytes
+    }
+
+    /// The model that updates which were differences from `start` make together: `start` plus their weighted mean, each tensor in its own
+    /// dtype, as a sealed model file. What is beyond a float's range becomes its greatest value.
+    ///
+    /// [`Code::TensorMissing`] if `start` does not have the grid's tensors in their order.
+    pub fn write_model(&self, grid: &Grid, start: &ModelReader, path: &Path, key: &DataKey) -> Result<ModelInfo> {
+        let tensors = &start.info().tensors;
+        let same = |(range, tensor): (&TensorRange, &ModelTensor)| {
+            let spec = &range.spec;
+            spec.name() == tensor.name && spec.dtype() == tensor.dtype && spec.shape() == tensor.shape
+        };
+        if tensors.len() != grid.tensors.len() || !grid.tensors.iter().zip(tensors).all(same) {
+            return Err(Error::new(Code::TensorMissing, "the start model has other tensors than the masked sum"));
+        }
+        let mut writer = ModelWriter::create(path, key)?;
+        let mut values = [0.0; BLOCK];
+        let mut bytes = Vec::with_capacity(BLOCK * 8);
+        for (index, (range, tensor)) in grid.tensors.iter().zip(tensors).enumerate() {
+            let (spec, mut element) = (&range.spec, 0);
+            writer.begin(spec.name(), spec.dtype(), spec.shape())?;
+            let end = tensor.offset + tensor.length;
+            start.each_piece(end - spec.payload_bytes()..end, |piece| {
+                for block in piece.chunks(BLOCK * spec.dtype().size()) {
+                    let values = &mut values[..block.len() / spec.dtype().size()];
+                    self.means(grid, index, element, values);
+                    bytes.clear();
+                    difference::add(spec.dtype(), block, values, &mut bytes);
+                    writer.payload(&bytes)?;
+                    element += values.len();
+                }
+                Ok(())
+            })?;
+        }
+        writer.finish()
+    }
+
+    /// Weighted means of a tensor's elements, from its element `start` on.
+    fn means(&self, grid: &Grid, index: usize, start: usize, out: &mut [f64]) {
+        let before: u64 = grid.tensors[..index].iter().map(|range| range.spec.elements()).sum();
+        let first = PREAMBLE + grid.metrics.len() + before as usize + start;
+        let step = grid.tensors[index].clip / (self.weight as f64 * grid.half_range() as f64);
+        for (offset, value) in out.iter_mut().enumerate() {
+            *value = self.sum.signed(first + offset) as f64 * step;
+        }
     }
 
     /// The sum of one element in steps of the grid, for whoever adds up on.

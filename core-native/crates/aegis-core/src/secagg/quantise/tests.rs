@@ -3,12 +3,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::tensor::{DType, TensorSpec};
 
-fn spec(name: &str, dtype: DType, shape: &[u64]) -> TensorSpec {
+pub fn spec(name: &str, dtype: DType, shape: &[u64]) -> TensorSpec {
     TensorSpec::new(name, dtype, shape.to_vec()).unwrap()
 }
 
 /// Every option in its place.
-fn made(
+pub fn made(
     specs: Vec<TensorSpec>,
     clip: f64,
     own_clips: &[(&str, f64)],
@@ -25,16 +25,16 @@ fn grid(specs: Vec<TensorSpec>, clip: f64, weight_max: u64) -> Grid {
     made(specs, clip, &[], vec![], 16, weight_max, None).unwrap()
 }
 
-fn code<T>(result: Result<T>) -> Code {
+pub fn code<T>(result: Result<T>) -> Code {
     result.err().expect("refused").code
 }
 
-fn f32s(values: &[f32]) -> Vec<u8> {
+pub fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn contribution<'a>(tensors: &'a [&'a [u8]], weight: u64) -> Contribution<'a> {
-    Contribution { tensors, metrics: &[], weight }
+    Contribution { tensors, start: None, metrics: &[], weight }
 }
 
 /// The sum of contributions without any mask, opened.
@@ -85,7 +85,7 @@ fn several_tensors_and_metrics_keep_their_places() {
     let grid = made(specs, 1.0, &[("b", 50.0)], metrics(), 24, 10, None).unwrap();
     let (a, b, c) = (f32s(&[0.5, -0.25]), f32s(&[40.0]), f32s(&vec![0.125; 1500]));
     let tensors = [&a[..], &b, &c];
-    let with = |metrics| Contribution { tensors: &tensors, metrics, weight: 10 };
+    let with = |metrics| Contribution { tensors: &tensors, start: None, metrics, weight: 10 };
     let sum = opened(&grid, &[with(&[2.0, 0.5]), with(&[4.0, 0.9])]);
     assert!((sum.metric(&grid, 0) - 3.0).abs() < 1e-5 && (sum.metric(&grid, 1) - 0.7).abs() < 1e-5);
     for (index, expected) in [(0, vec![0.5, -0.25]), (1, vec![40.0]), (2, vec![0.125; 1500])] {
@@ -144,11 +144,11 @@ fn nothing_that_is_no_number_gets_under_a_mask() {
     }
     assert_eq!(code(quantise(&f32s(&[1.0, 2.0]), 1)), Code::NpySizeMismatch);
     assert_eq!(code(quantise(&[], 1)), Code::NpySizeMismatch);
-    let none = Contribution { tensors: &[], metrics: &[], weight: 1 };
+    let none = Contribution { tensors: &[], start: None, metrics: &[], weight: 1 };
     assert_eq!(code(grid.quantise(23, &none, Rounding::Unbiased, &mut Drbg::new())), Code::TensorMissing);
     let metric = MetricRange { name: "m".into(), low: 0.0, high: 1.0 };
     let grid = made(vec![], 1.0, &[], vec![metric], 16, 1, None).unwrap();
-    let nan = Contribution { tensors: &[], metrics: &[f64::NAN], weight: 1 };
+    let nan = Contribution { tensors: &[], start: None, metrics: &[f64::NAN], weight: 1 };
     assert_eq!(code(grid.quantise(23, &nan, Rounding::Unbiased, &mut Drbg::new())), Code::ValueNotFinite);
 }
 
