@@ -20,7 +20,6 @@ async function cpuPerGigabyte(start: StartServer): Promise<Reading> {
     parameters: PARAMETERS,
     rounds: ROUNDS,
     dialect: 'http',
-    signaturesAhead: 16,
     timeoutMs: 420_000,
   });
   // From the first task of round 1 to the first task of the last: whole cycles, without start and end of the run.

@@ -58,7 +58,6 @@ const idleNodes = (context: BenchContext, side: Side, dialect: Dialect): Promise
           dialect,
           nodes: connected,
           rounds: 0,
-          signaturesAhead: 2,
           connectConcurrency: 64,
           emptyPauseMs: 3_000,
           addresses: 8,

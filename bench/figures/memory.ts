@@ -21,7 +21,6 @@ async function peakWith(side: Side, nodes: number): Promise<Peak> {
     parameters: PARAMETERS,
     rounds: 2,
     dialect: 'http',
-    signaturesAhead: 16,
     timeoutMs: 1_200_000,
   });
   return { nodes, server, seconds: (performance.now() - begin) / 1_000, ...memory };

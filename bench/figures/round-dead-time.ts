@@ -16,7 +16,6 @@ async function deadTime(start: StartServer): Promise<Reading> {
     parameters: 1_000,
     rounds: ROUNDS,
     dialect: 'http',
-    signaturesAhead: 16,
     timeoutMs: 180_000,
   });
   const all = roundSeconds(report);

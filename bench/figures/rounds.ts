@@ -9,7 +9,6 @@ export interface RoundsRequest extends BenchAppSettings {
   dialect: Dialect;
   timeoutMs: number;
   /** Signatures made ahead by each node; 0: one per call. */
-  signaturesAhead: number;
 }
 
 export interface RoundsResult {
@@ -26,7 +25,7 @@ export function runRounds(start: StartServer, request: RoundsRequest): Promise<R
     const server = await start(folder);
     const fleet = new Fleet(folder);
     try {
-      const { nodes, parameters, rounds, dialect, signaturesAhead } = request;
+      const { nodes, parameters, rounds, dialect } = request;
       const app = await writeBenchApp(folder, { nodes, parameters, rounds });
       await server.prepare(app);
       const cpuAtFirstTask = new Map<number, CpuSeconds>();
@@ -38,7 +37,6 @@ export function runRounds(start: StartServer, request: RoundsRequest): Promise<R
         dialect,
         nodes,
         rounds,
-        signaturesAhead,
         connectConcurrency: 8,
         emptyPauseMs: 3_000,
         addresses: 1,

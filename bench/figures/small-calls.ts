@@ -8,7 +8,6 @@ import { type Benchmark, fixed, type Reading } from './contract.ts';
 import { byProcess } from './notes.ts';
 
 const CONNECTIONS = 24;
-const SIGNATURES = 64;
 const WARMUP_SECONDS = 4;
 const SECONDS = 12;
 
@@ -25,7 +24,6 @@ const callsPerCoreSecond = (start: StartServer, dialect: Dialect): Promise<Readi
         dialect,
         nodes: CONNECTIONS,
         rounds: 0,
-        signaturesAhead: SIGNATURES,
         connectConcurrency: 8,
         emptyPauseMs: 3_000,
         addresses: 1,

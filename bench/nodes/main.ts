@@ -24,7 +24,7 @@ async function start(options: FleetOptions): Promise<void> {
   opener = new Opener(options.ca);
   const http = opener;
   await inParallel(Array.from({ length: options.nodes }).keys(), options.connectConcurrency, async (index) => {
-    const signer = await Signer.create(options.signaturesAhead);
+    const signer = await Signer.create();
     const { host, port } = options;
     const place = { host, port, localAddress: `127.0.0.${1 + (index % options.addresses)}` };
     const transport =

@@ -11,8 +11,6 @@ export interface FleetOptions {
   nodes: number;
   /** Full train tasks after which a node leaves. 0: the nodes only connect (for small calls). */
   rounds: number;
-  /** 0: a new signature for every call. n > 0: n signatures per node made ahead and used in turn, renewed while young. */
-  signaturesAhead: number;
   /** So many nodes of one process register at a time. */
   connectConcurrency: number;
   /** Stock SuperNodes wait 3,000 ms after an empty answer. */

@@ -13,6 +13,7 @@ import type { Gateway } from '../../services/gateway/src/flows/gateway.ts';
 import { HeldPulls } from '../../services/gateway/src/flows/held-pulls.ts';
 import { OpenUploads } from '../../services/gateway/src/flows/open-uploads.ts';
 import { ProvenKeys } from '../../services/gateway/src/flows/proven-keys.ts';
+import { SeenCalls } from '../../services/gateway/src/flows/seen-calls.ts';
 import { UnitNames } from '../../services/gateway/src/flows/unit-names.ts';
 import { accountantPeer } from '../../services/gateway/src/peers/accountant.ts';
 import { aggregatorPeer } from '../../services/gateway/src/peers/aggregator.ts';
@@ -87,6 +88,7 @@ export class GatewayProcess {
       unitNames,
       mailbox,
       provenKeys: new ProvenKeys('per-call'),
+      seenCalls: new SeenCalls(),
       certificates: new ClientCertificates('off'),
       roster: new Roster(),
       elsewhere: new Elsewhere(),

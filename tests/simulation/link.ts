@@ -19,6 +19,7 @@ export class NodeLink {
   /** Who gave the last answer. */
   answeredBy: GatewayProcess | null = null;
   private readonly world: World;
+  private calls = 0;
 
   constructor(world: World, index: number) {
     this.world = world;
@@ -39,7 +40,7 @@ export class NodeLink {
     if (loses === 'request') throw new AegisError('UNAVAILABLE', 'The request was lost.');
     const who: NodeCredential = {
       publicKeyPem: this.publicKey,
-      timestamp: new Date(this.world.clock.now()).toISOString(),
+      timestamp: this.timestamp(),
       signature: Buffer.alloc(0),
       dialect: 'http',
       flwrVersion: '1.41.0',
@@ -53,6 +54,13 @@ export class NodeLink {
     });
     if (loses === 'answer' || this.isCut) throw new AegisError('UNAVAILABLE', 'The answer was lost.');
     return result;
+  }
+
+  /** No two calls of a node are made at the same microsecond. */
+  private timestamp(): string {
+    this.calls += 1;
+    const micros = String(this.calls % 1000).padStart(3, '0');
+    return new Date(this.world.clock.now()).toISOString().replace('Z', `${micros}Z`);
   }
 }
 

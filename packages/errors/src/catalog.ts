@@ -106,6 +106,11 @@ export const catalog = {
     "The node's timestamp is too old or in the future.",
     'Set the clock of the node; up to 5 minutes behind is accepted.',
   ),
+  NODE_REPLAYED: entry(
+    'unavailable',
+    'A call with this timestamp was made before, with the same key.',
+    'Sign each call anew; the SuperNode does, and tries again by itself.',
+  ),
   NODE_KEY_UNKNOWN: entry(
     'unauthenticated',
     "The node's key is not known here, or was removed.",

@@ -22,6 +22,7 @@ import type { Gateway } from './flows/gateway.ts';
 import { HeldPulls } from './flows/held-pulls.ts';
 import { OpenUploads } from './flows/open-uploads.ts';
 import { ProvenKeys } from './flows/proven-keys.ts';
+import { SeenCalls } from './flows/seen-calls.ts';
 import { UnitNames } from './flows/unit-names.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
@@ -89,6 +90,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     unitNames,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys(config.signatures),
+    seenCalls: new SeenCalls(),
     certificates: new ClientCertificates(config['client-certificates']),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

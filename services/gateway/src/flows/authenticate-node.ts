@@ -21,7 +21,7 @@ export interface ProvenKey extends KeyIdentity {
   readonly principal: Principal | null;
 }
 
-type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures' | 'provenKeys' | 'certificates'>;
+type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures' | 'provenKeys' | 'seenCalls' | 'certificates'>;
 
 /** Registration and activation: the caller holds the private key; whether anybody knows the key is another question. */
 export const proveKey = async (gateway: Parts, credential: Credential): Promise<ProvenKey> => {
@@ -69,15 +69,17 @@ export const authenticateNode = async (
 
 /**
  * The key that the caller holds: by its signature, or because its connection is bound to that key (proven-keys.ts). Either
- * way its clock is judged.
+ * way its clock is judged. A signature counts once; on a bound connection nobody else could repeat a call.
  */
 const holderOf = async (gateway: Parts, credential: Credential): Promise<KeyIdentity> => {
-  checkTimestamp(credential.timestamp, gateway.clock.now());
+  const { clock } = gateway;
+  checkTimestamp(credential.timestamp, clock.now());
   const bound = gateway.provenKeys.boundTo(credential);
   if (bound !== null) return bound;
   const { publicKeyPem, timestamp, signature } = credential;
   const key = gateway.provenKeys.identify(publicKeyPem);
   await verify(gateway, { publicKeyPem, message: Buffer.from(timestamp, 'latin1'), signature });
+  gateway.seenCalls.note(key.fingerprint, timestamp, clock.now(), clock.monotonic());
   gateway.provenKeys.proved(credential, key);
   return key;
 };

@@ -8,6 +8,7 @@ import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
 import type { ProvenKeys } from './proven-keys.ts';
+import type { SeenCalls } from './seen-calls.ts';
 import type { UnitNames } from './unit-names.ts';
 
 /** Everything a flow may touch. Wiring makes one; tests make their own. */
@@ -32,6 +33,7 @@ export interface Gateway {
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
   readonly provenKeys: ProvenKeys;
+  readonly seenCalls: SeenCalls;
   readonly certificates: ClientCertificates;
   readonly roster: Roster;
   readonly elsewhere: Elsewhere;

@@ -10,6 +10,7 @@ import type { Gateway } from '../flows/gateway.ts';
 import { HeldPulls } from '../flows/held-pulls.ts';
 import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
+import { SeenCalls } from '../flows/seen-calls.ts';
 import type { UnitNames } from '../flows/unit-names.ts';
 import { accountantPeer } from '../peers/accountant.ts';
 import { secaggPeer } from '../peers/secagg.ts';
@@ -64,6 +65,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     unitNames,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys('per-call'),
+    seenCalls: new SeenCalls(),
     certificates: new ClientCertificates('off'),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

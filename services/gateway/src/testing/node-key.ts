@@ -10,6 +10,7 @@ export interface Signed {
 export class NodeKey {
   readonly publicKeyPem: Buffer;
   readonly #privateKey: KeyObject;
+  #calls = 0;
 
   constructor(namedCurve = 'secp384r1') {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve });
@@ -17,8 +18,11 @@ export class NodeKey {
     this.#privateKey = privateKey;
   }
 
+  /** As a stock node does: no two calls at the same microsecond. */
   sign(at = Date.now()): Signed {
-    const timestamp = new Date(at).toISOString().replace('Z', '000+00:00');
+    this.#calls += 1;
+    const micros = String(this.#calls % 1000).padStart(3, '0');
+    const timestamp = new Date(at).toISOString().replace('Z', `${micros}+00:00`);
     return { publicKeyPem: this.publicKeyPem, timestamp, signature: this.signBytes(Buffer.from(timestamp)) };
   }
 
