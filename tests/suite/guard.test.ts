@@ -75,7 +75,13 @@ const newGuard = async (name: string, options: Options = {}) => {
     const { host, port, ca = Buffer.alloc(0) } = gateway.target;
     const ended = runGuard({
       ...{ address: `${host}:${port}`, serverName: 'localhost', state, policyFile, loaded: loadPolicy(policyFile) },
-      ...{ command: ['flower-supernode'], env: {}, log: silentLogger, say: (line) => void said.push(line) },
+      ...{
+        command: ['flower-supernode'],
+        env: {},
+        signing: null,
+        log: silentLogger,
+        say: (line) => void said.push(line),
+      },
       tls: { ca, cert: Buffer.from(certificate.certPem), key: Buffer.from(certificate.keyPem) },
       signal: stopping.signal,
       launch: (_command, args) => {
@@ -276,10 +282,11 @@ describe('what the policy does not allow', () => {
     guard.start();
     const task = await fixture.task(await guard.nodeId());
     await failedFor(task.taskId);
-    const files = { state: guard.state, auditFile: join(guard.state, 'audit.jsonl'), now: Date.now() };
+    const files = { state: guard.state, auditFile: join(guard.state, 'audit.jsonl'), now: Date.now(), canMask: false };
     const { run, tasks, history } = explainRun(files, loadPolicy(guard.policyFile), 77n);
     expect(run).toMatchObject({ appId: 'aegis/app', appHash: aggregator.appHash });
-    expect(Object.fromEntries(tasks.map(({ kind, decision }) => [kind, decision.allowed]))).toEqual({
+    const inTheClear = tasks.filter(({ masked }) => !masked);
+    expect(Object.fromEntries(inTheClear.map(({ kind, decision }) => [kind, decision.allowed]))).toEqual({
       train: false,
       evaluate: true,
       'initial-model': false,

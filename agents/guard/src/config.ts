@@ -40,6 +40,14 @@ export const policyFile = z
     'require-signed-app': z.boolean().default(false),
     'trusted-entities': z.string().min(1).optional(),
     'require-masking': z.boolean().default(false),
+    masking: z
+      .strictObject({
+        cohort: z.number().int().min(2).default(3),
+        survivors: z.number().int().min(2).default(3),
+        colluders: z.number().min(0).lt(1).default(0),
+      })
+      .prefault({})
+      .refine(({ cohort, survivors }) => survivors <= cohort, 'survivors is above cohort'),
     tensors: z.array(pattern).default(['*']),
     metrics: z.array(metricRule).default([]),
     weight: z
@@ -81,6 +89,7 @@ export const loadPolicy = (file: string): LoadedPolicy => {
       kinds: read.kinds,
       requireSignedApp: read['require-signed-app'],
       requireMasking: read['require-masking'],
+      floors: read.masking,
       tensors: read.tensors,
       metrics: read.metrics,
       weight: read.weight,

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { LoadedPolicy } from './config.ts';
-import { type Decision, judgeOffer } from './domain/policy.ts';
+import type { Floors, Masking } from './domain/masking.ts';
+import { judgeOffer } from './domain/policy.ts';
+import type { Decision } from './domain/rules.ts';
 import type { RunFacts, TaskKind } from './domain/task.ts';
 import { SqliteJournal } from './store/sqlite-journal.ts';
 
@@ -10,8 +12,10 @@ export interface Explanation {
   readonly run: RunFacts | null;
   /** Trusted entities that signed its app, as seen when work was offered last. */
   readonly signedBy: readonly string[];
-  /** What would be decided of a task offered now. */
-  readonly tasks: readonly { readonly kind: TaskKind; readonly decision: Decision }[];
+  /** Terms of its masked task that came last; null: none was masked. */
+  readonly masking: Masking | null;
+  /** What would be decided of a task offered now, whose answer leaves masked or in the clear. */
+  readonly tasks: readonly { readonly kind: TaskKind; readonly masked: boolean; readonly decision: Decision }[];
   /** The lines of the audit file about the run, oldest first. */
   readonly history: readonly Readonly<Record<string, unknown>>[];
 }
@@ -21,7 +25,7 @@ const DAY_MS = 86_400_000;
 
 /** What would leave for a run, and why or why not; from the guard's own files, also while it runs. */
 export const explainRun = (
-  { state, auditFile, now }: { state: string; auditFile: string; now: number },
+  { state, auditFile, now, canMask }: { state: string; auditFile: string; now: number; canMask: boolean },
   { policy }: LoadedPolicy,
   runId: bigint,
 ): Explanation => {
@@ -33,12 +37,30 @@ export const explainRun = (
     const run = journal?.run(runId) ?? null;
     const spent = journal?.spentSince(now - DAY_MS) ?? { answers: 0, bytes: 0 };
     const facts = { runId, appId: run?.appId ?? '', appHash: run?.appHash ?? '', signedBy };
-    const tasks = KINDS.map((kind) => ({ kind, decision: judgeOffer(policy, { ...facts, kind }, spent) }));
-    return { runId, run, signedBy, tasks, history };
+    const masking = journal?.lastMasking(runId) ?? null;
+    const wasMasked = masking !== null;
+    const terms = masking ?? atTheFloors(policy.floors);
+    const tasks = KINDS.flatMap((kind) =>
+      [terms, null].flatMap((one) => {
+        const masked = one !== null;
+        // Nobody can mask a first model.
+        if (masked && kind === 'initial-model') return [];
+        const masks = { masking: one, wasMasked, canMask: canMask || wasMasked };
+        return [{ kind, masked, decision: judgeOffer(policy, { ...facts, ...masks, kind }, spent) }];
+      }),
+    );
+    return { runId, run, signedBy, masking, tasks, history };
   } finally {
     journal?.close();
   }
 };
+
+/** The weakest round that the owner lets this node take part in. */
+const atTheFloors = ({ cohort, survivors }: Floors): Masking => ({
+  ...{ cohort, minSurvivors: survivors, threshold: survivors, degree: cohort - 1 },
+  ...{ plan: '', round: 0n, bits: 2, length: 1 },
+  grid: { clip: 1, ownClips: {}, metrics: [], valueBits: 2, weightMax: 1, maxExamples: 1, normClip: null },
+});
 
 const linesAbout = (file: string, runId: bigint): Record<string, unknown>[] => {
   if (!existsSync(file)) return [];

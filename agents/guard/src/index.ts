@@ -13,23 +13,31 @@ import { deliverAnswer } from './flows/deliver-answer.ts';
 import type { Guard } from './flows/guard.ts';
 import { HeldPull } from './flows/held-pull.ts';
 import { KnownRuns } from './flows/known-runs.ts';
+import { followRound } from './flows/masked-round.ts';
+import { OpenRounds } from './flows/open-rounds.ts';
+import type { Signing } from './flows/signing.ts';
 import { takeOffer } from './flows/take-offer.ts';
 import { Withdrawn, withdrawTask } from './flows/withdraw-task.ts';
 import { type Launch, superviseSuperNode } from './peers/supernode.ts';
 import { NodeUpstream } from './peers/upstream.ts';
 import { AuditFile } from './store/audit-file.ts';
 import { FolderModelFiles, FolderPartFiles } from './store/files.ts';
+import { SealedRounds } from './store/sealed-rounds.ts';
 import { SqliteJournal } from './store/sqlite-journal.ts';
 
 export { type LoadedPolicy, loadPolicy } from './config.ts';
 export { type Explanation, explainRun } from './explain.ts';
+export type { Signing } from './flows/signing.ts';
 export { type Launch, type RunningProgram, reservedArgument } from './peers/supernode.ts';
+export { readSigning, type SigningFiles } from './signing.ts';
 
 export interface GuardOptions {
   /** The gateway. */
   readonly address: string;
   readonly serverName?: string | undefined;
   readonly tls: TlsMaterial;
+  /** For secure aggregation; null: this guard takes part in no masked round. */
+  readonly signing: Signing | null;
   /** Journal, parts, models and the audit file. */
   readonly state: string;
   readonly policyFile: string;
@@ -60,7 +68,10 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
   const audit = new AuditFile(auditFileOf(state), () => clock.now());
   audit.write({ event: 'started', policy: options.policyFile });
   const parts = new FolderPartFiles(join(state, 'answers'));
-  await parts.dropAllBut(journal.unsettled().map(({ taskId }) => taskId));
+  const secrets = await SealedRounds.open(state);
+  const openRounds = journal.openRounds().map(({ task }) => task.taskId);
+  await parts.dropAllBut([...journal.unsettled().map(({ taskId }) => taskId), ...openRounds]);
+  await secrets.dropAllBut(openRounds);
   const withdrawn = new Withdrawn();
   const key = new SuperNodeKey(() => clock.now());
   const failed = (err: unknown): void => {
@@ -70,6 +81,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     address: options.address,
     tls: options.tls,
     serverName: options.serverName,
+    canMask: options.signing !== null,
     clock,
     chance: Math.random,
     events: {
@@ -98,9 +110,11 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     tasks: new OpenTasks(),
     held: new HeldPull(clock),
     localNoise: noiseOf(loaded.policy.localNoise),
+    ...{ signing: options.signing, secrets, rounds: new OpenRounds() },
   };
   const port = await listenForSuperNode(new GuardFleet(guard, key, withdrawn), log);
   for (const { taskId } of journal.unsettled()) void deliverAnswer(guard, taskId);
+  for (const taskId of openRounds) void followRound(guard, taskId);
   let refused: AegisError | undefined;
   upstream.finished.catch((error: AegisError) => {
     refused = error;

@@ -1,7 +1,7 @@
 import { access, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
-import type { Explanation, Launch } from '@aegis/guard';
+import type { Explanation, Launch, readSigning, Signing } from '@aegis/guard';
 import { createLogger, readTls, type TlsMaterial } from '@aegis/service-kit';
 import { CommandError } from '../command-error.ts';
 import type { AddCommand } from '../context.ts';
@@ -16,6 +16,9 @@ interface Options {
   ca?: string;
   certificate?: string;
   key?: string;
+  signingCertificate?: string;
+  signingKey?: string;
+  federationRoot?: string;
   policy: string;
   state: string;
   explain?: bigint;
@@ -33,6 +36,12 @@ export const addGuard: AddCommand = (program, context) =>
     .option('--ca <file>', 'authority of the certificate of the gateway (PEM)')
     .option('--certificate <file>', 'certificate of this guard (aegis ca issue NAME --kind guard)')
     .option('--key <file>', 'its key; only its owner may read it')
+    .option(
+      '--signing-certificate <file>',
+      'for secure aggregation: what other nodes know this one by (aegis ca issue NAME --kind signing)',
+    )
+    .option('--signing-key <file>', 'its key; only its owner may read it')
+    .option('--federation-root <file>', "the federation's root.pem, your own copy: whose nodes are believed")
     .option('--policy <file>', "the data owner's policy", 'policy.yaml')
     .option('--state <dir>', 'where journal and audit file are kept', '.aegis-guard')
     .option('--explain <run-id>', 'say what would leave for a run and why, and what has left; starts nothing', parseId)
@@ -42,7 +51,8 @@ export const addGuard: AddCommand = (program, context) =>
       const [state, policyFile] = [resolve(options.state), resolve(options.policy)];
       const loaded = guard.loadPolicy(policyFile);
       if (options.explain !== undefined) {
-        const files = { state, auditFile: guard.auditFileOf(state), now: Date.now() };
+        const canMask = options.signingCertificate !== undefined;
+        const files = { state, auditFile: guard.auditFileOf(state), now: Date.now(), canMask };
         return explain(terminal, guard.explainRun(files, loaded, options.explain));
       }
       if (command.length === 0) {
@@ -65,6 +75,7 @@ export const addGuard: AddCommand = (program, context) =>
           address,
           serverName: options.serverName,
           tls,
+          signing: signing(options, guard.readSigning),
           state,
           policyFile,
           loaded,
@@ -108,6 +119,18 @@ const material = async (options: Options): Promise<TlsMaterial> => {
   return tls;
 };
 
+/** All of it or nothing: a guard that was half told would sign nothing and say nothing about it. */
+const signing = (options: Options, read: typeof readSigning): Signing | null => {
+  const { signingCertificate, signingKey, federationRoot } = options;
+  if (signingCertificate === undefined && signingKey === undefined && federationRoot === undefined) return null;
+  const files = {
+    certificate: resolve(required(signingCertificate, '--signing-certificate FILE')),
+    key: resolve(required(signingKey, '--signing-key FILE')),
+    roots: resolve(required(federationRoot, '--federation-root FILE')),
+  };
+  return read(files, Date.now());
+};
+
 const mustBeFound = async (program: string, env: NodeJS.ProcessEnv): Promise<void> => {
   const candidates = program.includes('/')
     ? [program]
@@ -128,7 +151,7 @@ const mustBeFound = async (program: string, env: NodeJS.ProcessEnv): Promise<voi
 };
 
 function explain(terminal: Terminal, explanation: Explanation): void {
-  const { runId, run, signedBy, tasks, history } = explanation;
+  const { runId, run, signedBy, masking, tasks, history } = explanation;
   terminal.result(explanation);
   terminal.line(
     run === null
@@ -136,10 +159,14 @@ function explain(terminal: Terminal, explanation: Explanation): void {
       : `Run ${runId}: ${run.appId} ${run.appVersion}, bundle ${run.appHash}.`,
   );
   if (signedBy.length > 0) terminal.line(`Signed by ${signedBy.join(', ')}.`);
-  for (const { kind, decision } of tasks) {
-    terminal.line(
-      `  ${kind.padEnd(13)} ${decision.allowed ? 'allowed' : `refused: ${decision.reason} (${decision.rule})`}`,
-    );
+  if (masking !== null) {
+    const { cohort, minSurvivors } = masking;
+    terminal.line(`Its answers were masked last in a cohort of ${cohort}; a sum of ${minSurvivors} or more is opened.`);
+  }
+  for (const { kind, masked, decision } of tasks) {
+    const how = masked ? 'masked' : 'in the clear';
+    const words = decision.allowed ? 'allowed' : `refused: ${decision.reason} (${decision.rule})`;
+    terminal.line(`  ${kind.padEnd(13)} ${how.padEnd(12)} ${words}`);
   }
   terminal.table(
     ['time', 'round', 'task', 'what'],
@@ -152,10 +179,14 @@ const wordsOf = (line: Readonly<Record<string, unknown>>): string => {
   const list = (value: unknown): string => (Array.isArray(value) && value.length > 0 ? value.join(', ') : 'none');
   switch (line.event) {
     case 'answer-released':
-      return `left: tensors ${list(line.tensors)}; metrics ${list(line.metrics)}; ${line.bytes} bytes; withheld: ${list(line.withheld)}`;
+      return `left ${Number(line.maskedAmong ?? 0) > 0 ? `masked, in a sum of ${line.maskedAmong} or more` : 'in the clear'}: tensors ${list(line.tensors)}; metrics ${list(line.metrics)}; ${line.bytes} bytes; withheld: ${list(line.withheld)}`;
     case 'offer-refused':
     case 'answer-refused':
       return `refused: ${line.reason} (${line.rule})`;
+    case 'round-refused':
+      return `refused at the stage ${line.stage}: ${line.reason} ${line.detail}`;
+    case 'sum-opened':
+      return `helped to open the sum of ${line.survivors} nodes, without ${line.dropped} that dropped out`;
     case 'failure-reported':
       return `told the server: ${line.reason}`;
     case 'verdict':

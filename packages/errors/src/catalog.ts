@@ -389,6 +389,11 @@ export const catalog = {
     'The masked round is over for this node.',
     'Forget its keys and report the task as failed; a later round has fresh ones.',
   ),
+  SECAGG_REFUSED: entry(
+    'conflict',
+    'A node takes no part in this masked round.',
+    'The reason is in the detail, and in the audit file of its guard: docs/secure-aggregation.md has the list.',
+  ),
   SECAGG_SECOND_ANSWER: entry(
     'conflict',
     'The node answered this stage already, with something else.',

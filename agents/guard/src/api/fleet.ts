@@ -12,8 +12,8 @@ import type {
 import { FAILURE } from '../domain/answer.ts';
 import type { Guard } from '../flows/guard.ts';
 import { pullTask } from '../flows/pull-task.ts';
+import { refuseTask } from '../flows/refuse-task.ts';
 import { takeAnswer, takeFailure } from '../flows/take-answer.ts';
-import { refuseTask } from '../flows/take-offer.ts';
 import { confirmFree, type Withdrawn } from '../flows/withdraw-task.ts';
 import { Offered } from './offered.ts';
 import { ReplyIntake } from './reply-intake.ts';
@@ -144,8 +144,14 @@ export class GuardFleet implements FleetHandler {
     if (!intake) throw new AegisError('TASK_NOT_FOUND');
     try {
       await intake.take(objectId, content);
+      if (this.#guard.journal.answerTo(intake.task.taskId)?.answer.outcome === 'failure') {
+        await this.#guard.parts.drop(intake.task.taskId);
+        throw new AegisError('TASK_NOT_FOUND');
+      }
       return intake.isComplete ? await this.#judge(intake) : true;
     } catch (caught) {
+      // A task that ends takes its folder with it, under the hands of whoever writes there.
+      if (!this.#guard.tasks.find(intake.task.taskId)) throw new AegisError('TASK_NOT_FOUND', '', caught);
       const error = AegisError.from(caught);
       if (error.entry.kind !== 'invalid' && error.entry.kind !== 'too-large') throw error;
       // What is no answer cannot become one: the round must not wait for it.

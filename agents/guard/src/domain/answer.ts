@@ -9,6 +9,13 @@ export interface Part {
   readonly length: number;
 }
 
+/** Bytes of a file in the answer's folder. */
+export interface FileSlice {
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface AnswerTensor {
   readonly name: string;
   /** Joined, the parts are one .npy file. */
@@ -20,7 +27,10 @@ export type Answer =
   | {
       readonly outcome: 'update';
       readonly parts: readonly Part[];
+      /** Empty where it is masked. */
       readonly tensors: readonly AnswerTensor[];
+      /** Joined, the parts are the masked vector. */
+      readonly masked?: readonly string[];
       readonly metrics: readonly ConfigEntry[];
       readonly runtimeSeconds: number;
     }

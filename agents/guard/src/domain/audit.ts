@@ -31,6 +31,24 @@ export type AuditEvent =
       readonly metrics: readonly string[];
       readonly withheld: readonly string[];
       readonly bytes: number;
+      /** Nodes of the sum that its values are hidden in, at least; 0: it left in the clear. */
+      readonly maskedAmong: number;
+    }
+  | {
+      readonly event: 'round-refused';
+      readonly task: string;
+      readonly run: string;
+      readonly stage: string;
+      /** As the core of secure aggregation names it. */
+      readonly reason: string;
+      readonly detail: string;
+    }
+  | {
+      readonly event: 'sum-opened';
+      readonly task: string;
+      readonly run: string;
+      readonly survivors: number;
+      readonly dropped: number;
     }
   | {
       readonly event: 'answer-refused';

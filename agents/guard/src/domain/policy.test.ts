@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type AnswerFacts, judgeAnswer, judgeOffer, matches, type OfferFacts, type Policy } from './policy.ts';
+import type { Masking } from './masking.ts';
+import { type AnswerFacts, judgeAnswer, judgeOffer, type OfferFacts, type Policy } from './policy.ts';
+import { matches } from './rules.ts';
 import type { ConfigEntry } from './task.ts';
 
 const open: Policy = {
@@ -10,6 +12,7 @@ const open: Policy = {
   kinds: ['train', 'evaluate'],
   requireSignedApp: false,
   requireMasking: false,
+  floors: { cohort: 3, survivors: 3, colluders: 0 },
   tensors: ['*'],
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   weight: { min: 0, max: 100 },
@@ -19,10 +22,24 @@ const open: Policy = {
   perDay: { answers: 3, bytes: 2_000 },
 };
 const nothing = { answers: 0, bytes: 0 };
-const offer: OfferFacts = { runId: 7n, kind: 'train', appId: 'a/b', appHash: 'f'.repeat(64), signedBy: [] };
+const offer: OfferFacts = {
+  ...{ runId: 7n, kind: 'train', appId: 'a/b', appHash: 'f'.repeat(64), signedBy: [] },
+  ...{ masking: null, wasMasked: false, canMask: true },
+};
+const masking: Masking = {
+  ...{ cohort: 5, plan: '', round: 1n, degree: 4, threshold: 3, minSurvivors: 4, bits: 20, length: 7 },
+  grid: {
+    ...{ clip: 1, ownClips: {}, metrics: [], valueBits: 16, weightMax: 1, maxExamples: 100, normClip: null },
+  },
+};
+const covering = (...metrics: Masking['grid']['metrics']): Masking => ({
+  ...masking,
+  grid: { ...masking.grid, metrics },
+});
 const real = (key: string, value: number): ConfigEntry => ({ key, value: { kind: 'real', value } });
 const answer: AnswerFacts = {
   kind: 'train',
+  masking: null,
   tensors: [{ name: 'w', bytes: 500, form: 'f4' }],
   modelForms: new Map([
     ['w', 'f4'],
@@ -31,6 +48,9 @@ const answer: AnswerFacts = {
   metrics: [],
   weight: 10,
 };
+const both = ['w', 'b'].map((name) => ({ name, bytes: 10, form: 'f4' }));
+const withLoss = covering({ name: 'loss', low: 0, high: 10 });
+const records: ConfigEntry = { key: 'loss', value: { kind: 'reals', value: [1, 2, 3] } };
 const ruleOf = (decision: { allowed: boolean }) => ('rule' in decision ? decision.rule : '');
 
 describe('an offer', () => {
@@ -46,6 +66,16 @@ describe('an offer', () => {
     ['unsigned where a signature is wanted', { requireSignedApp: true }, {}, {}, 'require-signed-app'],
     ['signed where a signature is wanted', { requireSignedApp: true }, { signedBy: ['board'] }, {}, ''],
     ['unmasked where masking is wanted', { requireMasking: true }, { signedBy: ['board'] }, {}, 'require-masking'],
+    ['masked where masking is wanted', { requireMasking: true }, { masking }, {}, ''],
+    ['in the clear of a run that was masked', {}, { wasMasked: true }, {}, 'require-masking'],
+    ['masked of a run that was masked', {}, { masking, wasMasked: true }, {}, ''],
+    ['masked, to a guard that signs nothing', {}, { masking, canMask: false }, {}, 'masking'],
+    ['of a cohort of one', {}, { masking: { ...masking, cohort: 1 } }, {}, 'masking.cohort'],
+    ['of a cohort below the floor', { floors: { ...open.floors, cohort: 6 } }, { masking }, {}, 'masking.cohort'],
+    ['of few survivors', { floors: { ...open.floors, survivors: 5 } }, { masking }, {}, 'masking.survivors'],
+    ['with a metric listed', {}, { masking: covering({ name: 'loss', low: 0, high: 10 }) }, {}, ''],
+    ['with a metric not listed', {}, { masking: covering({ name: 'age', low: 0, high: 1 }) }, {}, 'metrics'],
+    ['with a metric too wide', {}, { masking: covering({ name: 'loss', low: 0, high: 11 }) }, {}, 'metrics'],
     ['after all that may leave in a day', {}, {}, { answers: 3 }, 'limits.answers-per-day'],
     ['after more bytes than may leave in a day', {}, {}, { bytes: 2_001 }, 'limits.mib-per-day'],
   ])('%s', (_name, policy, facts, spent, rule) => {
@@ -76,6 +106,18 @@ describe('an answer', () => {
     ],
     ['with bytes beyond those of the day', {}, {}, { bytes: 1_501 }, 'limits.mib-per-day'],
     ['unmasked where masking is wanted', { requireMasking: true }, {}, {}, 'require-masking'],
+    ['masked, with a tensor missing', {}, { masking }, {}, 'tensors'],
+    ['masked, with a tensor twice', {}, { masking, tensors: [...both, ...both] }, {}, 'tensors'],
+    ['masked, whole', { requireMasking: true }, { masking, tensors: both }, {}, ''],
+    ['masked, a metric missing', {}, { masking: withLoss, tensors: both }, {}, 'metrics'],
+    ['masked, a metric a list', {}, { masking: withLoss, tensors: both, metrics: [records] }, {}, 'metrics'],
+    [
+      'masked, a metric no number',
+      {},
+      { masking: withLoss, tensors: both, metrics: [real('loss', NaN)] },
+      {},
+      'metrics',
+    ],
   ])('%s', (_name, policy, facts, spent, rule) => {
     const decision = judgeAnswer({ ...open, ...policy }, { ...answer, ...facts }, { ...nothing, ...spent });
     expect(ruleOf(decision)).toBe(rule);
@@ -99,8 +141,25 @@ describe('an answer', () => {
     expect(decision).toEqual({
       allowed: true,
       metrics: leaves ? [metric] : [],
+      masked: [],
       withheld: leaves ? [] : [metric.key],
     });
+  });
+
+  it('masked: exactly the metrics of the grid leave, in its order, and under the mask', () => {
+    const metrics = [
+      real('age', 41),
+      real('loss', 2),
+      { key: 'n', value: { kind: 'integer', value: 3n } } as const,
+      records,
+    ];
+    const grid = covering({ name: 'n', low: 0, high: 9 }, { name: 'loss', low: 0, high: 10 });
+    const decision = judgeAnswer(
+      open,
+      { ...answer, tensors: both, masking: grid, metrics: metrics.slice(0, 3) },
+      nothing,
+    );
+    expect(decision).toEqual({ allowed: true, metrics: [], masked: [3, 2], withheld: ['age'] });
   });
 
   it('says nothing of the data in what it refuses, and shows names as plain text', () => {

@@ -1,15 +1,11 @@
+import type { Masking } from './masking.ts';
+import { judgeMasking, type MaskingFacts, type MaskingRules, underMask } from './masking-policy.ts';
+import { type Decision, matches, type Refusal, refuse, shown } from './rules.ts';
 import type { ConfigEntry, Scalar, TaskKind } from './task.ts';
 
 // What the data owner allows, as rules that are decided from facts alone. What no rule allows does not leave.
 
-export interface MetricRule {
-  /** With `*` for any characters. */
-  readonly name: string;
-  readonly min: number;
-  readonly max: number;
-}
-
-export interface Policy {
+export interface Policy extends MaskingRules {
   /** `publisher/name`, with `*`. The server's word, unless the app is signed or its hash is listed. */
   readonly apps: readonly string[];
   /** SHA-256 of app bundles; null: any. */
@@ -18,10 +14,8 @@ export interface Policy {
   readonly runs: readonly bigint[] | null;
   readonly kinds: readonly TaskKind[];
   readonly requireSignedApp: boolean;
-  readonly requireMasking: boolean;
   /** Names of tensors that may leave, with `*`. */
   readonly tensors: readonly string[];
-  readonly metrics: readonly MetricRule[];
   readonly weight: { readonly min: number; readonly max: number };
   /** Whether what an app says of its failure may leave. It may quote data. */
   readonly errorDetails: boolean;
@@ -37,9 +31,8 @@ export type LocalNoiseRule = { readonly clip: number } & (
   | { readonly epsilon: number; readonly delta: number }
 );
 
-export interface OfferFacts {
+export interface OfferFacts extends MaskingFacts {
   readonly runId: bigint;
-  readonly kind: TaskKind;
   readonly appId: string;
   readonly appHash: string;
   /** Trusted entities whose signature of this very bundle holds. */
@@ -54,6 +47,8 @@ export interface Spent {
 
 export interface AnswerFacts {
   readonly kind: TaskKind;
+  /** null: it leaves in the clear. */
+  readonly masking: Masking | null;
   readonly tensors: readonly { readonly name: string; readonly bytes: number; readonly form: string }[];
   /** Of the model the task came with: what each of its tensors is made of, by name. */
   readonly modelForms: ReadonlyMap<string, string>;
@@ -61,25 +56,19 @@ export interface AnswerFacts {
   readonly weight: number | null;
 }
 
-export type Decision = { readonly allowed: true } | Refusal;
-
-export interface Refusal {
-  readonly allowed: false;
-  /** The key of the policy that says so. */
-  readonly rule: string;
-  /** For the operator and the owner; names nothing of the data. */
-  readonly reason: string;
-}
-
 export type AnswerDecision =
-  | { readonly allowed: true; readonly metrics: readonly ConfigEntry[]; readonly withheld: readonly string[] }
+  | {
+      readonly allowed: true;
+      /** That leave in the clear. */
+      readonly metrics: readonly ConfigEntry[];
+      /** That leave under the mask, in the grid's order. */
+      readonly masked: readonly number[];
+      readonly withheld: readonly string[];
+    }
   | Refusal;
 
 /** May the task be given to the SuperNode? Asked before any of it is. */
 export const judgeOffer = (policy: Policy, offer: OfferFacts, spent: Spent): Decision => {
-  if (policy.requireMasking) {
-    return refuse('require-masking', 'updates may leave masked only, and this release of the guard cannot mask');
-  }
   if (policy.runs !== null && !policy.runs.includes(offer.runId)) {
     return refuse('runs', `run ${offer.runId} is not listed`);
   }
@@ -93,13 +82,14 @@ export const judgeOffer = (policy: Policy, offer: OfferFacts, spent: Spent): Dec
     return refuse('require-signed-app', 'no trusted entity signed this app bundle');
   }
   if (!policy.kinds.includes(offer.kind)) return refuse('kinds', `tasks of the kind "${offer.kind}" are not allowed`);
-  return judgeSpent(policy, spent);
+  const masking = judgeMasking(policy, offer);
+  return masking.allowed ? judgeSpent(policy, spent) : masking;
 };
 
 /** May the answer leave, and what of it? Asked once it is complete and before any of it leaves. */
 export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): AnswerDecision => {
-  if (policy.requireMasking) return refuse('require-masking', 'the update is not masked');
-  const { kind, weight } = answer;
+  const { kind, weight, masking } = answer;
+  if (policy.requireMasking && masking === null) return refuse('require-masking', 'the answer is not masked');
   if (kind === 'evaluate' && answer.tensors.length > 0) return refuse('tensors', 'an evaluation carries tensors');
   for (const { name, form } of answer.tensors) {
     if (!policy.tensors.some((pattern) => matches(pattern, name))) {
@@ -122,9 +112,28 @@ export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): 
   if (bytes > policy.updateBytes) return refuse('limits.update-mib', `the update has ${bytes} bytes`);
   const within = judgeSpent(policy, { answers: spent.answers, bytes: spent.bytes + bytes });
   if (!within.allowed) return within;
+  if (masking !== null) return judgeMasked(masking, answer);
   const metrics = answer.metrics.filter((metric) => mayLeave(policy, metric));
   const withheld = answer.metrics.filter((metric) => !metrics.includes(metric)).map(({ key }) => shown(key));
-  return { allowed: true, metrics, withheld };
+  return { allowed: true, metrics, masked: [], withheld };
+};
+
+/** Everything that the mask covers must be there: a hole would be seen in the sum. */
+const judgeMasked = (masking: Masking, answer: AnswerFacts): AnswerDecision => {
+  const { kind, tensors, modelForms, metrics, weight } = answer;
+  if (!(Number.isSafeInteger(weight) && Number(weight) >= 1 && Number(weight) <= masking.grid.maxExamples)) {
+    return refuse('weight', 'under a mask the weight is a whole number from 1 to the maximum of the plan');
+  }
+  const names = new Set(tensors.map(({ name }) => name));
+  if (kind === 'train' && (names.size !== modelForms.size || tensors.length !== names.size)) {
+    return refuse('tensors', 'the mask covers every tensor of the model once, and the update has others');
+  }
+  const covered = underMask(masking, metrics);
+  if ('missing' in covered) {
+    return refuse('metrics', `the metric "${shown(covered.missing)}" is to be under the mask and is no number`);
+  }
+  const withheld = covered.withheld.map(({ key }) => shown(key));
+  return { allowed: true, metrics: [], masked: covered.values, withheld };
 };
 
 const judgeSpent = ({ perDay }: Policy, spent: Spent): Decision => {
@@ -148,27 +157,3 @@ const numberOf = (value: Scalar): number | null => {
   if (value.kind === 'integer') return Number(value.value);
   return value.kind === 'real' && Number.isFinite(value.value) ? value.value : null;
 };
-
-/** `*` stands for any characters; everything else for itself. */
-export const matches = (pattern: string, text: string): boolean => {
-  const [first = '', ...rest] = pattern.split('*');
-  if (rest.length === 0) return pattern === text;
-  if (!text.startsWith(first)) return false;
-  const last = rest.pop() ?? '';
-  let at = first.length;
-  for (const piece of rest) {
-    const found = text.indexOf(piece, at);
-    if (found < 0) return false;
-    at = found + piece.length;
-  }
-  return text.length - last.length >= at && text.endsWith(last);
-};
-
-const refuse = (rule: string, reason: string): Refusal => ({ allowed: false, rule, reason });
-
-/** A name chosen by the app: short, and plain text. */
-const shown = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 80);
-
-/** What the operator reads of a refusal. */
-export const refusalText = ({ rule, reason }: Refusal): string =>
-  `The data owner's guard refuses: ${reason} (policy: ${rule}).`;

@@ -1,3 +1,5 @@
+import type { Masking } from './masking.ts';
+
 /** A typed scalar. Integers and reals stay apart: Flower apps check types strictly. */
 export type Scalar =
   | { kind: 'real'; value: number }
@@ -53,6 +55,8 @@ export interface Task {
   readonly createdAt: number;
   readonly ttl: number;
   readonly groupId: string;
+  /** The terms its answer is masked under; null: it leaves in the clear. */
+  readonly masking: Masking | null;
 }
 
 /** What the server says of a run. The guard holds it to what it said first. */

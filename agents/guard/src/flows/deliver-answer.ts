@@ -7,14 +7,18 @@ type Update = Extract<Answer, { outcome: 'update' }>;
 /** Parts on their way at once: with the largest parts, well inside the server's window. */
 const AT_ONCE = 4;
 const AGAIN_MS = 1_000;
-const delivering = new WeakMap<Guard, Set<string>>();
+const delivering = new WeakMap<Guard, Map<string, Promise<void>>>();
 
 /** Sends an answer that is written down, over as many connections as it takes, until the server has judged it. */
-export const deliverAnswer = async (guard: Guard, taskId: string): Promise<void> => {
-  const under = delivering.get(guard) ?? new Set<string>();
+export const deliverAnswer = (guard: Guard, taskId: string): Promise<void> => {
+  const under = delivering.get(guard) ?? new Map<string, Promise<void>>();
   delivering.set(guard, under);
-  if (under.has(taskId)) return;
-  under.add(taskId);
+  const delivery = under.get(taskId) ?? deliver(guard, taskId).finally(() => under.delete(taskId));
+  under.set(taskId, delivery);
+  return delivery;
+};
+
+const deliver = async (guard: Guard, taskId: string): Promise<void> => {
   try {
     const record = guard.journal.answerTo(taskId);
     if (record?.answer.outcome === 'update' && record.verdict === null) {
@@ -22,8 +26,6 @@ export const deliverAnswer = async (guard: Guard, taskId: string): Promise<void>
     }
   } catch (error) {
     if (!guard.ending.aborted) guard.log.error({ err: error, task: taskId }, 'an answer could not be delivered');
-  } finally {
-    under.delete(taskId);
   }
 };
 
@@ -46,7 +48,7 @@ const untilJudged = async (guard: Guard, record: AnswerRecord, update: Update): 
 
 const handIn = async (guard: Guard, { taskId }: AnswerRecord, update: Update): Promise<Verdict> => {
   const { upstream, parts: files } = guard;
-  const { parts, tensors, metrics, runtimeSeconds } = update;
+  const { parts, tensors, masked = [], metrics, runtimeSeconds } = update;
   const byId = new Map(parts.map((part) => [part.partId, part]));
   if (parts.length > 0) {
     const missing = await upstream.begin(taskId, [...byId.keys()]);
@@ -58,12 +60,11 @@ const handIn = async (guard: Guard, { taskId }: AnswerRecord, update: Update): P
     };
     await Promise.all(Array.from({ length: AT_ONCE }, send));
   }
+  const sent = (partId: string) => ({ partId, length: byId.get(partId)?.length ?? 0 });
   return upstream.submit({
     taskId,
-    tensors: tensors.map(({ name, partIds }) => ({
-      name,
-      parts: partIds.map((partId) => ({ partId, length: byId.get(partId)?.length ?? 0 })),
-    })),
+    tensors: tensors.map(({ name, partIds }) => ({ name, parts: partIds.map(sent) })),
+    masked: masked.map(sent),
     metrics,
     runtimeSeconds,
   });

@@ -1,5 +1,5 @@
+import type { FileSlice } from '../domain/answer.ts';
 import type { ConfigEntry } from '../domain/task.ts';
-import type { FileSlice } from './tensor-forms.ts';
 
 /** A complete answer of the SuperNode; its bytes are in files already. */
 export interface GivenAnswer {

@@ -3,9 +3,11 @@ import type { Clock, Logger } from '@aegis/service-kit';
 import type { OpenTasks } from '../domain/open-tasks.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Upstream } from '../peers/contract.ts';
-import type { Audit, Journal, ModelFiles, PartFiles } from '../store/contract.ts';
+import type { Audit, Journal, ModelFiles, PartFiles, RoundSecrets } from '../store/contract.ts';
 import type { HeldPull } from './held-pull.ts';
 import type { KnownRuns } from './known-runs.ts';
+import type { OpenRounds } from './open-rounds.ts';
+import type { Signing } from './signing.ts';
 
 /** Everything a flow may touch. */
 export interface Guard {
@@ -20,6 +22,10 @@ export interface Guard {
   readonly runs: KnownRuns;
   readonly tasks: OpenTasks;
   readonly held: HeldPull;
+  /** null: this guard takes part in no masked round. */
+  readonly signing: Signing | null;
+  readonly secrets: RoundSecrets;
+  readonly rounds: OpenRounds;
   /** Aborted when the guard ends. */
   readonly ending: AbortSignal;
   /** null: the policy wants none. */

@@ -1,10 +1,10 @@
 import { CoreError, sha256Hex } from '@aegis/core-native';
-import type { Refusal } from '../domain/policy.ts';
+import type { Refusal } from '../domain/rules.ts';
 import type { Task } from '../domain/task.ts';
 import type { GivenAnswer } from './given-answer.ts';
 import type { Guard } from './guard.ts';
 import { readModel, readyModel } from './ready-model.ts';
-import { lineOf } from './take-offer.ts';
+import { lineOf } from './refuse-task.ts';
 
 /**
  * The answer as the policy's local noise lets it leave: what the training changed, clipped and noised, in files of its own. Only one that is

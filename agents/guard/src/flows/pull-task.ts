@@ -3,7 +3,7 @@ import { FAILURE } from '../domain/answer.ts';
 import { MAX_OFFERS } from '../domain/open-tasks.ts';
 import type { Task } from '../domain/task.ts';
 import type { Guard } from './guard.ts';
-import { refuseTask } from './take-offer.ts';
+import { refuseTask } from './refuse-task.ts';
 
 /** Flower's HTTP client gives up after 30 s. */
 const HOLD_MS = 20_000;

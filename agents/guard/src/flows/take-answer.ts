@@ -1,13 +1,14 @@
-import { sha256Hex } from '@aegis/core-native';
-import type { Part } from '../domain/answer.ts';
-import { FAILURE } from '../domain/answer.ts';
-import { judgeAnswer, type Refusal, refusalText } from '../domain/policy.ts';
+import { FAILURE, type Part } from '../domain/answer.ts';
+import type { KeptUpdate } from '../domain/masked-round.ts';
+import { judgeAnswer } from '../domain/policy.ts';
+import { type Refusal, refusalText } from '../domain/rules.ts';
 import type { ConfigEntry, Task } from '../domain/task.ts';
+import { cutSlice } from './cut-parts.ts';
 import { deliverAnswer } from './deliver-answer.ts';
 import type { GivenAnswer } from './given-answer.ts';
 import { type Guard, spentToday } from './guard.ts';
 import { noiseAnswer } from './noise-answer.ts';
-import { lineOf, refuseTask } from './take-offer.ts';
+import { lineOf, refuseTask } from './refuse-task.ts';
 import { formOf, modelForms } from './tensor-forms.ts';
 
 /**
@@ -24,12 +25,18 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
   );
   const decision = judgeAnswer(
     policy,
-    { ...given, kind: task.kind, tensors, modelForms: await modelForms(guard, task) },
+    { ...given, ...{ kind: task.kind, masking: task.masking }, tensors, modelForms: await modelForms(guard, task) },
     spentToday(guard),
   );
   if (!decision.allowed) return keepAnswer(guard, task, decision);
   const leaving = await noiseAnswer(guard, task, given);
   if ('allowed' in leaving) return keepAnswer(guard, task, leaving);
+  if (task.masking !== null) {
+    const { masked: metrics, withheld } = decision;
+    const { tensors, weight, runtimeSeconds } = leaving;
+    keepForMask(guard, task, { tensors, metrics, withheld, weight: weight ?? 0, runtimeSeconds });
+    return true;
+  }
   const cut = await cutParts(guard, task, leaving, upstream.maxPartBytes);
   const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const { metrics, withheld } = decision;
@@ -37,6 +44,7 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
     event: 'answer-released',
     ...lineOf(task),
     ...{ tensors: tensors.map(({ name }) => name), metrics: metrics.map(({ key }) => key), withheld, bytes },
+    maskedAmong: 0,
   });
   const weight = weightOf(task, given.weight);
   journal.answer({
@@ -61,6 +69,13 @@ const keepAnswer = async (guard: Guard, task: Task, refusal: Refusal): Promise<f
   return false;
 };
 
+/** It leaves when the round's others are ready for it, or never. */
+const keepForMask = ({ journal, tasks, rounds }: Guard, { taskId }: Task, update: KeptUpdate): void => {
+  journal.keepUpdate(taskId, update);
+  tasks.remove(taskId);
+  rounds.updateIsThere(taskId, update);
+};
+
 /** The SuperNode says that it could not do the task. What the app says of that may quote data. */
 export const takeFailure = (guard: Guard, task: Task, code: number, reason: string): void => {
   const told = guard.policy.errorDetails ? reason.slice(0, 1_000) : 'The app failed; the guard keeps what it said.';
@@ -83,11 +98,9 @@ const cutParts = async ({ parts: files }: Guard, { taskId }: Task, { tensors }: 
   for (const { name, slices } of tensors) {
     const partIds: string[] = [];
     for (const slice of slices) {
-      for (let at = 0; at < slice.length; at += largest) {
-        const [offset, length] = [slice.offset + at, Math.min(largest, slice.length - at)];
-        const partId = await sha256Hex([await files.read(taskId, slice.file, offset, length)]);
-        parts.set(partId, { partId, file: slice.file, offset, length });
-        partIds.push(partId);
+      for (const part of await cutSlice(files, taskId, slice, largest)) {
+        parts.set(part.partId, part);
+        partIds.push(part.partId);
       }
     }
     named.push({ name, partIds });

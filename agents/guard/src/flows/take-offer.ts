@@ -1,9 +1,12 @@
 import { AegisError } from '@aegis/errors';
 import { type AnswerRecord, FAILURE } from '../domain/answer.ts';
-import { type Decision, judgeOffer, refusalText } from '../domain/policy.ts';
+import { judgeOffer } from '../domain/policy.ts';
+import { type Decision, refusalText } from '../domain/rules.ts';
 import type { Task } from '../domain/task.ts';
 import { deliverAnswer } from './deliver-answer.ts';
 import { type Guard, spentToday } from './guard.ts';
+import { joinRound } from './masked-round.ts';
+import { lineOf, refuseTask } from './refuse-task.ts';
 
 const AGAIN_MS = 1_000;
 const deciding = new WeakMap<Guard, Set<string>>();
@@ -23,6 +26,9 @@ export const takeOffer = async (guard: Guard, task: Task): Promise<void> => {
   try {
     const decision = await untilDecided(guard, task);
     if (!decision.allowed) return refuseTask(guard, task, FAILURE.refused, refusalText(decision));
+    if (task.masking !== null && !(await joinRound(guard, task, task.masking))) return;
+    // A round that goes on after a restart may have the SuperNode's answer.
+    if (journal.masked(task.taskId)?.update) return;
     tasks.put(task);
     guard.held.wake();
   } finally {
@@ -41,11 +47,12 @@ const untilDecided = async (guard: Guard, task: Task): Promise<Decision> => {
 
 /** null: the server could not say just now what the task belongs to. */
 const decide = async (guard: Guard, task: Task): Promise<Decision | null> => {
-  const { policy, runs, audit } = guard;
+  const { policy, runs, audit, journal, signing } = guard;
   try {
     const { appId, appHash } = await runs.facts(task.runId);
     const { signedBy } = await runs.app(task.runId);
-    const decision = judgeOffer(policy, { ...task, appId, appHash, signedBy }, spentToday(guard));
+    const masks = { wasMasked: journal.lastMasking(task.runId) !== null, canMask: signing !== null };
+    const decision = judgeOffer(policy, { ...task, ...masks, appId, appHash, signedBy }, spentToday(guard));
     const about = { ...lineOf(task), app: appId, appHash };
     if (decision.allowed) audit.write({ event: 'offer-allowed', ...about, signedBy });
     else audit.write({ event: 'offer-refused', ...about, rule: decision.rule, reason: decision.reason });
@@ -65,28 +72,6 @@ const decide = async (guard: Guard, task: Task): Promise<Decision | null> => {
     });
     return refusal;
   }
-};
-
-export const lineOf = ({ taskId, runId, round, kind }: Task) => ({ task: taskId, run: runId.toString(), round, kind });
-
-/** The task will have no other answer than this failure. */
-export const refuseTask = (guard: Guard, task: Task, code: number, reason: string): void => {
-  const { journal, tasks, audit, upstream, log, clock, say } = guard;
-  const record = journal.answer({
-    taskId: task.taskId,
-    runId: task.runId,
-    answer: { outcome: 'failure', code, reason },
-    bytes: -1,
-    answeredAt: clock.now(),
-    verdict: null,
-  });
-  tasks.remove(task.taskId);
-  if (record.answer.outcome !== 'failure') return;
-  audit.write({ event: 'failure-reported', task: task.taskId, run: task.runId.toString(), code, reason });
-  log.warn({ task: task.taskId, run: task.runId, code, reason }, 'task refused or failed');
-  say(`run ${task.runId} round ${task.round} ${task.kind}: ${reason}`);
-  upstream.fail(task.taskId, record.answer.code, record.answer.reason);
-  journal.settle(task.taskId, { accepted: false, code: '', detail: '' });
 };
 
 const repeat = (guard: Guard, { taskId, answer, verdict }: AnswerRecord): void => {

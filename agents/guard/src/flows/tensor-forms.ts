@@ -1,13 +1,8 @@
 import { readNpyHeader } from '@aegis/core-native';
+import type { FileSlice } from '../domain/answer.ts';
 import type { Task } from '../domain/task.ts';
 import type { Guard } from './guard.ts';
 import { readModel, readyModel } from './ready-model.ts';
-
-export interface FileSlice {
-  readonly file: string;
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** An .npy header is a hundred bytes or two; one that does not end here is none that numpy writes for a tensor. */
 const HEADER_BYTES = 4_096;

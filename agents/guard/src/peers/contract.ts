@@ -1,15 +1,28 @@
 import type { Verdict } from '../domain/answer.ts';
+import type { Stage } from '../domain/masking.ts';
 import type { App, ConfigEntry, RunFacts, Task } from '../domain/task.ts';
+
+export interface SentPart {
+  readonly partId: string;
+  readonly length: number;
+}
 
 export interface Submission {
   readonly taskId: string;
   /** Each tensor's parts in order: the bytes of one .npy file. */
   readonly tensors: readonly {
     readonly name: string;
-    readonly parts: readonly { readonly partId: string; readonly length: number }[];
+    readonly parts: readonly SentPart[];
   }[];
+  /** Joined, the parts are the masked vector: then nothing else leaves. */
+  readonly masked: readonly SentPart[];
   readonly metrics: readonly ConfigEntry[];
   readonly runtimeSeconds: number;
+}
+
+export interface StageRequest {
+  readonly stage: Stage;
+  readonly request: string;
 }
 
 /**
@@ -30,6 +43,11 @@ export interface Upstream {
   begin(taskId: string, partIds: readonly string[]): Promise<string[]>;
   part(taskId: string, partId: string, content: Buffer): Promise<void>;
   submit(submission: Submission): Promise<Verdict>;
+  /**
+   * Says what this node has for a stage and waits for the request of the next one, however long that takes; null: the node has said its
+   * last word. SECAGG_ROUND_OVER when the round is over for it.
+   */
+  stage(taskId: string, stage: Stage, answer: string): Promise<StageRequest | null>;
   fail(taskId: string, code: number, reason: string): void;
 }
 

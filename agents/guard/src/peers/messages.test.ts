@@ -1,8 +1,16 @@
-import { RecordDialect, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
+import {
+  type DeepPartial,
+  type MaskedGrid,
+  type Masking,
+  RecordDialect,
+  SecaggStage,
+  TaskKind,
+} from '@aegis/contracts/aegis/events/v1/task';
 import { ServerFrame, TaskOffer } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { readStageRequest } from './masking.ts';
 import { readFrame, readOffer } from './messages.ts';
 
 const offer = (changes: Parameters<typeof TaskOffer.fromPartial>[0] = {}): TaskOffer =>
@@ -44,9 +52,85 @@ describe('an offer', () => {
   });
 });
 
+const masking = (changes: DeepPartial<Masking> = {}, grid: DeepPartial<MaskedGrid> = {}) => ({
+  ...{ cohort: 5, plan: Buffer.alloc(32, 1), round: 2n ** 63n, degree: 4, threshold: 3, minSurvivors: 4 },
+  ...{ bits: 23, length: 10n, stageSeconds: 60 },
+  grid: {
+    ...{ clip: 4, ownClips: { w: 2 }, metrics: [{ name: 'loss', low: 0, high: 10 }] },
+    ...{ valueBits: 16, weightMax: 2n ** 32n, maxExamples: 1_000, normClip: 0, ...grid },
+  },
+  ...changes,
+});
+
+describe('the terms of a masked task', () => {
+  it('are read as they are', () => {
+    expect(readOffer(offer({ masking: masking() })).masking).toEqual({
+      ...{ cohort: 5, plan: '01'.repeat(32), round: 2n ** 63n, degree: 4, threshold: 3, minSurvivors: 4 },
+      ...{ bits: 23, length: 10 },
+      grid: {
+        ...{ clip: 4, ownClips: { w: 2 }, metrics: [{ name: 'loss', low: 0, high: 10 }] },
+        ...{ valueBits: 16, weightMax: 2 ** 32, maxExamples: 1_000, normClip: null },
+      },
+    });
+    expect(readOffer(offer()).masking).toBe(null);
+  });
+
+  const metric = (name: string) => ({ name, low: 0, high: 1 });
+  it.each<[string, DeepPartial<Masking>]>([
+    ['no cohort', masking({ cohort: 0 })],
+    ['no plan', masking({ plan: Buffer.alloc(0) })],
+    ['no degree', masking({ degree: 0 })],
+    ['no threshold', masking({ threshold: 0 })],
+    ['no survivors', masking({ minSurvivors: 0 })],
+    ['more survivors than nodes', masking({ minSurvivors: 6 })],
+    ['a modulus that no word holds', masking({ bits: 63 })],
+    ['a vector that no memory holds', masking({ length: 2n ** 63n })],
+    ['no grid', masking({ grid: undefined })],
+    ['no clip', masking({}, { clip: 0 })],
+    ['an endless clip', masking({}, { clip: Number.POSITIVE_INFINITY })],
+    ['a clip of its own below 0', masking({}, { ownClips: { w: -1 } })],
+    ['values of one bit', masking({}, { valueBits: 1 })],
+    ['no weight', masking({}, { weightMax: 0n })],
+    ['a weight too large', masking({}, { weightMax: 2n ** 32n + 1n })],
+    ['no examples', masking({}, { maxExamples: 0 })],
+    ['a norm that is none', masking({}, { normClip: Number.NaN })],
+    ['a metric without a range', masking({}, { metrics: [{ name: 'loss', low: 1, high: 1 }] })],
+    ['a metric without a name', masking({}, { metrics: [metric('')] })],
+    ['a name in which a record could hide', masking({}, { metrics: [metric('x'.repeat(201))] })],
+    ['a metric twice', masking({}, { metrics: [metric('loss'), metric('loss')] })],
+    ['metrics as many as a record', masking({}, { metrics: Array.from({ length: 257 }, (_, at) => metric(`${at}`)) })],
+  ])('with %s are refused', (_name, changed) => {
+    expect(() => readOffer(offer({ masking: changed }))).toThrow(
+      expect.objectContaining({ code: 'REQUEST_MALFORMED' }),
+    );
+  });
+
+  it('of a first model are refused: nobody can mask one', () => {
+    const initial = { kind: TaskKind.INITIAL_MODEL, model: undefined, masking: masking() };
+    expect(() => readOffer(offer(initial))).toThrow(expect.objectContaining({ code: 'REQUEST_MALFORMED' }));
+  });
+});
+
+describe('a request of a stage', () => {
+  const request = (stage: SecaggStage, bytes = 2) => ({ taskId: 't', stage, request: Buffer.alloc(bytes, 0x20) });
+
+  it('is one of a stage that there is, or the end', () => {
+    expect(readStageRequest(request(SecaggStage.CONFIRM))).toEqual({ stage: 'confirm', request: '  ' });
+    expect(readStageRequest(request(SecaggStage.UNSPECIFIED))).toBe(null);
+    expect(() => readStageRequest(request(17 as SecaggStage))).toThrow(
+      expect.objectContaining({ code: 'REQUEST_MALFORMED' }),
+    );
+    const large = request(SecaggStage.SHARE, 64 * 2 ** 20 + 1);
+    expect(() => readStageRequest(large)).toThrow(expect.objectContaining({ code: 'REQUEST_MALFORMED' }));
+  });
+});
+
 describe('bytes from the server', () => {
   const valid = Buffer.from(
-    ServerFrame.encode({ frame: { $case: 'taskOffer', value: offer() }, content: Buffer.from('body') }).finish(),
+    ServerFrame.encode({
+      frame: { $case: 'taskOffer', value: offer({ masking: masking() }) },
+      content: Buffer.from('body'),
+    }).finish(),
   );
 
   it('whatever they are, are a frame or a typed refusal', () => {

@@ -15,7 +15,8 @@ import { AegisError } from '@aegis/errors';
 import { fromEntry, toEntry } from '@aegis/flower-wire';
 import { rawField } from '@aegis/service-kit';
 import type { ConfigEntry, RunFacts, Task } from '../domain/task.ts';
-import type { Submission } from './contract.ts';
+import type { SentPart, Submission } from './contract.ts';
+import { malformed, place, readMasking } from './masking.ts';
 
 export const { path: CONNECT_PATH } = NodeService.connect;
 const CONTENT = 15;
@@ -46,8 +47,6 @@ export const readFrame = (bytes: Buffer): Heard | null => {
     throw new AegisError('REQUEST_MALFORMED', 'A frame of the server cannot be decoded.', cause);
   }
 };
-
-const malformed = (detail: string): AegisError => new AegisError('REQUEST_MALFORMED', detail);
 
 const kinds: Readonly<Record<number, Task['kind']>> = {
   [TaskKind.TRAIN]: 'train',
@@ -80,7 +79,14 @@ export const readOffer = (offer: TaskOffer): Task => {
     createdAt: offer.createdAt,
     ttl: offer.ttl,
     groupId: offer.groupId,
+    masking: maskingOf(offer, kind),
   };
+};
+
+const maskingOf = ({ masking }: TaskOffer, kind: Task['kind']): Task['masking'] => {
+  if (masking === undefined) return null;
+  if (kind === 'initial-model') throw malformed('A first model cannot be masked.');
+  return readMasking(masking);
 };
 
 const readModel = ({ modelId, bytes, tensors }: NonNullable<TaskOffer['model']>): NonNullable<Task['model']> => {
@@ -96,11 +102,6 @@ const readModel = ({ modelId, bytes, tensors }: NonNullable<TaskOffer['model']>)
   };
 };
 
-const place = (value: bigint): number => {
-  if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
-  throw malformed(`Nothing has ${value} bytes.`);
-};
-
 export const readRun = (run: WireRun): RunFacts => {
   const { runId, seriesId, appId, appVersion, appHash, federation } = run;
   if (!/^[0-9a-f]{64}$/.test(appHash)) throw malformed('A run has an app without a hash.');
@@ -113,16 +114,18 @@ const entryOf = (entry: WireEntry): ConfigEntry => {
   return toEntry(entry);
 };
 
-export const submitFrame = ({ taskId, tensors, metrics, runtimeSeconds }: Submission): ToSay => ({
+export const submitFrame = ({ taskId, tensors, masked, metrics, runtimeSeconds }: Submission): ToSay => ({
   $case: 'submit',
   value: {
     taskId,
     tensors: tensors.map(({ name, parts }) => ({
       name,
-      slices: parts.map(({ partId, length }) => ({ partId, offset: 0n, length: BigInt(length) })),
+      slices: parts.map(wholePart),
     })),
     metrics: metrics.map(fromEntry),
     runtimeSeconds,
-    masked: [],
+    masked: masked.map(wholePart),
   },
 });
+
+const wholePart = ({ partId, length }: SentPart) => ({ partId, offset: 0n, length: BigInt(length) });

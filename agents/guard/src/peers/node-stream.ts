@@ -11,6 +11,8 @@ export interface Identity {
   readonly privateKeyPem: Buffer;
   /** For people at the server: name/version. */
   readonly client: string;
+  /** Takes part in secure aggregation. */
+  readonly canMask: boolean;
 }
 
 type Case = Said['$case'];
@@ -65,13 +67,13 @@ export class NodeStream {
   }
 
   /** Says who we are, and is welcomed. */
-  async open({ publicKeyPem, privateKeyPem, client }: Identity): Promise<Welcome> {
+  async open({ publicKeyPem, privateKeyPem, client, canMask }: Identity): Promise<Welcome> {
     const { said: challenge } = await this.#answer('challenge', OPENING_MS);
     const { nonce } = challenge.value as ValueOf<'challenge'>;
     const signature = sign('sha256', Buffer.concat([HELLO, nonce]), privateKeyPem);
     this.say({
       $case: 'hello',
-      value: { protocol: 1, client, publicKey: publicKeyPem, signature, runsApps: true, canMask: false },
+      value: { protocol: 1, client, publicKey: publicKeyPem, signature, runsApps: true, canMask },
     });
     const { said } = await this.#answer('welcome', OPENING_MS);
     const welcome = said.value as Welcome;
@@ -92,6 +94,13 @@ export class NodeStream {
       await Promise.race([this.#drained.promise, this.ended]);
       this.#drained = null;
     }
+    return heard;
+  }
+
+  /** Says it, and waits for its answer as long as the stream lives: the server has it when others have done their part. */
+  async askPatiently(frame: ToSay, answer: string): Promise<Heard> {
+    const heard = this.#answer(answer, null);
+    this.say(frame);
     return heard;
   }
 
@@ -159,18 +168,18 @@ export class NodeStream {
       ? [`request ${requestId}`]
       : partId
         ? [`part ${partId}`]
-        : [`missing ${taskId}`, `verdict ${taskId}`];
+        : [`missing ${taskId}`, `verdict ${taskId}`, `stage ${taskId}`];
     for (const key of keys) {
       this.#series.get(key)?.fail(error);
       for (const waiting of [...(this.#waiting.get(key) ?? [])]) waiting.reject(error);
     }
   }
 
-  #answer(key: string, ms: number): Promise<Heard> {
+  #answer(key: string, ms: number | null): Promise<Heard> {
     if (this.#over) return Promise.reject(lost(this.#over));
     const { promise, resolve, reject } = Promise.withResolvers<Heard>();
     const done = (): void => {
-      timer.cancel();
+      timer?.cancel();
       const left = (this.#waiting.get(key) ?? []).filter((one) => one !== waiting);
       if (left.length > 0) this.#waiting.set(key, left);
       else this.#waiting.delete(key);
@@ -186,10 +195,13 @@ export class NodeStream {
       },
     };
     // A server that is silent while it owes an answer is stuck; over a new stream it may not be.
-    const timer = this.#clock.schedule(ms, () => {
-      waiting.reject(new AegisError('UNAVAILABLE', `No answer for ${ms / 1000} s.`));
-      this.close();
-    });
+    const timer =
+      ms === null
+        ? null
+        : this.#clock.schedule(ms, () => {
+            waiting.reject(new AegisError('UNAVAILABLE', `No answer for ${ms / 1000} s.`));
+            this.close();
+          });
     this.#waiting.set(key, [...(this.#waiting.get(key) ?? []), waiting]);
     return promise;
   }
@@ -228,6 +240,8 @@ const keyOf = (said: Said): string => {
       return `part ${said.value.partId}`;
     case 'verdict':
       return `verdict ${said.value.taskId}`;
+    case 'stageRequest':
+      return `stage ${said.value.taskId}`;
     default:
       return said.$case;
   }

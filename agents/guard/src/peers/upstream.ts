@@ -5,8 +5,10 @@ import { AegisError } from '@aegis/errors';
 import { type Clock, orAborted, type TlsMaterial } from '@aegis/service-kit';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { Verdict } from '../domain/answer.ts';
+import type { Stage } from '../domain/masking.ts';
 import type { App, RunFacts } from '../domain/task.ts';
-import type { Submission, Upstream, UpstreamEvents } from './contract.ts';
+import type { StageRequest, Submission, Upstream, UpstreamEvents } from './contract.ts';
+import { readStageRequest, stageFrame } from './masking.ts';
 import { type Heard, readOffer, readRun, submitFrame, type ToSay } from './messages.ts';
 import { type Identity, NodeStream, type ValueOf } from './node-stream.ts';
 
@@ -22,6 +24,8 @@ export interface UpstreamOptions {
   readonly address: string;
   readonly tls: TlsMaterial;
   readonly serverName?: string | undefined;
+  /** Takes part in secure aggregation. */
+  readonly canMask: boolean;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly chance: () => number;
@@ -67,6 +71,7 @@ export class NodeUpstream implements Upstream {
       publicKeyPem: Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })),
       privateKeyPem: tls.key,
       client: CLIENT,
+      canMask: options.canMask,
     };
     this.finished = this.#keep();
     this.finished.catch(() => {});
@@ -143,6 +148,11 @@ export class NodeUpstream implements Upstream {
     const { said } = await this.#ask(submitFrame(submission), `verdict ${submission.taskId}`);
     const { accepted, code, detail } = said.value as ValueOf<'verdict'>;
     return { accepted, code, detail };
+  }
+
+  async stage(taskId: string, stage: Stage, answer: string): Promise<StageRequest | null> {
+    const { said } = await this.#live().askPatiently(stageFrame(taskId, stage, answer), `stage ${taskId}`);
+    return readStageRequest(said.value as ValueOf<'stageRequest'>);
   }
 
   fail(taskId: string, code: number, reason: string): void {

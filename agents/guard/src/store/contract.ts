@@ -1,5 +1,7 @@
 import type { AnswerRecord, Verdict } from '../domain/answer.ts';
 import type { AuditEvent } from '../domain/audit.ts';
+import type { KeptUpdate, MaskedRound } from '../domain/masked-round.ts';
+import type { Masking, Stage } from '../domain/masking.ts';
 import type { Spent } from '../domain/policy.ts';
 import type { RunFacts } from '../domain/task.ts';
 
@@ -17,9 +19,42 @@ export interface Journal {
   /** Answers without a verdict, oldest first. */
   unsettled(): AnswerRecord[];
   settle(taskId: string, verdict: Verdict): void;
+  /**
+   * A masked round of a task begins, with what this node says first. False, and nothing written: a round of these terms was begun for
+   * another task.
+   */
+  beginRound(round: MaskedRound): boolean;
+  masked(taskId: string): MaskedRound | null;
+  /** Rounds that are not over, oldest first. */
+  openRounds(): MaskedRound[];
+  /** Terms of the run's masked task that came last; null: none was ever masked. */
+  lastMasking(runId: bigint): Masking | null;
+  /** The SuperNode's answer waits for its mask. The first one stands. */
+  keepUpdate(taskId: string, update: KeptUpdate): void;
+  /** The node answers the next stage. */
+  advanceRound(taskId: string, stage: Stage, answer: string): void;
+  /** The masked vector is the task's answer, and the stage `mask` is behind; both or none. False: the task has another answer. */
+  maskRound(record: AnswerRecord): boolean;
+  endRound(taskId: string, reason: string): void;
   /** Updates that left since then. */
   spentSince(time: number): Spent;
   close(): void;
+}
+
+/**
+ * What the core knows of masked rounds, sealed: keys, seeds and shares. A state is worth one stage; what is read back is what was written
+ * for exactly this task and stage, or nothing.
+ */
+export interface RoundSecrets {
+  /** Durable when it resolves. Wipes the bytes. */
+  seal(taskId: string, stage: Stage, state: Buffer): Promise<void>;
+  /** null when it is lost: no file, another key, other bytes. The caller wipes what it gets. */
+  open(taskId: string, stage: Stage): Promise<Buffer | null>;
+  /** Everything of the task but the state of this stage. */
+  dropBefore(taskId: string, stage: Stage): Promise<void>;
+  drop(taskId: string): Promise<void>;
+  /** Everything of tasks but these: what a crash left behind. */
+  dropAllBut(taskIds: readonly string[]): Promise<void>;
 }
 
 /** Files of answers that are being received or sent. */

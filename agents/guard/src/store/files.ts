@@ -6,7 +6,7 @@ import type { ModelFiles, PartFiles } from './contract.ts';
 
 /** A name that is a file name and nothing else. */
 const NAME = /^[0-9A-Za-z_-]{1,64}$/;
-const nameOf = (text: string): string => {
+export const nameOf = (text: string): string => {
   if (NAME.test(text)) return text;
   throw new AegisError('REQUEST_MALFORMED', 'A task, part or model has an id that is none.');
 };

@@ -4,6 +4,7 @@ import { chmod, stat } from 'node:fs/promises';
 import { type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Answer, AnswerRecord } from '../domain/answer.ts';
+import type { MaskedRound } from '../domain/masked-round.ts';
 import { SqliteJournal } from './sqlite-journal.ts';
 
 let folder: TemporaryFolder;
@@ -83,6 +84,75 @@ describe('the journal', () => {
     expect(journal.spentSince(now - 11)).toEqual({ answers: 2, bytes: 120 });
     expect(journal.spentSince(now - 10)).toEqual({ answers: 1, bytes: 20 });
     journal.close();
+  });
+
+  describe('of masked rounds', () => {
+    const kept = { tensors: [], metrics: [0.5], withheld: ['age'], weight: 10, runtimeSeconds: 0.1 };
+    const roundOf = (taskId: string, round = 1n): MaskedRound => ({
+      task: {
+        ...{ taskId, runId: 7n, round: 1, kind: 'train', config: [], createdAt: now / 1000, ttl: 600, groupId: '' },
+        layout: { dialect: 'message', arrayRecordKey: '', configRecordKey: '', weightedByKey: '' },
+        model: null,
+        masking: {
+          ...{ cohort: 5, plan: 'ab', round, degree: 4, threshold: 3, minSurvivors: 4, bits: 23, length: 10 },
+          grid: {
+            ...{ clip: 1, ownClips: {}, metrics: [], valueBits: 16, weightMax: 1, maxExamples: 1, normClip: null },
+          },
+        },
+      },
+      ...{ stage: 'advertise', answer: 'the advert', update: null, over: null },
+    });
+
+    it('keeps how far each is, what was said and the SuperNode’s answer, over a restart', () => {
+      const first = SqliteJournal.open(folder.path, now);
+      expect(first.beginRound(roundOf('t1'))).toBe(true);
+      first.keepUpdate('t1', kept);
+      first.advanceRound('t1', 'share', 'the shares');
+      first.close();
+      const second = SqliteJournal.open(folder.path, now);
+      const expected = { ...roundOf('t1'), stage: 'share', answer: 'the shares', update: kept };
+      expect(second.masked('t1')).toEqual(expected);
+      expect(second.openRounds()).toEqual([expected]);
+      expect(second.lastMasking(7n)?.round).toBe(1n);
+      expect(second.lastMasking(8n)).toBe(null);
+      second.close();
+    });
+
+    it('begins one of these terms once, whatever the task is called', () => {
+      const journal = SqliteJournal.open(folder.path, now);
+      expect(journal.beginRound(roundOf('t1'))).toBe(true);
+      expect(journal.beginRound(roundOf('t2'))).toBe(false);
+      expect(journal.beginRound(roundOf('t1', 2n))).toBe(false);
+      expect(journal.beginRound(roundOf('t2', 2n))).toBe(true);
+      expect(journal.masked('t2')?.task.masking?.round).toBe(2n);
+      journal.close();
+    });
+
+    it('takes the vector and its stage together, and only as the first answer', () => {
+      const journal = SqliteJournal.open(folder.path, now);
+      journal.beginRound(roundOf('t1'));
+      expect(journal.maskRound(record('t1'))).toBe(true);
+      expect(journal.masked('t1')).toMatchObject({ stage: 'mask', answer: '' });
+      expect(journal.answerTo('t1')).toEqual(record('t1'));
+      journal.beginRound(roundOf('t2', 2n));
+      journal.answer(record('t2', { answer: failure }));
+      expect(journal.maskRound(record('t2'))).toBe(false);
+      expect(journal.masked('t2')?.stage).toBe('advertise');
+      expect(journal.answerTo('t2')?.answer).toEqual(failure);
+      journal.close();
+    });
+
+    it('knows the first reason why one is over, and nothing of its content after that', () => {
+      const journal = SqliteJournal.open(folder.path, now);
+      journal.beginRound(roundOf('t1'));
+      journal.endRound('t1', 'KEY_SUBSTITUTED');
+      journal.endRound('t1', 'withdrawn');
+      journal.keepUpdate('t1', kept);
+      journal.advanceRound('t1', 'share', 'the shares');
+      expect(journal.masked('t1')).toMatchObject({ over: 'KEY_SUBSTITUTED', answer: '', update: null });
+      expect(journal.openRounds()).toEqual([]);
+      journal.close();
+    });
   });
 
   it('is one process’s, and free when that process is gone, however it went', async () => {

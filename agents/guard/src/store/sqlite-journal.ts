@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AegisError } from '@aegis/errors';
 import type { Answer, AnswerRecord, Verdict } from '../domain/answer.ts';
+import type { KeptUpdate, MaskedRound } from '../domain/masked-round.ts';
+import type { Masking, Stage } from '../domain/masking.ts';
 import type { Spent } from '../domain/policy.ts';
-import type { RunFacts } from '../domain/task.ts';
+import type { RunFacts, Task } from '../domain/task.ts';
 import type { Journal } from './contract.ts';
 
 /** Settled answers are kept so long, so that none is ever given again. */
@@ -18,6 +20,11 @@ const tables = `
     bytes INTEGER NOT NULL, answered_at INTEGER NOT NULL, verdict TEXT
   ) STRICT;
   CREATE INDEX IF NOT EXISTS answers_by_time ON answers (answered_at);
+  CREATE TABLE IF NOT EXISTS masked_rounds (
+    task_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, round TEXT NOT NULL, task TEXT NOT NULL,
+    stage TEXT NOT NULL, answer TEXT NOT NULL, kept TEXT, over TEXT, begun_at INTEGER NOT NULL,
+    UNIQUE (run_id, round)
+  ) STRICT;
 `;
 
 /**
@@ -43,6 +50,7 @@ export class SqliteJournal implements Journal {
       const database = new DatabaseSync(join(folder, 'journal.sqlite'));
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
       database.exec(tables);
+      database.prepare('DELETE FROM masked_rounds WHERE over IS NOT NULL AND begun_at < ?').run(now - KEEP_MS);
       database.prepare('DELETE FROM answers WHERE verdict IS NOT NULL AND answered_at < ?').run(now - KEEP_MS);
       return new SqliteJournal(database, lock);
     } catch (cause) {
@@ -104,6 +112,67 @@ export class SqliteJournal implements Journal {
       .run(toJson(verdict), taskId);
   }
 
+  beginRound({ task, stage, answer }: MaskedRound): boolean {
+    const { taskId, runId, masking, createdAt } = task;
+    const { changes } = this.#database
+      .prepare('INSERT INTO masked_rounds VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?) ON CONFLICT DO NOTHING')
+      .run(taskId, `${runId}`, `${masking?.round}`, toJson(task), stage, answer, Math.round(createdAt * 1000));
+    return changes === 1;
+  }
+
+  masked(taskId: string): MaskedRound | null {
+    const row = this.#database.prepare('SELECT * FROM masked_rounds WHERE task_id = ?').get(taskId);
+    return row === undefined ? null : roundOf(row);
+  }
+
+  openRounds(): MaskedRound[] {
+    return this.#database
+      .prepare('SELECT * FROM masked_rounds WHERE over IS NULL ORDER BY begun_at')
+      .all()
+      .map(roundOf);
+  }
+
+  lastMasking(runId: bigint): Masking | null {
+    const row = this.#database
+      .prepare('SELECT task FROM masked_rounds WHERE run_id = ? ORDER BY begun_at DESC LIMIT 1')
+      .get(`${runId}`);
+    return row === undefined ? null : fromJson<Task>(row.task).masking;
+  }
+
+  keepUpdate(taskId: string, update: KeptUpdate): void {
+    this.#database
+      .prepare('UPDATE masked_rounds SET kept = ? WHERE task_id = ? AND kept IS NULL AND over IS NULL')
+      .run(toJson(update), taskId);
+  }
+
+  advanceRound(taskId: string, stage: Stage, answer: string): void {
+    this.#database
+      .prepare('UPDATE masked_rounds SET stage = ?, answer = ? WHERE task_id = ? AND over IS NULL')
+      .run(stage, answer, taskId);
+  }
+
+  maskRound(record: AnswerRecord): boolean {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      const isFirst = this.answerTo(record.taskId) === null;
+      if (isFirst) {
+        this.answer(record);
+        this.advanceRound(record.taskId, 'mask', '');
+      }
+      this.#database.exec('COMMIT');
+      return isFirst;
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  endRound(taskId: string, reason: string): void {
+    this.#database
+      .prepare("UPDATE masked_rounds SET over = ?, answer = '', kept = NULL WHERE task_id = ? AND over IS NULL")
+      .run(reason, taskId);
+  }
+
   spentSince(time: number): Spent {
     const row = this.#database
       .prepare(
@@ -137,6 +206,14 @@ const recordOf = (row: Record<string, unknown>): AnswerRecord => ({
   bytes: Number(row.bytes),
   answeredAt: Number(row.answered_at),
   verdict: row.verdict === null ? null : fromJson<Verdict>(row.verdict),
+});
+
+const roundOf = (row: Record<string, unknown>): MaskedRound => ({
+  task: fromJson<Task>(row.task),
+  stage: row.stage as Stage,
+  answer: String(row.answer),
+  update: row.kept === null ? null : fromJson<KeptUpdate>(row.kept),
+  over: row.over === null ? null : String(row.over),
 });
 
 // 64-bit integers, bytes and what JSON has no number for travel as tagged text.
