@@ -6,7 +6,8 @@ export interface MaskedGrid {
   readonly metrics: readonly MaskedMetric[];
   readonly valueBits: number;
   readonly weightMax: number;
-  readonly maxExamples: number;
+  /** What weighs weightMax; more takes no part. null: all weigh 1, and nobody counts. */
+  readonly maxExamples: number | null;
   /** Of the whole update, in L2; null: none. */
   readonly normClip: number | null;
 }

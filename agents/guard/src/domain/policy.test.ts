@@ -50,6 +50,7 @@ const answer: AnswerFacts = {
 };
 const both = ['w', 'b'].map((name) => ({ name, bytes: 10, form: 'f4' }));
 const withLoss = covering({ name: 'loss', low: 0, high: 10 });
+const alike: Masking = { ...masking, grid: { ...masking.grid, maxExamples: null } };
 const records: ConfigEntry = { key: 'loss', value: { kind: 'reals', value: [1, 2, 3] } };
 const ruleOf = (decision: { allowed: boolean }) => ('rule' in decision ? decision.rule : '');
 
@@ -109,6 +110,16 @@ describe('an answer', () => {
     ['masked, with a tensor missing', {}, { masking }, {}, 'tensors'],
     ['masked, with a tensor twice', {}, { masking, tensors: [...both, ...both] }, {}, 'tensors'],
     ['masked, whole', { requireMasking: true }, { masking, tensors: both }, {}, ''],
+    ['masked, all weigh the same', {}, { masking: alike, tensors: both, weight: null }, {}, ''],
+    ['masked, with a weight', {}, { masking, tensors: both, weight: 100 }, {}, ''],
+    ['masked, with half a weight', {}, { masking, tensors: both, weight: 0.5 }, {}, 'weight'],
+    [
+      'masked, with too large a weight for the plan',
+      { weight: { min: 0, max: 200 } },
+      { masking, tensors: both, weight: 101 },
+      {},
+      'weight',
+    ],
     ['masked, a metric missing', {}, { masking: withLoss, tensors: both }, {}, 'metrics'],
     ['masked, a metric a list', {}, { masking: withLoss, tensors: both, metrics: [records] }, {}, 'metrics'],
     [

@@ -102,7 +102,8 @@ export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): 
       return refuse('tensors', `the tensor "${shown(name)}" is ${form}, the model's is ${expected}`);
     }
   }
-  if (kind !== 'initial-model') {
+  // Where all weigh the same, it stays here.
+  if (kind !== 'initial-model' && masking?.grid.maxExamples !== null) {
     if (weight === null) return refuse('weight', 'the answer has no weight');
     if (!(weight >= policy.weight.min && weight <= policy.weight.max)) {
       return refuse('weight', 'the weight is outside its range');
@@ -121,7 +122,9 @@ export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): 
 /** Everything that the mask covers must be there: a hole would be seen in the sum. */
 const judgeMasked = (masking: Masking, answer: AnswerFacts): AnswerDecision => {
   const { kind, tensors, modelForms, metrics, weight } = answer;
-  if (!(Number.isSafeInteger(weight) && Number(weight) >= 1 && Number(weight) <= masking.grid.maxExamples)) {
+  const { maxExamples } = masking.grid;
+  const isWeight = Number.isSafeInteger(weight) && Number(weight) >= 1;
+  if (maxExamples !== null && !(isWeight && Number(weight) <= maxExamples)) {
     return refuse('weight', 'under a mask the weight is a whole number from 1 to the maximum of the plan');
   }
   const names = new Set(tensors.map(({ name }) => name));

@@ -53,7 +53,8 @@ const readGrid = ({ clip, ownClips, metrics, valueBits, weightMax, maxExamples, 
     metrics: named,
     valueBits: whole('value_bits', valueBits, 2, 32),
     weightMax: whole('weight_max', place(weightMax), 1, 2 ** 32),
-    maxExamples: whole('max_examples', maxExamples, 1, Number.MAX_SAFE_INTEGER),
+    maxExamples:
+      maxExamples === 0 && weightMax === 1n ? null : whole('max_examples', maxExamples, 1, Number.MAX_SAFE_INTEGER),
     normClip: normClip === 0 ? null : above0('norm_clip', normClip),
   };
 };

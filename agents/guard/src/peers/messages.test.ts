@@ -72,6 +72,8 @@ describe('the terms of a masked task', () => {
         ...{ valueBits: 16, weightMax: 2 ** 32, maxExamples: 1_000, normClip: null },
       },
     });
+    const alike = masking({}, { weightMax: 1n, maxExamples: 0 });
+    expect(readOffer(offer({ masking: alike })).masking?.grid.maxExamples).toBe(null);
     expect(readOffer(offer()).masking).toBe(null);
   });
 

@@ -27,7 +27,8 @@ export const mask = async ({ guard, round, masking, client, request }: StageWork
     throw new AegisError('SECAGG_REFUSED', 'MODEL_DIFFERS');
   }
   const grid = gridOf(task, masking);
-  const weight = grid.weightOf(update.weight, masking.grid.maxExamples);
+  const { maxExamples } = masking.grid;
+  const weight = maxExamples === null ? 1 : grid.weightOf(update.weight, maxExamples);
   const input: Update = { ...(await tensorsOf(guard, task, update)), metrics: [...update.metrics], weight };
   const vector = await client.maskInput({ ...shares, model: hash } as ShareDelivery, grid, input);
   await parts.write(taskId, VECTOR, vector);
