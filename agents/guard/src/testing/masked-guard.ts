@@ -127,7 +127,7 @@ export const realModel = async (tensors: Record<string, number[]>) => {
   const { key }: { key: DataKey } = KeyFile.open(join(folder.path, 'key'), { create: true }).generate('test');
   const list = Object.entries(tensors).map(([name, values]) => ({ name, npy: npyOf(values) }));
   const info = await ModelFile.fromTensors(list, join(folder.path, 'model'), key);
-  return { info, bytes: Buffer.concat(list.map(({ npy }) => npy)) };
+  return { info, tensors: list, bytes: Buffer.concat(list.map(({ npy }) => npy)) };
 };
 
 type Model = Awaited<ReturnType<typeof realModel>>;

@@ -68,11 +68,14 @@ export class MaskedServer implements Upstream {
   appId = 'my/app';
   /** Called before a stage is served; throw to be away. */
   before: (stage: Stage) => void | Promise<void> = () => {};
+  readonly #vector = Promise.withResolvers<Buffer>();
+  readonly #node: bigint;
   readonly #signings: ReadonlyMap<string, Signing>;
   readonly #rounds = new Map<string, Round>();
   readonly #fab = Buffer.from('PK an app');
 
-  constructor(signings: ReadonlyMap<string, Signing>, model: Buffer) {
+  constructor(signings: ReadonlyMap<string, Signing>, model: Buffer, node = GUARD_NODE) {
+    this.#node = node;
     this.#signings = signings;
     this.given = model;
   }
@@ -95,7 +98,7 @@ export class MaskedServer implements Upstream {
   }
 
   async nodeId() {
-    return GUARD_NODE;
+    return this.#node;
   }
 
   async connected() {}
@@ -126,7 +129,13 @@ export class MaskedServer implements Upstream {
 
   async submit(submission: Submission) {
     this.submitted.push(submission);
+    this.takeVector(Buffer.concat(submission.masked.map(({ partId }) => this.parts.get(partId) ?? Buffer.alloc(0))));
     return this.verdict;
+  }
+
+  /** This guard's, however it came. */
+  takeVector(vector: Buffer): void {
+    this.#vector.resolve(vector);
   }
 
   fail(taskId: string, code: number, reason: string) {
@@ -166,13 +175,13 @@ export class MaskedServer implements Upstream {
       case 'share': {
         const shares: SealedShares = JSON.parse(answer);
         await peers.share(round.adverts, shares);
-        return { stage: 'mask', request: { terms, shares: peers.sharesFor(`${GUARD_NODE}`) } };
+        return { stage: 'mask', request: { terms, shares: peers.sharesFor(`${this.#node}`) } };
       }
       case 'mask': {
         for (const node of this.dropping) peers.drop(node);
         round.vectors = await peers.mask(this.modelId(task), gridOf(task, masking), this.peersGive);
         round.dropped = this.dropping;
-        round.survivors = [...peers.nodes, `${GUARD_NODE}`];
+        round.survivors = [...peers.nodes, `${this.#node}`];
         return { stage: 'confirm', request: { terms, survivors: round.survivors } };
       }
       case 'confirm': {
@@ -184,10 +193,8 @@ export class MaskedServer implements Upstream {
       }
       case 'unmask': {
         const grid = gridOf(task, masking);
-        const vector =
-          this.submitted.at(-1)?.masked.map(({ partId }) => this.parts.get(partId) ?? Buffer.alloc(0)) ?? [];
         const sum = MaskedSum.create(peers.terms);
-        for (const packed of [...round.vectors, Buffer.concat(vector)]) await sum.add(packed);
+        for (const packed of [...round.vectors, await this.#vector.promise]) await sum.add(packed);
         const { adverts, survivors, dropped, asked } = round;
         const removal = MaskRemoval.create(peers.terms, adverts, now(), this.modelId(task), survivors, dropped);
         for (const opened of [...(await peers.unmask(asked as UnmaskRequest)), JSON.parse(answer)])

@@ -8,6 +8,7 @@ import {
   type SubmitUpdateResponse,
   type TaskRef,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import { readNpyHeader } from '@aegis/core-native';
 import { AegisError, type ErrorCode } from '@aegis/errors';
 import { type LocalService, serviceOf } from '@aegis/service-kit';
 import { npyOf } from './npy.ts';
@@ -81,7 +82,8 @@ export class ScriptedAggregator {
         const described = tensors.map(({ name, npy }) => {
           const length = BigInt(npy.length);
           offset += length;
-          return { name, dtype: '<f4', shape: [], offset: offset - length, length };
+          const { dtype, shape } = readNpyHeader(npy);
+          return { name, dtype, shape: shape.map(BigInt), offset: offset - length, length };
         });
         return { modelId, bytes: offset, tensors: described };
       },
