@@ -38,7 +38,7 @@ const relay = serviceOf(RelayService, {
     const said = await server.stage(taskId, STAGES[stage - 1] ?? 'advertise', answer.toString());
     const none = { stage: SecaggStage.UNSPECIFIED, request: Buffer.alloc(0), nothingYet: false };
     if (said === null) return { ...none, done: true };
-    const next: SecaggStage = STAGES.indexOf(said.stage) + 1;
+    const next = (STAGES.indexOf(said.stage) + 1) as SecaggStage;
     return { ...none, stage: next, request: Buffer.from(said.request), done: false };
   },
 });
