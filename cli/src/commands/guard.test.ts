@@ -61,6 +61,27 @@ describe('aegis guard', () => {
     expect(err).toContain('require-maskin is not a known key');
   });
 
+  it('masks with all that it needs for that, or not at all', async () => {
+    const now = Date.now();
+    const root = await createRoot('hospitals', 10, now);
+    const { certPem, keyPem } = await issueCertificate(root, { kind: 'signing', name: 'ada', days: 1 }, now);
+    const [certificate, key, roots] = ['signing.pem', 'signing.key', 'root.pem'].map((name) => join(folder, name));
+    await writeFile(certificate as string, certPem);
+    await writeFile(key as string, keyPem, { mode: 0o644 });
+    await writeFile(roots as string, root.certPem);
+    const half = ['--signing-certificate', certificate as string];
+    expect(await guard(...given, ...half, '--', 'true')).toMatchObject({
+      exitCode: 2,
+      err: expect.stringContaining('--signing-key FILE'),
+    });
+    const all = [...half, '--signing-key', key as string, '--federation-root', roots as string];
+    expect((await guard(...given, ...all, '--', 'true')).err).toContain('chmod 600');
+    await chmod(key as string, 0o600);
+    expect((await guard(...given, ...all, '--', 'true')).exitCode).toBe(0);
+    await writeFile(join(folder, 'policy.yaml'), 'apps: [a/b]\nrequire-masking: true\n');
+    expect((await guard(...given, '--', 'true')).err).toContain('require-masking');
+  });
+
   it('ends with a SuperNode that ends well', async () => {
     expect((await guard(...given, '--', 'true')).exitCode).toBe(0);
   });
@@ -69,7 +90,8 @@ describe('aegis guard', () => {
     const { exitCode, out } = await guard(...given, '--explain', '77');
     expect(exitCode).toBe(0);
     expect(out).toContain('never offered work of run 77');
-    expect(out).toMatch(/train +refused: the app "" is not listed \(apps\)/);
+    expect(out).toMatch(/train +masked +refused: the app "" is not listed \(apps\)/);
+    expect(out).toMatch(/evaluate +in the clear +refused: the app "" is not listed \(apps\)/);
     const json = JSON.parse((await guard(...given, '--explain', '77', '--json')).out);
     expect(json).toMatchObject({ runId: '77', run: null, history: [] });
   });

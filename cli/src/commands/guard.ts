@@ -68,6 +68,13 @@ export const addGuard: AddCommand = (program, context) =>
         });
       }
       const [address, tls] = [required(options.server, '--server HOST:PORT'), await material(options)];
+      const signs = signing(options, guard.readSigning);
+      if (signs === null && loaded.policy.requireMasking) {
+        throw new CommandError('USAGE', 'The policy says require-masking, and nothing could leave.', {
+          todo: 'Give --signing-certificate, --signing-key and --federation-root.',
+          exitCode: ExitCode.usage,
+        });
+      }
       await mustBeFound(command[0] ?? '', env);
       const log = createLogger({ name: 'guard', destination: join(state, 'guard.log') });
       const code = await guard.runGuard({
@@ -75,7 +82,7 @@ export const addGuard: AddCommand = (program, context) =>
           address,
           serverName: options.serverName,
           tls,
-          signing: signing(options, guard.readSigning),
+          signing: signs,
           state,
           policyFile,
           loaded,
