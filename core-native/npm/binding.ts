@@ -119,8 +119,13 @@ export interface RawSecaggClient {
   confirmSurvivors(request: string, key: RawSigningKey): Promise<string>;
   unmask(request: string): Promise<string>;
 }
+export interface RawSecaggRoster {
+  neighbours(of: string): string[];
+  checkConfirmation(confirmation: string, survivors: string[], model: string): void;
+}
 export interface RawMaskRemoval {
   take(opened: string): void;
+  check(opened: string): void;
   isPossible(): boolean;
   totalMask(threads: number): Promise<Buffer>;
 }
@@ -205,6 +210,7 @@ export interface Binding {
     lost(node: string, terms: string, floors: string): RawSecaggClient;
     restore(saved: Uint8Array): RawSecaggClient;
   };
+  SecaggRoster: { create(terms: string, adverts: string, now: number): RawSecaggRoster };
   MaskRemoval: {
     create(
       terms: string,

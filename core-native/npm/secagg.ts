@@ -11,6 +11,7 @@ import type {
   RawOpenedSum,
   RawSecaggClient,
   RawSecaggGrid,
+  RawSecaggRoster,
   RawSigningKey,
 } from './binding.ts';
 import { binding } from './binding.ts';
@@ -377,6 +378,33 @@ export class SecaggClient {
 
 // ---- the secagg service
 
+/** Everybody who takes part in a round, verified as nodes verify them. */
+export class Roster {
+  readonly #raw: RawSecaggRoster;
+
+  private constructor(raw: RawSecaggRoster) {
+    this.#raw = raw;
+  }
+
+  /**
+   * SECAGG_REFUSED, as a node would say it, for adverts that are not signed or have expired at `now` (seconds since 1970), and for a node,
+   * subject or key that is there twice.
+   */
+  static create(terms: Terms, adverts: CertifiedAdvert[], now: number): Roster {
+    return new Roster(calling(() => binding.SecaggRoster.create(JSON.stringify(terms), JSON.stringify(adverts), now)));
+  }
+
+  /** Who masks with this node, ascending. */
+  neighbours(of: string): string[] {
+    return calling(() => this.#raw.neighbours(of));
+  }
+
+  /** SECAGG_REFUSED unless a node of this roster signed these survivors and this model. */
+  checkConfirmation(confirmation: Confirmation, survivors: string[], model: string): void {
+    calling(() => this.#raw.checkConfirmation(JSON.stringify(confirmation), survivors, model));
+  }
+}
+
 /** Opened shares into one total mask. One node's mask never leaves. */
 export class MaskRemoval {
   readonly #raw: RawMaskRemoval;
@@ -403,6 +431,11 @@ export class MaskRemoval {
   /** SECAGG_SHARES, and nothing taken, for an answer that no honest node gives. */
   take(opened: OpenedShares): void {
     calling(() => this.#raw.take(JSON.stringify(opened)));
+  }
+
+  /** What {@link take} would say, and nothing taken. */
+  check(opened: OpenedShares): void {
+    calling(() => this.#raw.check(JSON.stringify(opened)));
   }
 
   /** Whether every secret has a threshold of shares. */

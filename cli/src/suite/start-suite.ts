@@ -3,6 +3,7 @@ import { connectBus } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
 import { gatewayConfig, startGateway } from '@aegis/gateway';
 import { accountantConfig, startAccountant } from '@aegis/privacy-accountant';
+import { secaggConfig, startSecagg } from '@aegis/secagg';
 import {
   createLogger,
   createTelemetry,
@@ -80,7 +81,7 @@ export interface Suite {
 const version = '0.1.0';
 
 /**
- * The whole suite in this process: a private nats-server as a child, the privacy accountant, the aggregator, and the gateway, which
+ * The whole suite in this process: a private nats-server as a child, the privacy accountant, the secagg service, the aggregator, and the gateway, which
  * reaches the others without a wire. A start that fails leaves nothing behind.
  */
 export async function startSuite(options: SuiteOptions): Promise<Suite> {
@@ -131,6 +132,14 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     undo.push(() => accountant.drain());
     const ledger = inProcessChannel(accountant.services, { log, telemetry });
     undo.push(() => ledger.close());
+    const secagg = await startSecagg(
+      // The root that vouches for nodes at the door vouches for their signing certificates as well.
+      secaggConfig.parse({ ...(clients.ca !== undefined && { 'federation-root': clients.ca }) }),
+      { ...deps, log: log.child({ part: 'secagg' }) },
+    );
+    undo.push(() => secagg.drain());
+    const masks = inProcessChannel(secagg.services, { log, telemetry });
+    undo.push(() => masks.close());
     const aggregator = await startAggregator(aggregatorConfig.parse({ 'state-dir': state.aggregator }), {
       ...deps,
       log: log.child({ part: 'aggregator' }),
@@ -157,7 +166,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         'operator-token-file': state.operatorToken,
         'unit-key-file': state.unitKey,
       }),
-      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger },
+      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger, secagg: masks },
     ).catch((error: unknown) => {
       throw listenFailure({ host, port }, error);
     });

@@ -12,6 +12,7 @@ export const maxPayloadBytes = 8 * 2 ** 20;
 const large = maxPayloadBytes - 64 * 1024;
 const small = 64 * 1024;
 const hour = 3_600_000;
+const day = 24 * hour;
 
 const bucket = (description: string, maxValueBytes: number, ttlMs = 0): BucketOptions => ({
   description,
@@ -32,6 +33,8 @@ export const buckets = {
   plans: bucket('captured plans (aggregator)', large),
   models: bucket('model versions (aggregator)', large),
   leases: bucket('who works on what (aggregator)', small),
+  'secagg-rounds': bucket('masked rounds: <run>.<round> (secagg)', large, 3 * day),
+  'secagg-facts': bucket('what happened in them: <run>.<round>.<fact> (secagg)', large, 3 * day),
   accountants: bucket('who writes the privacy ledger (privacy-accountant)', small),
 } as const;
 

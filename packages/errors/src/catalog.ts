@@ -419,6 +419,11 @@ export const catalog = {
     'Too few nodes are left to open the sum of a masked round.',
     'Nothing was opened. Ask more nodes, or plan for more that drop out (aegis.secagg.dropouts).',
   ),
+  SECAGG_NOT_SERVED: entry(
+    'not-found',
+    'This suite runs no masked rounds: its secagg service knows no root of a federation.',
+    'Operator: name the root that issued the signing certificates (`federation-root`; `aegis up --client-ca`).',
+  ),
   ANSWER_NOT_MASKED: entry(
     'invalid',
     'The task asks for a masked answer, and this one is not, or the other way round.',

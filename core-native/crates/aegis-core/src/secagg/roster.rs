@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::keystream::Draws;
-use super::messages::{CertifiedAdvert, Digest, Terms};
+use super::messages::{CertifiedAdvert, Confirmation, Digest, Terms};
 use super::refusal::Refusal;
 use super::shamir::MAX_SHARES;
 use super::signing::VerifyingKey;
@@ -123,6 +123,19 @@ impl Roster {
         let count = self.len() as u32;
         let ahead = (self.place[one] + count - self.place[other]) % count;
         self.degree == count - 1 || ahead.min(count - ahead) <= self.degree / 2
+    }
+
+    /// Whether a node of this roster signed this set of survivors and this model.
+    pub fn check_confirmation(&self, confirmation: &Confirmation, survivors: &Digest, model: &Digest) -> Result<()> {
+        let node = confirmation.node;
+        let at = self.position(node).ok_or_else(|| Refusal::UnknownNode.about(node))?;
+        if !self.signing_key(at).verify(&confirmation.signed(&self.transcript), &confirmation.signature) {
+            return Err(Refusal::ConfirmationUnsigned.about(node));
+        }
+        if confirmation.model != *model {
+            return Err(Refusal::ModelDiffers.about(node));
+        }
+        if confirmation.survivors != *survivors { Err(Refusal::SurvivorsDiffer.about(node)) } else { Ok(()) }
     }
 
     /// Positions in the order of the ring.

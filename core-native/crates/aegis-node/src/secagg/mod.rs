@@ -1,6 +1,7 @@
 //! Secure aggregation: messages cross as their JSON, big vectors as buffers.
 
 mod client;
+mod roster;
 mod server;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

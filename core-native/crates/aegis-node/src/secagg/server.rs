@@ -54,6 +54,11 @@ impl MaskRemoval {
     }
 
     #[napi(catch_unwind)]
+    pub fn check(&self, opened: String) -> napi::Result<()> {
+        on_loop(|| lock(&self.removal).check(&from_json(&opened)?))
+    }
+
+    #[napi(catch_unwind)]
     pub fn is_possible(&self) -> bool {
         lock(&self.removal).is_possible()
     }

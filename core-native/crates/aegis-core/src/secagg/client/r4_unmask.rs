@@ -63,16 +63,7 @@ impl Confirmed {
             if at == own || self.survivors.binary_search(&node).is_err() {
                 continue;
             }
-            let signed = confirmation.signed(self.roster.transcript());
-            if !self.roster.signing_key(at).verify(&signed, &confirmation.signature) {
-                return Err(Refusal::ConfirmationUnsigned.about(node));
-            }
-            if confirmation.model != self.answer.model {
-                return Err(Refusal::ModelDiffers.about(node));
-            }
-            if confirmation.survivors != self.answer.survivors {
-                return Err(Refusal::SurvivorsDiffer.about(node));
-            }
+            self.roster.check_confirmation(confirmation, &self.answer.survivors, &self.answer.model)?;
             count += 1;
         }
         if count < context.floors.quorum(self.roster.len()) { Err(Refusal::TooFewConfirmations.into()) } else { Ok(()) }

@@ -48,6 +48,23 @@ impl Removal {
     /// Takes one survivor's opened shares. What it sends must be shares it can hold, one for each node, of the right kind.
     /// [`Code::SecaggShares`], and nothing taken, if not: that node is then left out, the round goes on while enough others answer.
     pub fn take(&mut self, opened: &OpenedShares) -> Result<()> {
+        let (holder, taken) = self.read(opened)?;
+        self.holders[holder] = true;
+        for (at, share) in taken {
+            if let Some(owner) = self.owners.get_mut(&at) {
+                owner.shares.insert(holder, share);
+            }
+        }
+        Ok(())
+    }
+
+    /// What [`Self::take`] would say, and nothing taken.
+    pub fn check(&self, opened: &OpenedShares) -> Result<()> {
+        self.read(opened).map(drop)
+    }
+
+    /// The position of who answers, and its shares by the position of their owners.
+    fn read(&self, opened: &OpenedShares) -> Result<(usize, BTreeMap<usize, Share>)> {
         let holder = self.roster.position(opened.node).filter(|at| self.owners.get(at).is_some_and(|own| own.survived));
         let holder = holder.ok_or_else(|| wrong("shares come from a survivor", opened.node))?;
         if self.holders[holder] {
@@ -68,13 +85,7 @@ impl Removal {
                 }
             }
         }
-        self.holders[holder] = true;
-        for (at, share) in taken {
-            if let Some(owner) = self.owners.get_mut(&at) {
-                owner.shares.insert(holder, share);
-            }
-        }
-        Ok(())
+        Ok((holder, taken))
     }
 
     /// Whether every secret has a threshold of shares.

@@ -57,6 +57,7 @@ fn answers_that_no_honest_node_gives_are_left_out_whole() {
     for (what, change) in changes {
         let (mut removal, mut opened) = (removal(&play), honest.clone());
         change(&mut opened);
+        assert_eq!(code(removal.check(&opened)), Code::SecaggShares, "{what}");
         assert_eq!(code(removal.take(&opened)), Code::SecaggShares, "{what}");
         assert!(removal.owners.values().all(|owner| owner.shares.is_empty()), "{what}");
         removal.take(&honest).unwrap();

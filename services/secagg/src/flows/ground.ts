@@ -1,0 +1,15 @@
+import type { X509Certificate } from 'node:crypto';
+import type { LiveRounds } from './live-rounds.ts';
+import type { RoundGround } from './round-ground.ts';
+
+/** Everything a flow may touch. */
+export interface Ground extends RoundGround {
+  readonly rounds: LiveRounds;
+  /** Whose signing certificates count; none: no round is opened. */
+  readonly roots: readonly X509Certificate[];
+  /** For the total mask. */
+  readonly threads: number;
+}
+
+/** How long a call is held before its caller hears that there is nothing yet; callers give up after 30. */
+export const HOLD_MS = 20_000;
