@@ -67,6 +67,8 @@ export class TestNode {
   readonly #client: SecaggClient;
   /** Its answers, kept as a guard's journal keeps them. */
   readonly said = new Map<string, Buffer>();
+  /** The stage it answered last. */
+  lastStage: string | undefined;
 
   constructor(id: string, value: number, identity: { certificate: string; key: SigningKey }, plan: Plan, now: number) {
     this.id = id;
