@@ -66,7 +66,10 @@ export class AggregatorProcess {
     };
     const ground: Ground = {
       stores,
-      peers: await natsPeers(bus, time, silentLogger, PARALLEL_TASKS, ledgerFor(ledger, life)),
+      peers: await natsPeers(bus, time, silentLogger, PARALLEL_TASKS, {
+        ledger: ledgerFor(ledger, life),
+        secagg: null,
+      }),
       clock: time,
       random: seededRandom(`${seed} ${life.name}`),
       telemetry: noTelemetry,

@@ -145,6 +145,11 @@ export class SimulatedDisk {
     };
     return {
       privately: this.privatelyIn(life, log, inner.privately as PrivateFold),
+      masked: {
+        check: (slices, terms) => this.look(life, () => inner.masked.check(slices, terms)),
+        add: (answer, terms) => this.look(life, () => inner.masked.add(answer, terms)),
+        open: (mask, survivors, terms) => this.change(life, () => inner.masked.open(mask, survivors, terms)),
+      },
       has: (part) => inner.has(part),
       append: async (part, content) => {
         const known = pending.get(part);

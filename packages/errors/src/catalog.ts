@@ -424,6 +424,11 @@ export const catalog = {
     'This suite runs no masked rounds: its secagg service knows no root of a federation.',
     'Operator: name the root that issued the signing certificates (`federation-root`; `aegis up --client-ca`).',
   ),
+  SECAGG_SUM: entry(
+    'conflict',
+    'What is left when the masks are gone is not the sum of as many honest answers.',
+    'Nothing of it was used. A node, or somebody on the way, sent what does not fit; a new attempt has fresh keys.',
+  ),
   ANSWER_NOT_MASKED: entry(
     'invalid',
     'The task asks for a masked answer, and this one is not, or the other way round.',

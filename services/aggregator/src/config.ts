@@ -27,6 +27,16 @@ export const aggregatorConfig = z.strictObject({
 });
 export type AggregatorConfig = z.infer<typeof aggregatorConfig>;
 
+/** Another service. */
+const peer = z
+  .strictObject({
+    address: hostPort,
+    tls: tlsFiles.optional(),
+    insecure: z.boolean().default(false),
+    'server-name': z.string().optional(),
+  })
+  .refine((one) => (one.tls === undefined) === one.insecure, { error: 'give either tls or insecure: true' });
+
 /** The file of a separate process. */
 export const processConfig = z.strictObject({
   aggregator: aggregatorConfig,
@@ -52,15 +62,9 @@ export const processConfig = z.strictObject({
     replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
   }),
   /** The privacy accountant; without it private runs are refused. */
-  accountant: z
-    .strictObject({
-      address: hostPort,
-      tls: tlsFiles.optional(),
-      insecure: z.boolean().default(false),
-      'server-name': z.string().optional(),
-    })
-    .refine((one) => (one.tls === undefined) === one.insecure, { error: 'give either tls or insecure: true' })
-    .optional(),
+  accountant: peer.optional(),
+  /** The secagg service; without it masked runs are refused. */
+  secagg: peer.optional(),
   /** Where Prometheus reads; without it nobody can. */
   metrics: z.strictObject({ address: hostPort }).optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),

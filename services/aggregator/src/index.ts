@@ -18,6 +18,7 @@ import { ModelUse } from './flows/model-use.ts';
 import { RunOwner } from './flows/own-runs.ts';
 import { ledgerPeer } from './peers/ledger.ts';
 import { natsPeers } from './peers/nats/index.ts';
+import { secaggPeer } from './peers/secagg.ts';
 import { openDurableStores } from './store/durable/index.ts';
 
 export { type AggregatorConfig, aggregatorConfig } from './config.ts';
@@ -30,6 +31,8 @@ export interface AggregatorDeps {
   readonly random?: Random;
   /** The way to the privacy-accountant; without it private runs are refused. */
   readonly ledger?: ServiceChannel | undefined;
+  /** The way to the secagg service; without it masked runs are refused. */
+  readonly secagg?: ServiceChannel | null | undefined;
   /** host:port of this process among several; without it calls go where every call goes. */
   readonly address?: string | undefined;
 }
@@ -47,7 +50,8 @@ export async function startAggregator(config: AggregatorConfig, deps: Aggregator
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
   const stores = await openDurableStores(bus, config['state-dir'], random);
   const ledger = deps.ledger === undefined ? null : ledgerPeer(deps.ledger);
-  const peers = await natsPeers(bus, clock, log, config['parallel-tasks'], ledger);
+  const secagg = deps.secagg ? secaggPeer(deps.secagg) : null;
+  const peers = await natsPeers(bus, clock, log, config['parallel-tasks'], { ledger, secagg });
   const limits = { initialModelBytes: config['initial-model-bytes'] };
   const measures = createMeasures(telemetry);
   const modelUse = new ModelUse();

@@ -44,7 +44,17 @@ await runService(log, async () => {
       telemetry,
       tls: config.accountant.tls && readTls(config.accountant.tls),
     });
-  const aggregator = await startAggregator(config.aggregator, { bus, telemetry, log: own, address: advertise, ledger });
+  const secagg =
+    config.secagg &&
+    grpcChannel({
+      address: config.secagg.address,
+      insecure: config.secagg.insecure,
+      serverName: config.secagg['server-name'],
+      telemetry,
+      tls: config.secagg.tls && readTls(config.secagg.tls),
+    });
+  const deps = { bus, telemetry, log: own, address: advertise, ledger, secagg };
+  const aggregator = await startAggregator(config.aggregator, deps);
 
   const server = await serveGrpc({
     address,
@@ -68,6 +78,7 @@ await runService(log, async () => {
       await metrics?.close();
       await aggregator.close();
       await ledger?.close();
+      await secagg?.close();
       await bus.close();
       await telemetry.shutdown();
     },

@@ -1,12 +1,13 @@
 import {
   IntakeService,
+  type Slice,
   type SubmitUpdateRequest,
   type TensorUpdate,
   type TaskRef as WireTaskRef,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { AegisError } from '@aegis/errors';
 import { type LocalService, serviceOf } from '@aegis/service-kit';
-import type { Answer, TaskRef, TensorSource } from '../domain/answer.ts';
+import type { Answer, PartSlice, TaskRef, TensorSource } from '../domain/answer.ts';
 import { appendPart, failTask, missingParts, readPart, submitUpdate } from '../flows/answer-task.ts';
 import { getApp } from '../flows/get-app.ts';
 import { getRun } from '../flows/get-run.ts';
@@ -90,22 +91,24 @@ function readSize(value: bigint, field: string): number {
   return Number(value);
 }
 
-function readAnswer({ tensors, metrics, weight, runtimeSeconds }: SubmitUpdateRequest): Answer {
+function readAnswer({ tensors, metrics, weight, runtimeSeconds, masked }: SubmitUpdateRequest): Answer {
   if (tensors.length > MAX_TENSORS)
     throw new AegisError('REPLY_MALFORMED', `It has ${tensors.length} arrays, the limit is ${MAX_TENSORS}.`);
+  if (masked.length > MAX_TENSORS)
+    throw new AegisError('REPLY_MALFORMED', `Its vector has ${masked.length} slices, the limit is ${MAX_TENSORS}.`);
   return {
     tensors: tensors.map(readTensor),
     metrics: readEntries(metrics as never),
     weight: weight ?? null,
     runtimeSeconds,
+    ...(masked.length > 0 && { masked: masked.map(readSlice) }),
   };
 }
 
-const readTensor = ({ name, slices }: TensorUpdate): TensorSource => ({
-  name,
-  slices: slices.map(({ partId, offset, length }) => ({
-    part: readPartId(partId),
-    offset: readSize(offset, 'offset'),
-    length: readSize(length, 'length'),
-  })),
+const readTensor = ({ name, slices }: TensorUpdate): TensorSource => ({ name, slices: slices.map(readSlice) });
+
+const readSlice = ({ partId, offset, length }: Slice): PartSlice => ({
+  part: readPartId(partId),
+  offset: readSize(offset, 'offset'),
+  length: readSize(length, 'length'),
 });

@@ -24,6 +24,8 @@ export interface Answer {
   readonly metrics: readonly ConfigEntry[];
   readonly weight: number | null;
   readonly runtimeSeconds: number;
+  /** Of a masked task: the packed vector, joined from these, and nothing else of the above but the time it took. */
+  readonly masked?: readonly PartSlice[] | undefined;
 }
 
 /** An accepted answer, as it stands in the intake log. */
@@ -36,6 +38,7 @@ export interface AcceptedAnswer {
   readonly weight: number;
   readonly runtimeSeconds: number;
   readonly norm: number;
+  readonly masked?: readonly PartSlice[] | undefined;
 }
 
 /** The text whose hash tells a repeated answer from a second one. Parts are named by content; the time it took is not part of it. */
@@ -48,6 +51,7 @@ export function canonicalAnswer(answer: Answer): string {
       ]),
       answer.metrics.map((metric) => [metric.key, metric.value.kind, metric.value.value]),
       answer.weight,
+      ...(answer.masked ? [answer.masked.map((slice) => [slice.part, slice.offset, slice.length])] : []),
     ],
     (_key, value: unknown) => {
       if (typeof value === 'bigint') return `${value}n`;

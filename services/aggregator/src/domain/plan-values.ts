@@ -36,6 +36,17 @@ const aegisKeys = [
   'aegis.privacy.noise-multiplier',
   'aegis.privacy.weight-max',
   'aegis.privacy.denominator',
+  'aegis.secagg.mode',
+  'aegis.secagg.clip',
+  'aegis.secagg.own-clips',
+  'aegis.secagg.norm-clip',
+  'aegis.secagg.value-bits',
+  'aegis.secagg.weight-max',
+  'aegis.secagg.max-examples',
+  'aegis.secagg.metrics',
+  'aegis.secagg.dropouts',
+  'aegis.secagg.colluders',
+  'aegis.secagg.stage-seconds',
 ] as const;
 export const TRAIN_CONFIG = 'aegis.train-config.';
 export const EVALUATE_CONFIG = 'aegis.evaluate-config.';
@@ -82,9 +93,13 @@ export class PlanValues {
 
   /** Some source has a key that begins so. */
   mentions(prefix: string): boolean {
-    return [this.overrides, this.appConfig, this.captured].some((source) =>
-      [...source.keys()].some((key) => key.startsWith(prefix)),
-    );
+    return this.named(prefix).length > 0;
+  }
+
+  /** Keys that begin so, of any source. */
+  named(prefix: string): string[] {
+    const sources = [this.overrides, this.appConfig, this.captured];
+    return sources.flatMap((source) => [...source.keys()].filter((key) => key.startsWith(prefix)));
   }
 
   text(key: string, otherwise: string): string {

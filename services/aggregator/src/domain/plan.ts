@@ -27,6 +27,7 @@ import {
   sameScalar,
   showScalar,
 } from './scalar.ts';
+import { readSecagg, type SecaggPlan, secaggNotes } from './secagg-plan.ts';
 
 export type TaskKind = 'train' | 'evaluate' | 'initial-model';
 
@@ -60,6 +61,8 @@ export interface Plan {
   readonly join: boolean;
   /** Absent: the run promises nothing. */
   readonly privacy?: PrivacyPlan | undefined;
+  /** Absent: answers travel in the clear. */
+  readonly secagg?: SecaggPlan | undefined;
 }
 
 export interface PlanSources {
@@ -121,6 +124,8 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
       'aegis.initial-model',
       'is "node", but in a private run what a node sends leaves clipped and noised only: import a first model, or name a stored one.',
     );
+  const other = { isPrivate: privacy !== undefined, firstFromNode: initialModel.from === 'node' };
+  const secagg = readSecagg(value, train, other) ?? undefined;
   const notes = known === undefined ? [] : compareWithCapture(known, overrides);
   const plan: Plan = {
     strategy,
@@ -135,8 +140,10 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     initialModel,
     join: value.flag('aegis.join', false),
     ...(privacy && { privacy }),
+    ...(secagg && { secagg }),
   };
   if (privacy !== undefined) notes.push(...privacyNotes(privacy, train));
+  if (secagg !== undefined) notes.push(...secaggNotes(secagg));
   for (const item of known?.leftOut ?? []) notes.push(`left out in native mode: ${item}`);
   return { plan, notes };
 }

@@ -17,6 +17,7 @@ export interface PresenceNews {
     readonly online: boolean;
     readonly kind?: NodeKind | undefined;
     readonly unit?: string | undefined;
+    readonly canMask?: boolean | undefined;
   }[];
 }
 
@@ -29,12 +30,20 @@ export interface Presence {
   readonly kinds: ReadonlyMap<bigint, NodeKind>;
   /** Pseudonyms that privacy budgets know nodes by. Who has none takes no part in private runs. */
   readonly units: ReadonlyMap<bigint, string>;
+  /** Those that take part in secure aggregation. */
+  readonly masks: ReadonlyMap<bigint, true>;
 }
 
 /** Not a gateway's id: what we assume ourselves. */
 const ASSUMED = '';
 
-export const nobody: Presence = { gateways: new Map(), overdue: new Map(), kinds: new Map(), units: new Map() };
+export const nobody: Presence = {
+  gateways: new Map(),
+  overdue: new Map(),
+  kinds: new Map(),
+  units: new Map(),
+  masks: new Map(),
+};
 
 /** Several pieces of news in one go: a thousand nodes that join cost one copy. */
 export function hear(presence: Presence, news: readonly PresenceNews[], now: number): Presence {
@@ -45,20 +54,22 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
   const copies = new Map<string, Map<bigint, number>>();
   const kinds = new Changing(presence.kinds);
   const units = new Changing(presence.units);
+  const masks = new Changing<true>(presence.masks);
   for (const { gatewayId, snapshot, nodes } of news) {
     const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
     copies.set(gatewayId, known);
     gateways.set(gatewayId, known);
-    for (const { nodeId, online, kind, unit } of nodes) {
+    for (const { nodeId, online, kind, unit, canMask } of nodes) {
       if (online) kinds.put(nodeId, kind);
       if (online) units.put(nodeId, unit);
+      if (online) masks.put(nodeId, canMask || undefined);
       assumed.delete(nodeId);
       if (online && !snapshot) overdue.delete(nodeId);
       if (online) known.set(nodeId, now + LINGER_MS);
       else known.delete(nodeId);
     }
   }
-  return { gateways, overdue, kinds: kinds.now, units: units.now };
+  return { gateways, overdue, kinds: kinds.now, units: units.now, masks: masks.now };
 }
 
 /** A map that is copied with its first change: what stayed as it was is the same object. */
@@ -114,6 +125,7 @@ export function expire(presence: Presence, now: number): Presence {
     overdue: new Map([...presence.overdue].filter(([, until]) => until > now)),
     kinds: only(presence.kinds, known),
     units: only(presence.units, known),
+    masks: only(presence.masks, known),
   };
 }
 

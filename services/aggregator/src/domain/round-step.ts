@@ -1,6 +1,8 @@
 // The round machine. It only decides: drawing nodes, saving, sending, folding are effects that a flow carries out; whatever comes
 // back is the next input. `save` stands before every effect that the world can see: an owner whose save is refused does nothing.
 import { sampleSize } from './cohort.ts';
+import { type MaskedHands, resumeMasked, takeMasked } from './masked-step.ts';
+import { MOST_ATTEMPTS } from './masking.ts';
 import { hidesCohort } from './private-round.ts';
 import {
   deadlineOf,
@@ -83,6 +85,11 @@ class Machine {
       case 'failed':
         this.settled(input);
         break;
+      case 'masking':
+      case 'opened':
+      case 'mask-failed':
+        takeMasked(input, this.hands());
+        break;
       case 'tick':
         this.tick();
         break;
@@ -137,6 +144,12 @@ class Machine {
       this.members.set(taskId, { nodeId, taskId, state: 'waiting', code: '', reason: '' });
       this.counts.waiting += 1;
     }
+    if (this.draft.rules.masked) {
+      // not saved: the next owner draws anew, nobody was asked
+      this.draft.stage = 'opening';
+      this.effects.push({ do: 'mask' });
+      return;
+    }
     if (this.draft.rules.privacy === undefined) {
       this.dispatch();
       return;
@@ -160,7 +173,8 @@ class Machine {
     this.draft.stage = 'collecting';
     this.draft.dispatchedAt = Math.max(this.now, this.draft.openedAt);
     this.save();
-    this.effects.push({ do: 'dispatch', tasks: [...this.members.values()] });
+    this.effects.push({ do: 'dispatch', tasks: [...this.members.values()].filter(isOpen) });
+    if (this.draft.masking !== undefined) this.effects.push({ do: 'await-sharing' });
     this.wake();
   }
 
@@ -236,6 +250,8 @@ class Machine {
       this.effects.push({ do: 'reserve' });
       return;
     }
+    resumeMasked(this.hands());
+    if (this.draft.stage === 'opening') return;
     const collecting = this.draft.stage === 'collecting';
     for (const member of [...this.members.values()]) {
       if (recorded.has(member.taskId)) this.move(member.taskId, ['waiting', 'recording', 'dropped'], 'accepted');
@@ -291,9 +307,9 @@ class Machine {
     this.advance();
   }
 
-  private tryAgain(reason: string): void {
+  private tryAgain(reason: string, again = true): void {
     const { attempt, rules } = this.draft;
-    if (attempt >= rules.tries) {
+    if (!again || attempt >= rules.tries || (rules.masked && attempt >= MOST_ATTEMPTS)) {
       const given = `${phaseName(this.draft)} got no further: ${reason}${attempt > 1 ? `, after ${attempt} tries` : ''}`;
       this.abandon(reason, () => {
         this.release(reason);
@@ -304,8 +320,10 @@ class Machine {
     this.abandon(reason, () => {
       this.log(`${reason}; trying again with a new cohort`);
       this.release(reason);
+      this.endMasked(reason);
       this.effects.push({ do: 'discard' });
     });
+    this.draft.masking = undefined;
     this.draft.attempt = attempt + 1;
     this.draft.stage = 'selecting';
     // messages are named by their content: those of this try must not be taken for those of the one before
@@ -328,6 +346,8 @@ class Machine {
   private end(end: RoundEnd, reason: string): void {
     this.draft.stage = 'ended';
     this.draft.ended = { end, reason };
+    // a sum that was opened is ended once its model is in the run's record: until then it may have to be opened again
+    if (end !== 'completed') this.endMasked(reason || end);
     this.endAgain();
   }
 
@@ -353,9 +373,28 @@ class Machine {
     this.effects.push({ do: 'release', reservationId, reason });
   }
 
+  private endMasked(reason: string): void {
+    const { masking } = this.draft;
+    if (masking !== undefined) this.effects.push({ do: 'end-masked', masking, reason });
+  }
+
+  private hands(): MaskedHands {
+    return {
+      draft: this.draft,
+      effects: this.effects,
+      save: () => this.save(),
+      dispatch: () => {
+        this.dispatch();
+        this.advance();
+      },
+      tryAgain: (reason, again) => this.tryAgain(reason, again),
+    };
+  }
+
   /** Fewer answers than this are not put together. An evaluation takes what it gets. */
   private needed(): number {
-    const { kind, rules } = this.draft;
+    const { kind, rules, masking } = this.draft;
+    if (masking !== undefined) return masking.minSurvivors;
     if (rules.privacy !== undefined) return 1;
     if (rules.minReport !== null || kind === 'evaluate') return rules.minReport ?? 1;
     return Math.max(Math.min(rules.sampling.minNodes, this.members.size), 1);

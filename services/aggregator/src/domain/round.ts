@@ -1,12 +1,13 @@
 // What is known of one phase of a round: nodes are selected, sent a task, and answer or not; then the answers are put together.
 //   selecting → collecting → closing → finishing → ended
-// A private round pays before it asks: selecting → reserving → collecting → …
+// A private round pays before it asks: selecting → reserving → collecting → … A masked one agrees on terms: selecting → opening → collecting → …
 // round-step.ts decides what happens next.
 import type { Sampling } from './cohort.ts';
+import type { MaskedEffect, MaskedInput, Masking } from './masking.ts';
 import type { TaskKind } from './plan.ts';
 import type { RoundPrivacy } from './private-round.ts';
 
-export type Stage = 'selecting' | 'reserving' | 'collecting' | 'closing' | 'finishing' | 'ended';
+export type Stage = 'selecting' | 'reserving' | 'opening' | 'collecting' | 'closing' | 'finishing' | 'ended';
 /** `recording`: the answer is being written; from here on the round waits for it. */
 export type MemberState = 'waiting' | 'recording' | 'accepted' | 'refused' | 'failed' | 'dropped';
 
@@ -35,6 +36,8 @@ export interface RoundRules {
   readonly optional: boolean;
   /** Of training in a private run: other rules of closing, and no answer counts before it is paid for. */
   readonly privacy?: RoundPrivacy | undefined;
+  /** Answers are masked: fewer than the terms' survivors open nothing. */
+  readonly masked?: boolean | undefined;
 }
 
 export interface RoundState {
@@ -59,6 +62,8 @@ export interface RoundState {
   /** Of a private round. Kept as they were drawn until the ledger has answered: asked again, it must be asked for the same. */
   readonly units?: readonly string[] | undefined;
   readonly reservationId?: string | undefined;
+  /** The terms of a masked attempt, from before anybody was asked. */
+  readonly masking?: Masking | undefined;
   /** How it ended; null: not yet, or never begun. Kept until the run's own record says so. */
   readonly ended: { readonly end: RoundEnd; readonly reason: string } | null;
 }
@@ -88,7 +93,8 @@ export type RoundInput =
   | { readonly type: 'resumed'; readonly recorded: ReadonlySet<string> }
   | { readonly type: 'finished' }
   | { readonly type: 'finish-failed'; readonly reason: string }
-  | { readonly type: 'stop' };
+  | { readonly type: 'stop' }
+  | MaskedInput;
 
 /** So many of them, or each with a chance of its own. */
 export type Draw = { readonly size: number } | { readonly rate: number };
@@ -113,7 +119,8 @@ export type RoundEffect =
   /** Forget what the abandoned cohort answered. */
   | { readonly do: 'discard' }
   | { readonly do: 'log'; readonly line: string }
-  | { readonly do: 'end'; readonly end: RoundEnd; readonly reason: string };
+  | { readonly do: 'end'; readonly end: RoundEnd; readonly reason: string }
+  | MaskedEffect;
 
 export type NewRound = Pick<RoundState, 'runId' | 'round' | 'rounds' | 'kind' | 'modelId' | 'rules'>;
 

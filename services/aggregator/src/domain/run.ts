@@ -1,5 +1,6 @@
 // The life of a run: pending → starting → running → finished (completed, failed, stopped), and which phase comes next.
 
+import type { MaskedOutcome } from './masking.ts';
 import type { ModelVersion } from './model.ts';
 import type { Plan, TaskKind } from './plan.ts';
 import { hidesCohort, type ReleasedRound, type RoundPrivacy } from './private-round.ts';
@@ -36,6 +37,8 @@ export interface RoundSummary {
   readonly at: number;
   /** Of a private run: what was released, and what it has cost so far. */
   readonly privacy?: ReleasedRound | undefined;
+  /** Of a masked run: who took part in the sum of training. */
+  readonly masked?: MaskedOutcome | undefined;
 }
 
 export interface RunRecord {
@@ -79,6 +82,7 @@ export interface PhaseReport {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly privacy?: ReleasedRound | undefined;
+  readonly masked?: MaskedOutcome | undefined;
 }
 
 export type NewRun = Pick<
@@ -224,6 +228,7 @@ function record(run: RunRecord, phase: PhaseId, report: PhaseReport, now: number
         evaluateMetrics: [],
         at: now,
         ...(report.privacy && { privacy: report.privacy }),
+        ...(report.masked && { masked: report.masked }),
       },
     ];
   }

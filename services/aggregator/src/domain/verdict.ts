@@ -33,6 +33,15 @@ export function judgeAnswer(
   return judgeNames(answer, modelTensors);
 }
 
+/** Before a look at the vector itself: a masked task is answered by masked values alone, another one by none. */
+export function judgeMasking(isMasked: boolean, answer: Answer): Verdict {
+  if (!isMasked) return answer.masked === undefined ? accepted : refuse('ANSWER_NOT_MASKED', 'The task is not masked.');
+  if (answer.masked === undefined) return refuse('ANSWER_NOT_MASKED', 'It is in the clear, and was not looked at.');
+  if (answer.tensors.length > 0 || answer.metrics.length > 0 || answer.weight !== null)
+    return refuse('ANSWER_NOT_MASKED', 'There are arrays, metrics or a weight beside the masked vector.');
+  return accepted;
+}
+
 /** A sum must stay within the range of a double: what one node sends may not spoil what the others did. */
 export const judgeSize = (norm: number, weight: number): Verdict =>
   Number.isFinite(norm * weight)

@@ -19,6 +19,7 @@ import type { Task } from '../peers/contract.ts';
 import type { IntakeRoom } from '../store/contract.ts';
 import type { FencedDocument } from './fenced-document.ts';
 import type { Ground } from './ground.ts';
+import { MaskedRound } from './masked-round.ts';
 import { PaidRound } from './pay-round.ts';
 import { unitsToCharge } from './private-round.ts';
 import { type PhaseResult, reportPhase } from './report-phase.ts';
@@ -67,6 +68,7 @@ export class PhaseDriver {
   private reserving: Promise<void> = Promise.resolve();
   /** Of a private run: what its rounds owe the ledger. */
   private readonly paying: PaidRound;
+  private readonly masked: MaskedRound;
   private result: PhaseResult = { metrics: [], model: null };
 
   private constructor(
@@ -80,12 +82,14 @@ export class PhaseDriver {
     this.state = state;
     this.epoch = ground.clock.now() - ground.clock.monotonic();
     this.answers = answers(this.openRound());
-    this.paying = new PaidRound(ground, setting.plan, {
+    const round = {
       ...this.openRound(),
       answers: () => this.answers,
       postNodes: () => this.postQuietly(this.nodes()),
       signal: setting.signal,
-    });
+    };
+    this.paying = new PaidRound(ground, setting.plan, round);
+    this.masked = new MaskedRound(ground, setting.plan, setting.model, round);
     const { promise, resolve, reject } = Promise.withResolvers<PhaseReport>();
     promise.catch(() => {});
     this.report = promise;
@@ -137,8 +141,11 @@ export class PhaseDriver {
 
   /** The answers were put to use: nothing of them is needed any more. */
   async forget(): Promise<void> {
+    const { masking, ended } = this.state;
+    if (masking !== undefined && ended?.end === 'completed') this.masked.end(this.state, masking, 'the round is over');
     await this.close();
     await this.ground.stores.intakes.remove(roomOf(this.state), this.setting.epoch);
+    await this.masked.settled();
   }
 
   // --- what goes in -------------------------------------------------------------------------------------------------------
@@ -151,6 +158,7 @@ export class PhaseDriver {
         this.state = stepAll(this.state, [input], this.time()).state;
       },
       parent: () => this.parent(),
+      takes: (nodeId) => this.masked.takes(nodeId),
       untilAvailable: (work) => this.untilAvailable(work),
     };
   }
@@ -163,10 +171,11 @@ export class PhaseDriver {
     const online = presence.online();
     // who cannot be charged is not asked
     const units = this.setting.plan.privacy === undefined ? null : presence.units();
-    const suited =
-      isUnsuited || units !== null
-        ? new Set([...online].filter((node) => suits(kinds.get(node), work) && (units === null || units.has(node))))
-        : online;
+    // who cannot mask is not asked for what is to be masked
+    const masks = this.state.rules.masked ? presence.masks() : null;
+    const isAble = (node: bigint) =>
+      suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
+    const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
     return { type: 'nodes', online: suited, overdue: presence.overdue() };
   }
 
@@ -244,6 +253,18 @@ export class PhaseDriver {
       case 'release':
         await this.paying.release(effect.reservationId, effect.reason);
         break;
+      case 'mask':
+        this.masked.mask(this.state);
+        break;
+      case 'open-masked':
+        this.masked.open(this.state);
+        break;
+      case 'await-sharing':
+        this.masked.follow(this.state);
+        break;
+      case 'end-masked':
+        this.masked.end(this.state, effect.masking, effect.reason);
+        break;
       case 'withdraw':
         this.withdraw(effect.tasks);
         break;
@@ -286,6 +307,7 @@ export class PhaseDriver {
       traceparent,
       deadline: (dispatchedAt ?? 0) + this.state.rules.deadlineSeconds * 1000,
       join: plan.join,
+      masking: this.state.masking,
     };
     const cohort = hidesCohort(this.state.rules.privacy) ? {} : { 'aegis.cohort': members.length };
     const attributes = { ...this.attributes(), ...cohort };
@@ -327,6 +349,10 @@ export class PhaseDriver {
     try {
       const name = kind === 'evaluate' ? 'evaluate' : 'finish';
       await telemetry.inSpan(name, { parent: this.parent(), attributes: this.attributes() }, async () => {
+        if (this.state.masking !== undefined) {
+          this.result = await this.masked.finish(this.state);
+          return;
+        }
         const { metrics, notes } = this.answers.metrics();
         for (const note of notes) peers.feed.log(runId, `round ${round}, ${kind}: ${note}`);
         if (this.state.rules.privacy !== undefined) this.result = await this.paying.finish(this.state);
@@ -339,6 +365,12 @@ export class PhaseDriver {
       this.postQuietly({ type: 'finished' });
     } catch (error) {
       if (this.setting.signal.aborted) return;
+      const reason = this.state.masking === undefined ? null : MaskedRound.failureOf(error);
+      if (reason !== null) {
+        log.warn({ err: error, runId, round, kind }, 'a masked round opened nothing');
+        this.postQuietly({ type: 'mask-failed', reason, again: true });
+        return;
+      }
       log.error({ err: error, runId, round, kind }, 'a round could not be finished');
       this.postQuietly({ type: 'finish-failed', reason: AegisError.from(error).message });
     }

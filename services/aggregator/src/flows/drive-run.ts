@@ -16,6 +16,7 @@ import {
 } from '../domain/run.ts';
 import type { Kept } from '../store/contract.ts';
 import { PhaseDriver } from './drive-phase.ts';
+import { endMasked } from './end-masked.ts';
 import { FencedDocument, OwnershipLost } from './fenced-document.ts';
 import type { Ground } from './ground.ts';
 import type { Tenure } from './tenure.ts';
@@ -140,6 +141,12 @@ export class RunDriver {
     const id = run.phase ?? { kind: 'train' as const, round: 0 };
     const none = { ...this.newRound(id, attemptsAt(id, kept)), attempt: attemptsAt(id, kept), stage: 'ended' as const };
     await this.round.save(kept === null || volumeLost ? none : kept);
+    const goesOn = kept !== null && !volumeLost && run.phase !== null && isPhase(id, kept);
+    // of a phase that ended without its last word, or is begun anew
+    if (kept?.masking !== undefined && !goesOn) {
+      const ref = { runId: this.runId, round: kept.masking.round };
+      this.sweep(() => endMasked(this.ground, ref, 'its round is over', this.given.signal));
+    }
     if (kept !== null && volumeLost) {
       peers.feed.log(this.runId, `the volume of run ${this.runId} is lost: round ${kept.round} begins anew`);
     }
@@ -154,7 +161,7 @@ export class RunDriver {
     const model = run.modelId === null ? null : await this.patiently(() => stores.models.get(run.modelId ?? ''));
     if (model === null && run.modelId !== null) throw new AegisError('MODEL_NOT_FOUND', run.modelId);
     const kept = this.round.value;
-    const isOurs = kept !== null && kept.kind === id.kind && kept.round === id.round;
+    const isOurs = kept !== null && isPhase(id, kept);
     const resumed = resumable && isOurs && (kept.stage !== 'ended' || kept.ended !== null);
     const traceparent = this.traceRound(id, resumed ? kept.traceparent : '');
     const state = resumed ? kept : this.newRound(id, attemptsAt(id, kept));
@@ -267,8 +274,16 @@ export class RunDriver {
         tries: 2,
         optional: false,
         ...(privacy && { privacy }),
+        ...(plan.secagg && { masked: true }),
       },
-      evaluate: { sampling: plan.evaluate, minReport: null, deadlineSeconds, tries: 1, optional: true },
+      evaluate: {
+        sampling: plan.evaluate,
+        minReport: null,
+        deadlineSeconds,
+        tries: 1,
+        optional: true,
+        ...(plan.secagg && { masked: true }),
+      },
       'initial-model': {
         sampling: { fraction: 0, minNodes: 1, minAvailable: 1, overSelect: 1 },
         minReport: null,
@@ -316,7 +331,9 @@ export class RunDriver {
 
 /** Attempts that the kept document counts for this phase. */
 const attemptsAt = (id: PhaseId, kept: RoundState | null): number =>
-  kept !== null && kept.kind === id.kind && kept.round === id.round ? kept.attempt : 0;
+  kept !== null && isPhase(id, kept) ? kept.attempt : 0;
+
+const isPhase = (id: PhaseId, state: RoundState): boolean => state.kind === id.kind && state.round === id.round;
 
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -38,6 +38,7 @@ function phaseWord(run: RunRecord, round: RoundState | null): string {
   if (run.state === 'finished') return '';
   if (round === null || round.stage === 'ended') return 'starting';
   if (round.stage === 'selecting') return 'waiting-for-nodes';
+  if (round.stage === 'opening') return 'agreeing-on-masks';
   if (round.stage === 'reserving') return 'reserving-privacy';
   if (round.stage === 'finishing' || round.stage === 'closing') return 'finishing';
   return { train: 'training', evaluate: 'evaluating', 'initial-model': 'fetching-initial-model' }[round.kind];

@@ -1,3 +1,4 @@
+import type { MaskedOutcome } from '../domain/masking.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { ReleasedRound } from '../domain/private-round.ts';
 import type { RoundEnd, RoundState } from '../domain/round.ts';
@@ -11,6 +12,7 @@ export interface PhaseResult {
   readonly metrics: ConfigEntry[];
   readonly model: ModelInfo | null;
   readonly privacy?: ReleasedRound | undefined;
+  readonly masked?: MaskedOutcome | undefined;
 }
 
 export interface PhaseCosts {
@@ -26,7 +28,7 @@ export function reportPhase(
   { measures, clock, peers }: Ground,
   state: RoundState,
   { end, reason }: { end: RoundEnd; reason: string },
-  { metrics, model, privacy }: PhaseResult,
+  { metrics, model, privacy, masked }: PhaseResult,
   { seconds, lastAt, ...bytes }: PhaseCosts,
 ): PhaseReport {
   const { kind, round, members, runId } = state;
@@ -56,5 +58,6 @@ export function reportPhase(
     seconds,
     ...bytes,
     ...(completed && privacy && { privacy }),
+    ...(completed && masked && { masked }),
   };
 }

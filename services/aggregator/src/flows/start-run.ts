@@ -7,6 +7,7 @@ import type { ConfigEntry, FlatConfig } from '../domain/scalar.ts';
 import type { Ground } from './ground.ts';
 import type { RunOwner } from './own-runs.ts';
 import { planPrivacy } from './plan-privacy.ts';
+import { planSecagg } from './plan-secagg.ts';
 import { roundModel } from './read-models.ts';
 import { type UnpackedBundle, unpackBundle } from './unpack-bundle.ts';
 
@@ -68,6 +69,7 @@ async function begin(
     request.fab,
   );
   const runId = random.uint64();
+  const masked = await planSecagg(ground, plan, start);
   const granted = await planPrivacy(ground, runId, plan, start);
   const run = newRun(
     {
@@ -82,7 +84,7 @@ async function begin(
     },
     clock.now(),
   );
-  const said = [...notes, ...granted.notes];
+  const said = [...notes, ...masked, ...granted.notes];
   await owner.reserve(run.runId);
   try {
     await stores.runs.save(run, null);

@@ -1,14 +1,15 @@
 import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
 import { type AcceptedAnswer, type Answer, canonicalAnswer, type TaskRef } from '../domain/answer.ts';
+import { packedBytes } from '../domain/masking.ts';
 import { weightedMeans } from '../domain/metrics.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
 import { clipBitOf, type RoundPrivacy } from '../domain/private-round.ts';
 import { isOpen, type Member, type RoundInput, type RoundState } from '../domain/round.ts';
-import type { ConfigEntry } from '../domain/scalar.ts';
-import { accepted, judgeAnswer, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
-import type { NoisedRound, RoundIntake } from '../store/contract.ts';
+import { type ConfigEntry, real } from '../domain/scalar.ts';
+import { accepted, judgeAnswer, judgeMasking, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
+import type { MaskedTerms, NoisedRound, RoundIntake } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
 import { noiseOf } from './private-round.ts';
 import { tellDiskFull } from './tell-disk-full.ts';
@@ -24,6 +25,8 @@ export interface OpenRound {
   mark(input: RoundInput): void;
   /** For spans outside of a call. */
   parent(): string | undefined;
+  /** Of a masked round: whether the node's vector can be taken. Resolves once that is settled. */
+  takes(nodeId: bigint): Promise<boolean>;
   /** Repeats what fails for want of a store. */
   untilAvailable<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -89,8 +92,7 @@ export class PhaseAnswers {
     if (this.closed || this.intake.has(part)) return { deduplicated: true };
     if (!isOpen(member)) throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
     const bytes = (this.taskBytes.get(task.taskId) ?? 0) + content.length;
-    const limit =
-      (this.model === null ? this.ground.limits.initialModelBytes : this.model.bytes * 2) + PART_BYTES_BESIDE_MODEL;
+    const limit = this.mostBytes();
     if (bytes > limit)
       throw new AegisError(
         'BODY_TOO_LARGE',
@@ -163,6 +165,16 @@ export class PhaseAnswers {
     return this.round.state().kind === 'initial-model' ? this.intake.writeFirst(first) : this.intake.writeMean();
   }
 
+  /** What is left of the sum of masked answers when the total mask is taken away. */
+  async openMasked(mask: Uint8Array, survivors: number): Promise<{ metrics: ConfigEntry[]; model: ModelInfo | null }> {
+    await this.folding;
+    const terms = this.maskedTerms();
+    if (terms === null) throw new AegisError('INTERNAL', 'Masks were to be taken away from answers without any.');
+    const { model, metrics } = await this.intake.masked.open(mask, survivors, terms);
+    const named = terms.masking.grid.metrics.map(({ name }, at) => ({ key: name, value: real(metrics[at] ?? 0) }));
+    return { metrics: named, model };
+  }
+
   /** What a private round releases, also when nobody answered. */
   async writeNoised(): Promise<NoisedRound> {
     await this.folding;
@@ -207,13 +219,7 @@ export class PhaseAnswers {
   private async judgeAndWrite(member: Member, answer: Answer, digest: string): Promise<Verdict> {
     const { taskId, nodeId } = member;
     const { kind, runId } = this.round.state();
-    const names = this.model?.tensors.map((tensor) => tensor.name) ?? [];
-    const weight = kind === 'initial-model' ? 1 : (answer.weight ?? 0);
-    let verdict = judgeAnswer(kind, answer, names, this.plan.layout.weightedByKey);
-    let norm = 0;
-    if (verdict.accepted && kind !== 'evaluate')
-      ({ verdict, norm } = await this.during(this.intake.check(answer.tensors)));
-    if (verdict.accepted) verdict = judgeSize(norm, weight);
+    const { verdict, norm, weight } = await this.look(member, answer);
     // the round may have closed meanwhile, or begun anew with others
     this.refuseClosed(this.memberOf({ taskId, nodeId, runId }));
     if (!verdict.accepted) {
@@ -235,11 +241,34 @@ export class PhaseAnswers {
     return accepted;
   }
 
+  private async look(member: Member, answer: Answer): Promise<{ verdict: Verdict; norm: number; weight: number }> {
+    const { kind } = this.round.state();
+    const terms = this.maskedTerms();
+    const masking = judgeMasking(terms !== null, answer);
+    if (!masking.accepted) return { verdict: masking, norm: 0, weight: 0 };
+    if (terms !== null) return { verdict: await this.lookMasked(member, answer, terms), norm: 0, weight: 1 };
+    const names = this.model?.tensors.map((tensor) => tensor.name) ?? [];
+    const weight = kind === 'initial-model' ? 1 : (answer.weight ?? 0);
+    let verdict = judgeAnswer(kind, answer, names, this.plan.layout.weightedByKey);
+    let norm = 0;
+    if (verdict.accepted && kind !== 'evaluate')
+      ({ verdict, norm } = await this.during(this.intake.check(answer.tensors)));
+    if (verdict.accepted) verdict = judgeSize(norm, weight);
+    return { verdict, norm, weight };
+  }
+
+  /** A vector whose masks nobody could take away would spoil the sum: it is not counted before it is known whose can be. */
+  private async lookMasked({ nodeId }: Member, answer: Answer, terms: MaskedTerms): Promise<Verdict> {
+    const verdict = await this.during(this.intake.masked.check(answer.masked ?? [], terms));
+    if (!verdict.accepted || (await this.round.takes(nodeId))) return verdict;
+    return refuse('SECAGG_ROUND_OVER', 'It did not share its keys in time.');
+  }
+
   /** From here on the answer is part of the sum. The adding itself goes on behind the verdict. */
   private count(answer: AcceptedAnswer): void {
     const { measures, clock, telemetry } = this.ground;
     this.counted.set(answer.taskId, answer);
-    if (this.round.state().kind !== 'train') return;
+    if (this.round.state().kind !== 'train' && this.maskedTerms() === null) return;
     const attributes = { 'aegis.node_id': String(answer.nodeId) };
     this.folding = this.folding.then(async () => {
       const begun = clock.monotonic();
@@ -252,6 +281,8 @@ export class PhaseAnswers {
   }
 
   private async fold(answer: AcceptedAnswer): Promise<void> {
+    const terms = this.maskedTerms();
+    if (terms !== null) return this.intake.masked.add(answer, terms);
     const privacy = this.privacy();
     if (privacy === undefined) return this.intake.fold(answer);
     const { clip, weightMax } = privacy;
@@ -261,6 +292,19 @@ export class PhaseAnswers {
 
   private privacy(): RoundPrivacy | undefined {
     return this.round.state().rules.privacy;
+  }
+
+  private maskedTerms(): MaskedTerms | null {
+    const { runId, masking } = this.round.state();
+    return masking === undefined ? null : { runId, masking };
+  }
+
+  /** Of the parts of one answer. */
+  private mostBytes(): number {
+    const terms = this.maskedTerms();
+    const { initialModelBytes } = this.ground.limits;
+    const model = this.model === null ? initialModelBytes : this.model.bytes * 2;
+    return (terms === null ? model : packedBytes(terms.masking)) + PART_BYTES_BESIDE_MODEL;
   }
 
   /** By node, so that sums of metrics do not depend on who was first. */

@@ -1,4 +1,5 @@
 // Whom the aggregator speaks to: the nodes' mailboxes, the gateways that see nodes come and go, and whoever watches a run.
+import type { Masking } from '../domain/masking.ts';
 import type { RecordLayout, TaskKind } from '../domain/plan.ts';
 import type { NodeKind } from '../domain/presence.ts';
 import type { ConfigEntry } from '../domain/scalar.ts';
@@ -23,6 +24,8 @@ export interface Task {
   readonly deadline: number;
   /** The plan lets in clients without identity. */
   readonly join: boolean;
+  /** Absent: the answer travels in the clear. */
+  readonly masking?: Masking | undefined;
 }
 
 export interface Mailbox {
@@ -46,6 +49,8 @@ export interface PresenceView {
   kinds(): ReadonlyMap<bigint, NodeKind>;
   /** Pseudonyms that privacy budgets know them by. Who has none cannot be charged, and takes no part in private runs. */
   units(): ReadonlyMap<bigint, string>;
+  /** Those that take part in secure aggregation. */
+  masks(): ReadonlySet<bigint>;
   /** Those that let a deadline pass and have not shown themselves since: not to be selected. */
   overdue(): ReadonlySet<bigint>;
   miss(nodes: Iterable<bigint>): void;
@@ -139,11 +144,54 @@ export interface Balance {
   readonly used: number;
 }
 
+/**
+ * One masked attempt at a round, as the secagg service leads it. It gets no vector; what it gives is one total mask. Everything may be asked
+ * again. SECAGG_TOO_FEW, and nothing opened, when too few nodes go on; SECAGG_ROUND_OVER of an attempt that has ended.
+ */
+export interface Secagg {
+  /** Before anybody is asked. SECAGG_KEY_CONFLICT when the same attempt was opened with other content. */
+  open(attempt: MaskedAttempt, signal: AbortSignal): Promise<void>;
+  /** Whose vectors can be taken; null: nothing yet, ask again. */
+  awaitSharing(ref: MaskedRef, signal: AbortSignal): Promise<Sharing | null>;
+  /** Held until the mask is there. The first survivors stand: SECAGG_KEY_CONFLICT for others. */
+  unmask(ref: MaskedRef, survivors: readonly bigint[], signal: AbortSignal): Promise<TotalMask>;
+  /** Also of an attempt that nobody opened. */
+  end(ref: MaskedRef, reason: string): Promise<void>;
+}
+
+export interface MaskedRef {
+  readonly runId: bigint;
+  /** Of the terms. */
+  readonly round: number;
+}
+
+export interface MaskedAttempt extends MaskedRef {
+  readonly masking: Masking;
+  readonly cohort: readonly TaskAddress[];
+  /** What the nodes start from. */
+  readonly modelId: string;
+  readonly traceparent: string;
+}
+
+export interface Sharing {
+  readonly participants: readonly bigint[];
+  readonly excluded: readonly { readonly nodeId: bigint; readonly reason: string }[];
+}
+
+export interface TotalMask {
+  readonly confirmed: readonly bigint[];
+  readonly opened: readonly bigint[];
+  /** Packed. */
+  readonly mask: Buffer;
+}
+
 export interface Peers {
   readonly mailbox: Mailbox;
   readonly presence: PresenceView;
   readonly feed: RunFeed;
   /** Null: no private run can be started here. */
   readonly ledger: Ledger | null;
+  /** Null: no masked run can be started here. */
+  readonly secagg: Secagg | null;
   close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 // What the aggregator keeps. Coordination (runs, rounds, plans, versions, leases) is small and compared before it is set;
 // bulk (bundles, parts, models) lies sealed in files. Every implementation passes store/conformance.ts.
-import type { AcceptedAnswer, TensorSource } from '../domain/answer.ts';
+import type { AcceptedAnswer, PartSlice, TensorSource } from '../domain/answer.ts';
+import type { Masking } from '../domain/masking.ts';
 import type { ModelFormat, ModelInfo, ModelVersion } from '../domain/model.ts';
 import type { TaskKind } from '../domain/plan.ts';
 import type { RecordDialect } from '../domain/record-dialect.ts';
@@ -195,6 +196,34 @@ export interface PrivateFold {
   hasNoised(): Promise<boolean>;
 }
 
+/** What a masked answer is made of, in every call about a room the same. */
+export interface MaskedTerms {
+  readonly runId: bigint;
+  readonly masking: Masking;
+}
+
+/** What came out of the masks. */
+export interface OpenedSum {
+  /** What the nodes started from, moved by the weighted mean difference; null where no arrays travelled. */
+  readonly model: ModelInfo | null;
+  /** Weighted means, in the order of the terms. */
+  readonly metrics: readonly number[];
+  readonly weight: number;
+}
+
+/** The answers of one masked round: one vector in memory, however many there are. */
+export interface MaskedFold {
+  /** Whether the slices can be a vector of these terms: parts there, length and last bits right. More nobody can see of it. */
+  check(slices: readonly PartSlice[], terms: MaskedTerms): Promise<Verdict>;
+  /** Adds a vector modulo 2^bits; the order does not matter. */
+  add(answer: AcceptedAnswer, terms: MaskedTerms): Promise<void>;
+  /**
+   * Takes the total mask away and checks what is left before anything of it is used: SECAGG_SUM unless it is the sum of that many honest
+   * vectors. May be asked again after a failure.
+   */
+  open(mask: Uint8Array, survivors: number, terms: MaskedTerms): Promise<OpenedSum>;
+}
+
 export interface RoundIntake {
   has(part: string): boolean;
   /**
@@ -215,6 +244,8 @@ export interface RoundIntake {
   writeMean(): Promise<ModelInfo>;
   /** The private fold of the same answers. */
   readonly privately: PrivateFold;
+  /** The masked fold of the same answers. */
+  readonly masked: MaskedFold;
   /** The arrays of one answer, as they are, as a stored model. */
   writeFirst(answer: AcceptedAnswer): Promise<ModelInfo>;
   close(): Promise<void>;

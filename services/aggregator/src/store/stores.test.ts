@@ -6,12 +6,14 @@ import { startTestNats, temporaryFolder } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
 import { storesSuite } from './conformance.ts';
 import { openDurableStores } from './durable/index.ts';
+import { maskedFoldSuite } from './masked-conformance.ts';
 import { memoryStores } from './memory/index.ts';
 import { writeNpy, writeNpz } from './memory/npy.ts';
 import { privateFoldSuite } from './private-conformance.ts';
 
 storesSuite('memory', async () => ({ subject: memoryStores() }));
 privateFoldSuite('memory', async () => ({ subject: memoryStores() }));
+maskedFoldSuite('memory', async () => ({ subject: memoryStores() }));
 
 const durable = async () => {
   const nats = await startTestNats();
@@ -27,6 +29,7 @@ const durable = async () => {
 };
 storesSuite('durable', durable);
 privateFoldSuite('durable', durable);
+maskedFoldSuite('durable', durable);
 
 const marker = 'a secret that must not lie about';
 const model = writeNpz([{ name: marker, npy: writeNpy({ descr: '<f4', shape: [2], values: [1, 2] }) }]);

@@ -1,5 +1,5 @@
 import type { NodeKind } from '../../domain/presence.ts';
-import type { LogLine, Mailbox, Peers, PresenceView, RunFeed, Task } from '../contract.ts';
+import type { LogLine, Mailbox, Peers, PresenceView, RunFeed, Secagg, Task } from '../contract.ts';
 import { MemoryLedger } from './ledger.ts';
 
 /** For tests and simulation: mailboxes, presence and feed that can be looked into and that outlive an aggregator. */
@@ -13,6 +13,8 @@ export class MemoryPeers implements Peers {
   onTask: (task: Task) => void = () => {};
   readonly kinds = new Map<bigint, NodeKind>();
   readonly units = new Map<bigint, string>();
+  readonly masks = new Set<bigint>();
+  secagg: Secagg | null = null;
   private readonly withdrawn = new Set<string>();
   private nodes: ReadonlySet<bigint> = new Set();
   private readonly late = new Set<bigint>();
@@ -42,6 +44,7 @@ export class MemoryPeers implements Peers {
       online: () => this.nodes,
       kinds: () => this.kinds,
       units: () => this.units,
+      masks: () => this.masks,
       overdue: () => new Set(this.late),
       miss: (nodes) => {
         for (const node of nodes) this.late.add(node);

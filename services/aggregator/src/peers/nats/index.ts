@@ -1,6 +1,6 @@
 import type { Bus } from '@aegis/bus';
 import type { Clock, Logger } from '@aegis/service-kit';
-import type { Ledger, Peers } from '../contract.ts';
+import type { Ledger, Peers, Secagg } from '../contract.ts';
 import { natsMailbox } from './mailbox.ts';
 import { natsPresence } from './presence.ts';
 import { natsRunFeed } from './run-feed.ts';
@@ -10,7 +10,7 @@ export async function natsPeers(
   clock: Clock,
   log: Logger,
   parallelTasks: number,
-  ledger: Ledger | null,
+  { ledger, secagg }: { ledger: Ledger | null; secagg: Secagg | null },
 ): Promise<Peers> {
   const presence = await natsPresence(bus, clock, log);
   return {
@@ -18,6 +18,7 @@ export async function natsPeers(
     presence,
     feed: natsRunFeed(bus, log),
     ledger,
+    secagg,
     close: async () => presence.close(),
   };
 }

@@ -31,15 +31,19 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   let overdue: ReadonlySet<bigint> = new Set();
   let kinds = nobody.kinds;
   let units = nobody.units;
+  let masks = nobody.masks;
+  let maskers: ReadonlySet<bigint> = new Set();
   let timer: { cancel(): void } | undefined;
 
   const become = (next: Presence): void => {
     presence = next;
     const now = online(next);
-    const changed =
-      !sameNodes(now, nodes) || !sameNodes(next.overdue, overdue) || next.kinds !== kinds || next.units !== units;
+    const traits = [next.kinds !== kinds, next.units !== units, next.masks !== masks];
+    const changed = !sameNodes(now, nodes) || !sameNodes(next.overdue, overdue) || traits.some((trait) => trait);
     kinds = next.kinds;
     units = next.units;
+    if (next.masks !== masks) maskers = new Set(next.masks.keys());
+    masks = next.masks;
     if (!changed) return;
     nodes = now;
     overdue = new Set(next.overdue.keys());
@@ -78,6 +82,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
     online: () => nodes,
     kinds: () => kinds,
     units: () => units,
+    masks: () => maskers,
     overdue: () => overdue,
     miss: (missed) => become(miss(presence, missed, clock.monotonic())),
     meet: (node) => become(meet(presence, node)),
@@ -98,10 +103,11 @@ const kindOf: Readonly<Partial<Record<WireKind, NodeKind>>> = { [WireKind.NATIVE
 const toNews = ({ gatewayId, snapshot, nodes }: WirePresence): PresenceNews => ({
   gatewayId,
   snapshot,
-  nodes: nodes.map(({ nodeId, online, kind, unit }) => ({
+  nodes: nodes.map(({ nodeId, online, kind, unit, canMask }) => ({
     nodeId,
     online,
     kind: kindOf[kind],
+    canMask,
     ...(unit !== '' && { unit }),
   })),
 });

@@ -7,6 +7,7 @@ import {
 } from '@aegis/contracts/aegis/events/v1/task';
 import type { ConfigEntry, Scalar } from '../../domain/scalar.ts';
 import type { Task, TaskAddress } from '../contract.ts';
+import { toWireMasking } from '../wire-masking.ts';
 
 const kinds = { train: TaskKind.TRAIN, evaluate: TaskKind.EVALUATE, 'initial-model': TaskKind.INITIAL_MODEL } as const;
 const dialects = { message: RecordDialect.MESSAGE, legacy: RecordDialect.LEGACY } as const;
@@ -27,7 +28,7 @@ export function encodeTask(task: Task): Uint8Array {
     traceparent: task.traceparent,
     deadline: task.deadline / 1000,
     join: task.join,
-    masking: undefined,
+    masking: task.masking && toWireMasking(task.masking),
   }).finish();
 }
 

@@ -19,6 +19,8 @@ const fromCore: Partial<Record<CoreErrorCode, ErrorCode>> = {
   NPY_SIZE_MISMATCH: 'MODEL_MALFORMED',
   TENSOR_TOO_LARGE: 'MODEL_MALFORMED',
   TENSOR_DUPLICATE: 'MODEL_MALFORMED',
+  SECAGG_SUM: 'SECAGG_SUM',
+  SECAGG_MALFORMED: 'SECAGG_SUM',
 };
 
 /** Refusals of an update; the sender did something wrong, the round goes on. */
@@ -39,6 +41,7 @@ const refusals: Partial<Record<CoreErrorCode, ErrorCode>> = {
   NORM_EXCEEDED: 'UPDATE_NORM',
   TENSOR_NOT_NOISED: 'UPDATE_TENSORS',
   WEIGHT_INVALID: 'UPDATE_WEIGHT',
+  SECAGG_MALFORMED: 'UPDATE_TENSOR_MALFORMED',
 };
 
 const fullDisk = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);

@@ -11,11 +11,13 @@ import {
 } from '@aegis/core-native';
 import type { AcceptedAnswer, TensorSource } from '../../domain/answer.ts';
 import type { ModelInfo } from '../../domain/model.ts';
+import type { TaskKind } from '../../domain/plan.ts';
 import { accepted, refuse, type Verdict } from '../../domain/verdict.ts';
 import type { IntakeRoom, IntakeStore, RoundIntake } from '../contract.ts';
 import { decodeDocument, encodeDocument } from '../document-text.ts';
 import { inCore, refusalOf } from './core-errors.ts';
 import { dataKeyAt } from './keys.ts';
+import { LoggedMaskedFold } from './masked-fold.ts';
 import type { ModelDirectory } from './model-directory.ts';
 import { coreSources, LoggedPrivateFold } from './private-fold.ts';
 
@@ -46,7 +48,7 @@ export class IntakeDirectory implements IntakeStore {
       const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
       return IntakeLog.open(this.path(room), key, { epoch });
     });
-    return new LoggedIntake(log, this.models, model, join(this.path(room), NOISED));
+    return new LoggedIntake(log, this.models, model, room.kind, join(this.path(room), NOISED));
   }
 
   async remove(room: IntakeRoom, epoch: number): Promise<void> {
@@ -73,6 +75,7 @@ export class IntakeDirectory implements IntakeStore {
 
 class LoggedIntake implements RoundIntake {
   readonly privately: LoggedPrivateFold;
+  readonly masked: LoggedMaskedFold;
   private readonly log: IntakeLog;
   private readonly models: ModelDirectory;
   private readonly specs: TensorSpec[] | null;
@@ -80,7 +83,8 @@ class LoggedIntake implements RoundIntake {
   private folded: AcceptedAnswer[] = [];
 
   /** `noised`: where the room's release is sealed. */
-  constructor(log: IntakeLog, models: ModelDirectory, model: ModelInfo | null, noised: string) {
+  constructor(log: IntakeLog, models: ModelDirectory, model: ModelInfo | null, kind: TaskKind, noised: string) {
+    this.masked = new LoggedMaskedFold(log, models, model, kind);
     this.privately = new LoggedPrivateFold(log, models, model?.modelId ?? '', noised);
     this.log = log;
     this.models = models;
@@ -144,6 +148,7 @@ class LoggedIntake implements RoundIntake {
   async close(): Promise<void> {
     this.sum.close();
     await this.privately.close();
+    this.masked.close();
     await inCore(() => this.log.close());
   }
 

@@ -3,16 +3,19 @@ import { AegisError } from '@aegis/errors';
 import { systemRandom } from '@aegis/service-kit';
 import type { AcceptedAnswer, TensorSource } from '../../domain/answer.ts';
 import type { ModelInfo } from '../../domain/model.ts';
+import type { TaskKind } from '../../domain/plan.ts';
 import { accepted, refuse, type Verdict } from '../../domain/verdict.ts';
 import type {
   FoldRules,
   IntakeRoom,
   IntakeStore,
+  MaskedFold,
   NoisedRound,
   PrivateFold,
   RoundIntake,
   RoundNoise,
 } from '../contract.ts';
+import { MemoryMaskedFold } from './masked-fold.ts';
 import type { MemoryModels } from './models.ts';
 import { normalOf } from './normal.ts';
 import { type NpyArray, readNpy, writeNpy } from './npy.ts';
@@ -43,7 +46,7 @@ export class MemoryIntakes implements IntakeStore {
     const copy = { parts: new Map(kept?.parts), answers: new Map(kept?.answers), noised: kept?.noised ?? null };
     const ours = kept?.epoch === epoch ? kept : { epoch, ...copy };
     this.rooms.set(name, ours);
-    return new MemoryIntake(ours, this.models, model, this.normal);
+    return new MemoryIntake(ours, this.models, model, room.kind, this.normal);
   }
 
   async remove(room: IntakeRoom, epoch: number): Promise<void> {
@@ -67,13 +70,15 @@ class MemoryIntake implements RoundIntake {
     writeNoised: (noise) => this.writeNoised(noise),
     hasNoised: async () => this.room.noised !== null,
   };
+  readonly masked: MaskedFold;
   private readonly room: Room;
   private readonly models: MemoryModels;
   private readonly model: ModelInfo | null;
   private readonly normal: () => number;
   private readonly folded = new Map<string, { weight: number; arrays: Map<string, NpyArray> }>();
 
-  constructor(room: Room, models: MemoryModels, model: ModelInfo | null, normal: () => number) {
+  constructor(room: Room, models: MemoryModels, model: ModelInfo | null, kind: TaskKind, normal: () => number) {
+    this.masked = new MemoryMaskedFold((slices) => this.join({ slices }), models, model, kind);
     this.room = room;
     this.models = models;
     this.model = model;
@@ -200,7 +205,7 @@ class MemoryIntake implements RoundIntake {
     return arrays;
   }
 
-  private join(source: TensorSource): Buffer | null {
+  private join(source: Pick<TensorSource, 'slices'>): Buffer | null {
     const pieces: Buffer[] = [];
     for (const { part, offset, length } of source.slices) {
       const content = this.room.parts.get(part);

@@ -1,0 +1,187 @@
+// How a run masks what its nodes answer: the keys `aegis.secagg.*`. What needs the model or the core's arithmetic is checked by
+// flows/plan-secagg.ts, before anything leaves as well.
+import type { Sampling } from './cohort.ts';
+import type { MaskedGrid, MaskedMetric } from './masking.ts';
+import { type PlanValues, quote, refused } from './plan-values.ts';
+
+export interface SecaggPlan {
+  readonly mode: 'aegis';
+  readonly grid: MaskedGrid;
+  /** Fractions of a cohort that may drop out, and that may work with the server, without harm. */
+  readonly dropouts: number;
+  readonly colluders: number;
+  /** How long the answers of one stage are waited for. */
+  readonly stageSeconds: number;
+}
+
+const PREFIX = 'aegis.secagg.';
+/** Twice what one round of training changes in most models; 16 bits make steps of 1/4096 of it. */
+const DEFAULT_CLIP = 8;
+const DEFAULT_VALUE_BITS = 16;
+/** One node of five; with these two every cohort from 4 nodes on can be planned. */
+const DEFAULT_DROPOUTS = 0.2;
+const DEFAULT_COLLUDERS = 0.1;
+const DEFAULT_STAGE_SECONDS = 30;
+const MOST_METRICS = 100;
+
+/** Null: answers travel in the clear. `key` names of the plan that a masked run cannot have are refused. */
+export function readSecagg(
+  value: PlanValues,
+  train: Sampling,
+  other: { readonly isPrivate: boolean; readonly firstFromNode: boolean },
+): SecaggPlan | null {
+  const key = `${PREFIX}mode`;
+  const mode = value.text(key, 'off');
+  if (mode === 'flower')
+    throw refused(key, 'is "flower": Flower\'s SecAgg+ is not served here. Say "aegis", which needs guards, or "off".');
+  if (mode !== 'aegis' && mode !== 'off') throw refused(key, `is ${quote(mode)}; it must be "off" or "aegis".`);
+  if (mode === 'off') {
+    const set = value.named(PREFIX).find((name) => name !== key);
+    if (set === undefined) return null;
+    throw refused(set, `says how answers are masked, but ${key} is "off": say ${key} = "aegis", or leave it out.`);
+  }
+  refuseWithMasks(value, train, other);
+  const weightMax = value.integer(`${PREFIX}weight-max`, 1, 2 ** 32, 1);
+  return {
+    mode,
+    grid: {
+      clip: positive(value, 'clip', DEFAULT_CLIP),
+      ownClips: readClips(value),
+      metrics: readMetrics(value),
+      valueBits: value.integer(`${PREFIX}value-bits`, 2, 32, DEFAULT_VALUE_BITS),
+      weightMax,
+      maxExamples: readMaxExamples(value, weightMax),
+      normClip: value.find(`${PREFIX}norm-clip`) === undefined ? 0 : positive(value, 'norm-clip', 0),
+    },
+    dropouts: fraction(value, 'dropouts', DEFAULT_DROPOUTS),
+    colluders: fraction(value, 'colluders', DEFAULT_COLLUDERS),
+    stageSeconds: value.real(`${PREFIX}stage-seconds`, 1, 3600, DEFAULT_STAGE_SECONDS),
+  };
+}
+
+/** What needs to see single answers, or leaves those behind that would have come. */
+function refuseWithMasks(
+  value: PlanValues,
+  train: Sampling,
+  { isPrivate, firstFromNode }: { readonly isPrivate: boolean; readonly firstFromNode: boolean },
+): void {
+  const masked = `${PREFIX}mode is "aegis"`;
+  if (isPrivate)
+    throw refused(
+      'aegis.privacy.unit',
+      `asks for a private run, and ${masked}: the server clips single updates in a private run, and sees none in a masked one. The two are not built together; choose one.`,
+    );
+  if (value.flag('aegis.join', false))
+    throw refused(
+      'aegis.join',
+      `is true, and ${masked}: a client without identity has no key that others could check.`,
+    );
+  if (firstFromNode)
+    throw refused(
+      'aegis.initial-model',
+      `is "node", and ${masked}: what that node sends would travel in the clear. Import a first model, or name a stored one.`,
+    );
+  if (value.find('aegis.selection.min-report') !== undefined)
+    throw refused(
+      'aegis.selection.min-report',
+      `has no place where ${masked}: who is not waited for counts as dropped out. The fewest answers are the cohort less ${PREFIX}dropouts.`,
+    );
+  if (train.overSelect > 1)
+    throw refused(
+      'aegis.selection.over-select',
+      `is ${train.overSelect}, and ${masked}: who is asked and not waited for counts as dropped out. Leave it at 1, and plan for ${PREFIX}dropouts.`,
+    );
+}
+
+function readMaxExamples(value: PlanValues, weightMax: number): number {
+  const key = `${PREFIX}max-examples`;
+  if (value.find(key) !== undefined) {
+    const most = value.integer(key, 1, 2 ** 53, undefined);
+    if (weightMax > 1) return most;
+    throw refused(key, `is ${most}, but with ${PREFIX}weight-max = 1 all answers weigh the same: set weight-max too.`);
+  }
+  if (weightMax === 1) return 0;
+  throw refused(
+    key,
+    `is missing: with ${PREFIX}weight-max = ${weightMax} it says how many examples weigh ${weightMax}; a node with more takes no part.`,
+  );
+}
+
+/** `accuracy:0:1,loss:0:10` */
+function readMetrics(value: PlanValues): MaskedMetric[] {
+  const key = `${PREFIX}metrics`;
+  const metrics = listed(value, key).map((item) => {
+    const [, name = '', low = '', high = ''] = /^(.+):([^:]+):([^:]+)$/.exec(item) ?? [];
+    const range = [numberOf(low), numberOf(high)];
+    if (name === '' || range.some(Number.isNaN) || !((range[0] as number) < (range[1] as number)))
+      throw refused(key, `has ${quote(item)}; say NAME:LOW:HIGH, as in "accuracy:0:1,loss:0:10".`);
+    return { name, low: range[0] as number, high: range[1] as number };
+  });
+  refuseTwice(
+    key,
+    metrics.map(({ name }) => name),
+  );
+  const weight = value.text('weighted-by-key', 'num-examples');
+  if (metrics.some(({ name }) => name === weight))
+    throw refused(key, `has ${quote(weight)}, which travels as the weight: leave it out.`);
+  if (metrics.length > MOST_METRICS) throw refused(key, `has ${metrics.length} metrics; the limit is ${MOST_METRICS}.`);
+  return metrics;
+}
+
+/** `bn.num_batches_tracked:1000` */
+function readClips(value: PlanValues): MaskedGrid['ownClips'] {
+  const key = `${PREFIX}own-clips`;
+  const clips = listed(value, key).map((item) => {
+    const [, tensor = '', range = ''] = /^(.+):([^:]+)$/.exec(item) ?? [];
+    if (tensor !== '' && numberOf(range) > 0) return { tensor, clip: numberOf(range) };
+    throw refused(
+      key,
+      `has ${quote(item)}; say ARRAY:RANGE with a range above 0, as in "bn.num_batches_tracked:1000".`,
+    );
+  });
+  refuseTwice(
+    key,
+    clips.map(({ tensor }) => tensor),
+  );
+  return clips;
+}
+
+const listed = (value: PlanValues, key: string): string[] =>
+  value
+    .text(key, '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+const numberOf = (text: string): number => (/^-?[\d.]+(e-?\d+)?$/i.test(text.trim()) ? Number(text) : Number.NaN);
+
+function refuseTwice(key: string, names: readonly string[]): void {
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw refused(key, `has ${quote(twice)} twice.`);
+}
+
+function fraction(value: PlanValues, name: string, otherwise: number): number {
+  const found = value.real(`${PREFIX}${name}`, 0, 1, otherwise);
+  if (found < 1) return found;
+  throw refused(`${PREFIX}${name}`, 'is 1; it must be below 1: somebody has to be left.');
+}
+
+function positive(value: PlanValues, name: string, otherwise: number): number {
+  const number = value.real(`${PREFIX}${name}`, 0, 1e12, otherwise);
+  if (number > 0) return number;
+  throw refused(`${PREFIX}${name}`, `is ${number}; it must be more than 0.`);
+}
+
+/** What its owner should know beforehand. */
+export function secaggNotes({ grid, dropouts, colluders }: SecaggPlan): string[] {
+  const weights =
+    grid.weightMax === 1
+      ? 'all answers weigh the same'
+      : `answers weigh 1 to ${grid.weightMax}, ${grid.maxExamples} examples the most`;
+  const metrics = grid.metrics.length === 0 ? 'no metric' : grid.metrics.map(({ name }) => name).join(', ');
+  return [
+    `masked: the server opens sums only; ${weights}; of the metrics ${metrics} travels, inside the sum; up to ${percent(dropouts)} of a cohort may drop out, ${percent(colluders)} may work with the server`,
+  ];
+}
+
+const percent = (share: number): string => `${Number((share * 100).toPrecision(3))} %`;

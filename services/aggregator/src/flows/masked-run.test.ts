@@ -1,0 +1,269 @@
+// Masked runs: guards that mask with the core, an aggregator on in-memory stores, a secagg service that follows a script. What is opened is the
+// plain mean within a step of the grid, whoever drops out, and nothing where too few are left.
+import { eventually, FakeClock } from '@aegis/testkit';
+import { describe, expect, it } from 'vitest';
+import { packedBytes } from '../domain/masking.ts';
+import type { Task } from '../peers/contract.ts';
+import { writeNpy, writeNpz } from '../store/memory/npy.ts';
+import { fab } from '../testing/bundles.ts';
+import { ScriptedSecagg } from '../testing/scripted-secagg.ts';
+import { type Conduct, type MaskedReply, SimulatedGuard } from '../testing/simulated-guard.ts';
+import { type Arrays, answer, f4, i8, readModelArrays } from '../testing/simulated-node.ts';
+import { World, type WorldOptions } from '../testing/world.ts';
+
+const nodes = [1n, 2n, 3n, 4n, 5n];
+const start: Arrays = { w: f4([2, 2], [100, -100, 0.5, 0]), scale: f4([], [3]), seen: i8([], [40]) };
+const initial = writeNpz(Object.entries(start).map(([name, array]) => ({ name, npy: writeNpy(array) })));
+const bundle = (lines: string, rounds = 1) =>
+  fab({
+    config: `num-server-rounds = ${rounds}
+min-train-nodes = 5
+min-evaluate-nodes = 5
+min-available-nodes = 5
+fraction-evaluate = 0.0
+aegis.initial-model = "file:init.npz"
+aegis.secagg.mode = "aegis"
+aegis.secagg.value-bits = 24
+aegis.secagg.own-clips = "seen:100"
+aegis.secagg.metrics = "loss:0:10"
+${lines}`,
+    extra: [{ name: 'init.npz', content: initial }],
+  });
+
+/** Node n moves every weight by n/10 in its own direction, and has seen n batches. */
+const moved = (node: number, model: Arrays): Arrays => ({
+  w: f4(
+    [2, 2],
+    (model.w?.values ?? []).map((value, i) => value + (node / 10) * (i % 2 === 0 ? 1 : -1)),
+  ),
+  scale: f4([], [(model.scale?.values[0] ?? 0) - node / 100]),
+  seen: i8([], [(model.seen?.values[0] ?? 0) + node]),
+});
+const learn = (task: Task, model: Arrays): MaskedReply => ({
+  arrays: moved(Number(task.nodeId), model),
+  metrics: [Number(task.nodeId)],
+  examples: Number(task.nodeId) * 10,
+});
+
+/** The start moved by the weighted mean of what these nodes did. */
+const meanOf = (members: readonly bigint[], weightOf: (node: number) => number = () => 1, from = start): number[] => {
+  const total = members.reduce((sum, node) => sum + weightOf(Number(node)), 0);
+  const names = ['w', 'scale', 'seen'];
+  const flat = (arrays: Arrays) => names.flatMap((name) => [...(arrays[name]?.values ?? [])]);
+  const sums = flat(from).map((value, i) => {
+    const by = members.reduce(
+      (sum, node) => sum + weightOf(Number(node)) * ((flat(moved(Number(node), from))[i] ?? 0) - value),
+      0,
+    );
+    return value + by / total;
+  });
+  return sums.map((value, i) => (i === sums.length - 1 ? Math.round(value) : value));
+};
+
+interface Masked {
+  readonly world: World;
+  readonly secagg: ScriptedSecagg;
+  readonly guards: SimulatedGuard[];
+  readonly played: Promise<unknown>[];
+}
+
+/** `conduct`: how far a node goes with the n-th task that it is given. */
+function masked(conduct: (node: bigint, nth: number) => Conduct = () => 'honest', options: WorldOptions = {}): Masked {
+  const world = new World(options);
+  const secagg = new ScriptedSecagg();
+  world.peers.secagg = secagg;
+  const guards: SimulatedGuard[] = [];
+  const played: Promise<unknown>[] = [];
+  const stages = ['silent', 'advertises', 'shares', 'delivers', 'confirms', 'honest'] as const;
+  const least = { advertise: 1, share: 2, confirm: 4, unmask: 5 } as const;
+  const conducts = new Map<string, Conduct>();
+  const given = new Map<bigint, number>();
+  secagg.isAbsent = (node, stage, round) => stages.indexOf(conducts.get(`${node}/${round}`) ?? 'honest') < least[stage];
+  world.peers.onTask = (task) => {
+    const nth = (given.get(task.nodeId) ?? 0) + 1;
+    given.set(task.nodeId, nth);
+    const how = conduct(task.nodeId, nth);
+    conducts.set(`${task.nodeId}/${task.masking?.round}`, how);
+    const guard = new SimulatedGuard(task, secagg, () => world.channel);
+    guards.push(guard);
+    // all know their part before anybody begins
+    played.push(
+      Promise.resolve()
+        .then(() => guard.play(learn, how))
+        .catch((error: unknown) => error),
+    );
+  };
+  world.peers.setOnline(nodes);
+  for (const node of nodes) world.peers.masks.add(node);
+  return { world, secagg, guards, played };
+}
+
+const values = async (world: World, modelId: string): Promise<number[]> => {
+  const arrays = await readModelArrays(world.channel, modelId);
+  return ['w', 'scale', 'seen'].flatMap((name) => [...(arrays[name]?.values ?? [])]);
+};
+const close = (expected: readonly number[]) => expected.map((value) => expect.closeTo(value, 4));
+
+describe('a masked run', () => {
+  it('moves the start model by the mean difference of all, and shows metrics out of the sum', async () => {
+    const { world, secagg, guards } = masked();
+    const { runId, note } = await world.start(bundle(''));
+    expect(note).toMatch(/masked: the server opens sums only; all answers weigh the same; of the metrics loss travels/);
+    expect(note).toMatch(/masked train by 5 nodes or more: with 5, everybody masks with everybody, 4 shares open/);
+    const run = await world.finished(runId);
+    expect(run.run?.status?.subStatus).toBe('completed');
+    expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes)));
+    expect(run.history[0]).toMatchObject({ cohort: 5, accepted: 5, dropped: 0 });
+    expect(run.history[0]?.trainMetrics).toMatchObject([
+      { key: 'loss', value: { value: { value: expect.closeTo(3, 4) } } },
+    ]);
+    expect(secagg.deeds).toEqual(['open 261', 'unmask 261 1 2 3 4 5', 'end 261']);
+    expect(guards.every(({ verdict }) => verdict?.accepted)).toBe(true);
+    expect(world.peers.logOf(runId)).toContain(
+      'round 1/1, train: masked, 5 of 5 shared keys, 5 delivered, opened by 5',
+    );
+  });
+
+  it('weighs answers by their examples, and goes on from round to round', async () => {
+    const { world } = masked();
+    const lines = 'aegis.secagg.weight-max = 50\naegis.secagg.max-examples = 50';
+    const { runId } = await world.start(bundle(lines, 2));
+    const run = await world.finished(runId);
+    const first = meanOf(nodes, (node) => node * 10);
+    const between: Arrays = {
+      w: f4([2, 2], first.slice(0, 4)),
+      scale: f4([], first.slice(4, 5)),
+      seen: i8([], first.slice(5)),
+    };
+    expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes, (node) => node * 10, between)));
+  });
+
+  it.each([
+    ['before it advertised', 'silent'],
+    ['before it shared its keys', 'advertises'],
+    ['before its vector', 'shares'],
+  ] as const)('goes on without a node that drops out %s', async (_, conduct) => {
+    const clock = new FakeClock();
+    const { world, secagg } = masked((node) => (node === 2n ? conduct : 'honest'), { clock });
+    const { runId } = await world.start(bundle('aegis.selection.deadline = 60.0'));
+    const finished = world.finished(runId);
+    if (conduct === 'shares') {
+      await eventually(() => {
+        const accepted = [...(world.owner.owned(runId)?.current()?.members.values() ?? [])];
+        if (accepted.filter(({ state }) => state === 'accepted').length < 4) throw new Error('not yet');
+        return Promise.resolve();
+      });
+      await clock.advance(60_000);
+    }
+    const run = await finished;
+    expect(run.run?.status?.subStatus).toBe('completed');
+    expect(await values(world, run.modelId)).toEqual(close(meanOf([1n, 3n, 4n, 5n])));
+    expect(run.history[0]).toMatchObject({ cohort: 5, accepted: 4, dropped: 1 });
+    expect(secagg.deeds).toEqual(['open 261', 'unmask 261 1 3 4 5', 'end 261']);
+  });
+
+  it('opens the vector of a node that is gone afterwards', async () => {
+    const { world } = masked((node) => (node === 2n ? 'delivers' : 'honest'));
+    const { runId } = await world.start(bundle(''));
+    const run = await world.finished(runId);
+    expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes)));
+    expect(world.peers.logOf(runId)).toContain(
+      'round 1/1, train: masked, 5 of 5 shared keys, 5 delivered, opened by 4',
+    );
+  });
+});
+
+describe('too few', () => {
+  it.each([
+    ['share their keys', 'silent', ['open 261', 'end 261', 'open 265', 'unmask 265 1 2 3 4 5', 'end 265']],
+    [
+      'open',
+      'confirms',
+      ['open 261', 'unmask 261 1 2 3 4 5', 'end 261', 'open 265', 'unmask 265 1 2 3 4 5', 'end 265'],
+    ],
+  ] as const)('%s: nothing is used, and a new attempt has fresh keys', async (_, conduct, deeds) => {
+    const { world, secagg } = masked((node, nth) => (node <= 2n && nth === 1 ? conduct : 'honest'));
+    const { runId } = await world.start(bundle(''));
+    const run = await world.finished(runId);
+    expect(run.run?.status?.subStatus).toBe('completed');
+    expect(secagg.deeds).toEqual(deeds);
+    expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes)));
+  });
+
+  it('time and again: the run ends, and says why', async () => {
+    const { world, secagg } = masked((node) => (node <= 2n ? 'silent' : 'honest'));
+    const { runId } = await world.start(bundle(''));
+    const run = await world.finished(runId);
+    expect(run.run?.status).toMatchObject({
+      subStatus: 'failed',
+      details: expect.stringMatching(/3 advertised.*after 2 tries/),
+    });
+    expect(secagg.deeds).toEqual(['open 261', 'end 261', 'open 265', 'end 265']);
+    expect(world.peers.tasks.size).toBe(0);
+  });
+
+  it('masks that do not cancel: nothing is used', async () => {
+    const { world, secagg } = masked();
+    let times = 0;
+    secagg.tamper = (mask) => {
+      times += 1;
+      if (times > 1) return mask;
+      const other = Buffer.from(mask);
+      other[0] = (other[0] ?? 0) ^ 1;
+      return other;
+    };
+    const { runId } = await world.start(bundle(''));
+    const run = await world.finished(runId);
+    expect(run.run?.status?.subStatus).toBe('completed');
+    expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes)));
+    expect(world.peers.logOf(runId)).toContainEqual(expect.stringMatching(/not the sum of as many honest answers/));
+  });
+});
+
+describe('what is not masked as the task says', () => {
+  it('is refused, and not looked at', async () => {
+    const { world, guards } = masked((node) => (node === 1n ? 'shares' : 'honest'));
+    const { runId } = await world.start(bundle(''));
+    const task = await eventually(() => {
+      const found = guards.find((guard) => guard.task.nodeId === 1n)?.task;
+      return found === undefined ? Promise.reject(new Error('no task')) : Promise.resolve(found);
+    });
+    const inTheClear = await answer(
+      world.channel,
+      { ...task, modelId: task.modelId ?? '' },
+      { arrays: start, weight: 1 },
+    );
+    expect(inTheClear).toMatchObject({ accepted: false, refusalCode: 'ANSWER_NOT_MASKED' });
+    const run = await world.finished(runId);
+    expect(run.history[0]).toMatchObject({ accepted: 4, refused: 1 });
+  });
+
+  it('or is no vector of these terms', async () => {
+    const { world, guards } = masked((node) => (node === 1n ? 'shares' : 'honest'));
+    const { runId } = await world.start(bundle(''));
+    const guard = await eventually(() => {
+      const found = guards.find(({ task }) => task.nodeId === 1n);
+      return found === undefined ? Promise.reject(new Error('no task')) : Promise.resolve(found);
+    });
+    const bytes = packedBytes(guard.task.masking as never);
+    expect(await guard.deliver(Buffer.alloc(bytes + 1))).toMatchObject({
+      accepted: false,
+      refusalCode: 'UPDATE_TENSOR_MALFORMED',
+    });
+    await world.finished(runId);
+  });
+
+  it('comes from a node that did not share its keys: it would spoil the sum', async () => {
+    const { world, guards } = masked((node) => (node === 1n ? 'advertises' : 'honest'));
+    const { runId } = await world.start(bundle(''));
+    const guard = await eventually(() => {
+      const found = guards.find(({ task }) => task.nodeId === 1n);
+      return found === undefined ? Promise.reject(new Error('no task')) : Promise.resolve(found);
+    });
+    const bytes = packedBytes(guard.task.masking as never);
+    const verdict = guard.deliver(Buffer.alloc(bytes)).catch((error: { code: string }) => error.code);
+    const run = await world.finished(runId);
+    expect(await verdict).not.toMatchObject({ accepted: true });
+    expect(await values(world, run.modelId)).toEqual(close(meanOf([2n, 3n, 4n, 5n])));
+  });
+});
