@@ -65,7 +65,7 @@ class Play {
   }
 
   begun(): this {
-    this.draw().give({ type: 'masking', masking: maskingOf(this.state) });
+    this.draw().give({ type: 'masking', masking: maskingOf(this.state), without: [] });
     return this.give({ type: 'opened' });
   }
 
@@ -96,10 +96,19 @@ describe('a masked attempt', () => {
   it('computes terms, saves them, opens them, and only then asks anybody', () => {
     const play = new Play().draw();
     expect([play.state.stage, play.done]).toEqual(['opening', ['mask']]);
-    play.give({ type: 'masking', masking: maskingOf(play.state) });
+    play.give({ type: 'masking', masking: maskingOf(play.state), without: [] });
     expect([play.state.stage, play.done]).toEqual(['opening', ['save', 'open-masked']]);
     play.give({ type: 'opened' });
     expect([play.state.stage, play.done]).toEqual(['collecting', ['save', 'dispatch', 'await-sharing', 'wake']]);
+  });
+
+  it('asks none of those whom its terms do without', () => {
+    const play = new Play().draw();
+    play.give({ type: 'masking', masking: maskingOf(play.state), without: [task(2)] }).give({ type: 'opened' });
+    const asked = play.effects.flatMap((effect) => (effect.do === 'dispatch' ? effect.tasks : []));
+    expect(asked.map(({ nodeId }) => nodeId)).toEqual([1n, 3n, 4n, 5n]);
+    play.answered(1, 3, 4, 5);
+    expect(play.state.stage).toBe('finishing');
   });
 
   it('has terms that no other attempt or kind of the run has', () => {
@@ -168,7 +177,7 @@ describe('a masked attempt', () => {
 describe('after a crash', () => {
   it('the terms that were saved are opened again, and tasks follow', () => {
     const play = new Play().draw();
-    play.give({ type: 'masking', masking: maskingOf(play.state) });
+    play.give({ type: 'masking', masking: maskingOf(play.state), without: [] });
     const saved = play.state;
     expect(new Play().resumed(saved).done).toEqual(['open-masked']);
     expect(new Play().resumed(saved).give({ type: 'opened' }).state.stage).toBe('collecting');
@@ -183,7 +192,7 @@ describe('after a crash', () => {
 
   it('a stop that was saved and not heard asks nobody', () => {
     const play = new Play().draw();
-    play.give({ type: 'masking', masking: maskingOf(play.state) }).give({ type: 'stop' });
+    play.give({ type: 'masking', masking: maskingOf(play.state), without: [] }).give({ type: 'stop' });
     const saved: RoundState = { ...play.state, stage: 'opening', ended: null };
     const again = new Play().resumed(saved).give({ type: 'opened' });
     expect(again.effects).toContainEqual({ do: 'dispatch', tasks: [] });
@@ -213,7 +222,7 @@ describe('random lists', () => {
         const tasks = [...online].map((nodeId) => ({ nodeId, taskId: task(Number(nodeId), attempt) }));
         const inputs: RoundInput[] = [
           { type: 'drawn', tasks, wanted: 5, traceparent: '' },
-          { type: 'masking', masking: maskingOf(play.state) },
+          { type: 'masking', masking: maskingOf(play.state), without: [] },
           { type: 'opened' },
           { type: 'accepted', taskId },
           { type: 'accepted', taskId },

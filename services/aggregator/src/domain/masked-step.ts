@@ -8,6 +8,8 @@ import type { RoundEffect, Stage } from './round.ts';
 export interface MaskedHands {
   readonly draft: { stage: Stage; masking?: Masking | undefined };
   readonly effects: RoundEffect[];
+  /** Their tasks are put nowhere. */
+  leaveOut(tasks: readonly string[]): void;
   save(): void;
   dispatch(): void;
   tryAgain(reason: string, again: boolean): void;
@@ -18,6 +20,7 @@ export function takeMasked(input: MaskedInput, { draft, effects, ...hands }: Mas
     case 'masking':
       if (draft.stage !== 'opening' || draft.masking !== undefined) return;
       draft.masking = input.masking;
+      hands.leaveOut(input.without);
       hands.save();
       effects.push({ do: 'open-masked' });
       return;

@@ -111,8 +111,8 @@ export interface MaskedOutcome {
 // ---- what the round machine is told of a masked attempt, and what it asks for (masked-step.ts)
 
 export type MaskedInput =
-  /** The terms of the cohort that was drawn. */
-  | { readonly type: 'masking'; readonly masking: Masking }
+  /** The terms of the cohort that was drawn, less those whom it does without. */
+  | { readonly type: 'masking'; readonly masking: Masking; readonly without: readonly string[] }
   /** The secagg service has them. */
   | { readonly type: 'opened' }
   /** Nothing of this attempt can be opened. `again`: another cohort or fresh keys may do. */

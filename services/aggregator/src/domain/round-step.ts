@@ -382,6 +382,9 @@ class Machine {
     return {
       draft: this.draft,
       effects: this.effects,
+      leaveOut: (tasks) => {
+        for (const taskId of tasks) if (this.members.delete(taskId)) this.counts.waiting -= 1;
+      },
       save: () => this.save(),
       dispatch: () => {
         this.dispatch();

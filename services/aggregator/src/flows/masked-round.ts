@@ -52,7 +52,7 @@ export class MaskedRound {
     this.run(state, async () => {
       const { secagg } = this.plan;
       if (secagg === undefined) throw new AegisError('INTERNAL', 'A round was to be masked without a plan for it.');
-      this.post({ type: 'masking', masking: await maskingOf(state, secagg, this.model) });
+      this.post({ type: 'masking', ...(await maskingOf(state, secagg, this.model)) });
     });
   }
 

@@ -6,6 +6,7 @@ import { packedBytes } from '../domain/masking.ts';
 import type { Task } from '../peers/contract.ts';
 import { writeNpy, writeNpz } from '../store/memory/npy.ts';
 import { fab } from '../testing/bundles.ts';
+import { Life, mortalPeers, mortalStores } from '../testing/mortal.ts';
 import { ScriptedSecagg } from '../testing/scripted-secagg.ts';
 import { type Conduct, type MaskedReply, SimulatedGuard } from '../testing/simulated-guard.ts';
 import { type Arrays, answer, f4, i8, readModelArrays } from '../testing/simulated-node.ts';
@@ -14,30 +15,33 @@ import { World, type WorldOptions } from '../testing/world.ts';
 const nodes = [1n, 2n, 3n, 4n, 5n];
 const start: Arrays = { w: f4([2, 2], [100, -100, 0.5, 0]), scale: f4([], [3]), seen: i8([], [40]) };
 const initial = writeNpz(Object.entries(start).map(([name, array]) => ({ name, npy: writeNpy(array) })));
+const defaults = [
+  'min-train-nodes = 5',
+  'min-evaluate-nodes = 5',
+  'min-available-nodes = 5',
+  'fraction-evaluate = 0.0',
+  'aegis.secagg.value-bits = 24',
+];
 const bundle = (lines: string, rounds = 1) =>
   fab({
     config: `num-server-rounds = ${rounds}
-min-train-nodes = 5
-min-evaluate-nodes = 5
-min-available-nodes = 5
-fraction-evaluate = 0.0
 aegis.initial-model = "file:init.npz"
 aegis.secagg.mode = "aegis"
-aegis.secagg.value-bits = 24
 aegis.secagg.own-clips = "seen:100"
 aegis.secagg.metrics = "loss:0:10"
-${lines}`,
+${lines}
+${defaults.filter((line) => !lines.includes(line.split(' ')[0] ?? '')).join('\n')}`,
     extra: [{ name: 'init.npz', content: initial }],
   });
 
-/** Node n moves every weight by n/10 in its own direction, and has seen n batches. */
+/** Node n moves every weight by n/10 in its own direction, and has seen 4n batches: four of five nodes have a whole mean. */
 const moved = (node: number, model: Arrays): Arrays => ({
   w: f4(
     [2, 2],
     (model.w?.values ?? []).map((value, i) => value + (node / 10) * (i % 2 === 0 ? 1 : -1)),
   ),
   scale: f4([], [(model.scale?.values[0] ?? 0) - node / 100]),
-  seen: i8([], [(model.seen?.values[0] ?? 0) + node]),
+  seen: i8([], [(model.seen?.values[0] ?? 0) + 4 * node]),
 });
 const learn = (task: Task, model: Arrays): MaskedReply => ({
   arrays: moved(Number(task.nodeId), model),
@@ -61,7 +65,9 @@ const meanOf = (members: readonly bigint[], weightOf: (node: number) => number =
 };
 
 interface Masked {
-  readonly world: World;
+  /** Of the aggregator that is alive. */
+  world: World;
+  life: Life;
   readonly secagg: ScriptedSecagg;
   readonly guards: SimulatedGuard[];
   readonly played: Promise<unknown>[];
@@ -84,7 +90,12 @@ function masked(conduct: (node: bigint, nth: number) => Conduct = () => 'honest'
     given.set(task.nodeId, nth);
     const how = conduct(task.nodeId, nth);
     conducts.set(`${task.nodeId}/${task.masking?.round}`, how);
-    const guard = new SimulatedGuard(task, secagg, () => world.channel);
+    const guard = new SimulatedGuard(
+      task,
+      secagg,
+      () => held.world.channel,
+      () => held.life.ending,
+    );
     guards.push(guard);
     // all know their part before anybody begins
     played.push(
@@ -95,7 +106,8 @@ function masked(conduct: (node: bigint, nth: number) => Conduct = () => 'honest'
   };
   world.peers.setOnline(nodes);
   for (const node of nodes) world.peers.masks.add(node);
-  return { world, secagg, guards, played };
+  const held: Masked = { world, life: new Life(0, 'before'), secagg, guards, played };
+  return held;
 }
 
 const values = async (world: World, modelId: string): Promise<number[]> => {
@@ -170,6 +182,119 @@ describe('a masked run', () => {
     expect(world.peers.logOf(runId)).toContain(
       'round 1/1, train: masked, 5 of 5 shared keys, 5 delivered, opened by 4',
     );
+  });
+});
+
+describe('an evaluation', () => {
+  it('is masked likewise: metrics alone, out of the sum', async () => {
+    const { world, secagg } = masked((node, nth) => (node === 4n && nth === 2 ? 'silent' : 'honest'));
+    const { runId, note } = await world.start(bundle('fraction-evaluate = 1.0'));
+    expect(note).toMatch(/masked evaluate by 5 nodes or more/);
+    const run = await world.finished(runId);
+    expect(secagg.deeds).toEqual([
+      'open 261',
+      'unmask 261 1 2 3 4 5',
+      'end 261',
+      'open 262',
+      'unmask 262 1 2 3 5',
+      'end 262',
+    ]);
+    expect(run.history[0]).toMatchObject({ accepted: 5, evaluated: 4 });
+    const [loss] = run.history[0]?.evaluateMetrics ?? [];
+    expect(loss).toMatchObject({ key: 'loss', value: { value: { value: expect.closeTo(11 / 4, 4) } } });
+    expect(secagg.rounds.get(`${runId}/262`)?.attempt.masking.length).toBe(6);
+  });
+
+  it('that too few take part in is left out, and the run goes on', async () => {
+    const { world } = masked((node, nth) => (node >= 4n && nth === 2 ? 'silent' : 'honest'));
+    const { runId } = await world.start(bundle('fraction-evaluate = 1.0'));
+    const run = await world.finished(runId);
+    expect(run.run?.status?.subStatus).toBe('completed');
+    expect(run.history[0]).toMatchObject({ accepted: 5, evaluated: 0, evaluateMetrics: [] });
+    expect(world.peers.logOf(runId)).toContainEqual(expect.stringMatching(/evaluate: left out: .*3 advertised/));
+  });
+});
+
+describe('a plan that cannot be masked', () => {
+  const refusalOf = async (lines: string, change: (held: Masked) => void = () => {}): Promise<string> => {
+    const held = masked();
+    change(held);
+    return held.world.start(bundle(lines)).then(
+      () => 'it was taken',
+      (error: Error) => error.message,
+    );
+  };
+
+  it('is refused before anything leaves, with the key, its value and the arithmetic', async () => {
+    const without = ({ world }: Masked) => {
+      world.peers.secagg = null;
+    };
+    expect(await refusalOf('', without)).toMatch(
+      /aegis\.secagg\.mode is "aegis", but this aggregator was started without/,
+    );
+    expect(await refusalOf('aegis.secagg.dropouts = 0.5')).toMatch(
+      /cannot mask train by 5 nodes with dropouts 0\.5, .*2·4 > 5 \+ 1 but only 2 shareholders remain.*raise min-train-nodes/,
+    );
+    expect(
+      await refusalOf(
+        'aegis.secagg.value-bits = 32\naegis.secagg.weight-max = 4294967296\naegis.secagg.max-examples = 4294967296',
+      ),
+    ).toMatch(/weight-max 4294967296: .*62 bits/);
+  });
+
+  it('is refused where whole numbers have no range, or a range has no array', async () => {
+    const bundled = (own: string) =>
+      fab({
+        config: `num-server-rounds = 1
+min-train-nodes = 5
+fraction-evaluate = 0.0
+aegis.initial-model = "file:init.npz"
+aegis.secagg.mode = "aegis"
+${own}`,
+        extra: [{ name: 'init.npz', content: initial }],
+      });
+    const { world } = masked();
+    await expect(world.start(bundled(''))).rejects.toThrow(/own-clips must give the array "seen" a range/);
+    await expect(world.start(bundled('aegis.secagg.own-clips = "seen:9,batches:9"'))).rejects.toThrow(
+      /own-clips names the array "batches", which the model does not have/,
+    );
+  });
+
+  it('with the defaults is one for less than four nodes', async () => {
+    for (const [count, taken] of [
+      [2, false],
+      [3, false],
+      [4, true],
+      [7, true],
+      [300, true],
+      [1000, true],
+    ] as const)
+      expect(await refusalOf(`min-train-nodes = ${count}\nmin-available-nodes = ${count}`), String(count)).toEqual(
+        taken ? 'it was taken' : expect.stringMatching(/shareholders remain/),
+      );
+  });
+});
+
+describe('a cohort that cannot be masked as it was drawn', () => {
+  it('is asked less one', async () => {
+    // of four nodes one may drop out, of five two, and three are too few
+    const { world } = masked();
+    const lines = 'aegis.secagg.dropouts = 0.25\nmin-train-nodes = 4\nmin-available-nodes = 4';
+    const { runId } = await world.start(bundle(lines));
+    const run = await world.finished(runId);
+    expect(run.run?.status?.subStatus).toBe('completed');
+    expect(run.history[0]).toMatchObject({ cohort: 4, accepted: 4 });
+  });
+});
+
+describe('nodes that cannot mask', () => {
+  it('are not asked', async () => {
+    const { world, guards } = masked();
+    world.peers.setOnline([...nodes, 6n, 7n]);
+    const { runId } = await world.start(bundle(''));
+    const run = await world.finished(runId);
+    expect(run.history[0]).toMatchObject({ cohort: 5, accepted: 5 });
+    expect(guards.map(({ task }) => task.nodeId).sort()).toEqual(nodes);
   });
 });
 
@@ -266,4 +391,58 @@ describe('what is not masked as the task says', () => {
     expect(await verdict).not.toMatchObject({ accepted: true });
     expect(await values(world, run.modelId)).toEqual(close(meanOf([2n, 3n, 4n, 5n])));
   });
+});
+
+describe('a crash', () => {
+  /** The aggregator dies at its n-th write, and another goes on. Whether it died, and how the run ended. */
+  const crashed = async (dieAt: number, when: 'before' | 'after') => {
+    const held = masked();
+    const { world } = held;
+    held.life = new Life(dieAt, when);
+    Object.assign(world.ground, {
+      stores: mortalStores(world.stores, held.life),
+      peers: mortalPeers(world.peers, held.life),
+    });
+    const next = held.life.ending.catch(async () => {
+      held.world = new World({ stores: world.stores }, world.peers);
+      held.life = new Life(0, 'before');
+      await held.world.owner.start();
+    });
+    const runs = world.stores.runs;
+    const started = world.start(bundle('')).then(({ runId }) => runId);
+    // a run that was not written down was never started
+    const runId = await Promise.race([started, next.then(async () => (await runs.list())[0]?.runId ?? null)]);
+    if (runId === null) return { died: true, held, run: null };
+    const ended = world.finished(runId).catch(() => null);
+    const run = await Promise.race([ended, next.then(() => held.world.finished(runId))]);
+    return { died: held.world !== world, held, run };
+  };
+
+  it.each(['before', 'after'] as const)(
+    'at any write, %s it: the same model, opened once',
+    async (when) => {
+      let writes = 0;
+      for (let dieAt = 1; ; dieAt += 1) {
+        const { died, held, run } = await crashed(dieAt, when);
+        if (run !== null) {
+          const of = `crash ${when} write ${dieAt}`;
+          expect(run?.run?.status?.subStatus, of).toBe('completed');
+          expect(await values(held.world, run?.modelId ?? ''), of).toEqual(close(meanOf(nodes)));
+          // whatever was asked again was asked for the same survivors, and what was opened is ended
+          const { deeds, rounds } = held.secagg;
+          const unmasked = deeds.filter((deed) => deed.startsWith('unmask'));
+          expect(new Set(unmasked).size, of).toBe(new Set(unmasked.map((deed) => deed.split(' ')[1])).size);
+          await eventually(async () => {
+            const open = [...rounds.values()].filter(({ ended }) => ended === null);
+            if (open.length > 0) throw new Error(`${of}: ${open.length} attempts were not ended`);
+          });
+          await held.world.owner.drain();
+        }
+        if (!died) break;
+        writes = dieAt;
+      }
+      expect(writes).toBeGreaterThan(25);
+    },
+    120_000,
+  );
 });

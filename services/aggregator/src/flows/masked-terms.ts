@@ -21,14 +21,25 @@ export async function parametersFor(plan: SecaggPlan, size: number, kind: TaskKi
   }
 }
 
-/** The terms of this cohort's attempt. The same cohort gets the same ones. */
-export async function maskingOf(state: RoundState, plan: SecaggPlan, model: ModelInfo | null): Promise<Masking> {
-  const cohort = [...state.members.values()].map(({ nodeId }) => nodeId);
-  const { chosen, modulus, length } = await parametersFor(plan, cohort.length, state.kind, model);
+/**
+ * The terms of this cohort's attempt, and whose tasks it does without: fractions are rounded up to whole nodes, so that a cohort of one more may
+ * not reach what a smaller one does.
+ */
+export async function maskingOf(
+  state: RoundState,
+  plan: SecaggPlan,
+  model: ModelInfo | null,
+): Promise<{ masking: Masking; without: string[] }> {
+  const members = [...state.members.values()];
+  const { size, found } = await largestCohort(members.length, state.rules.sampling.minNodes, (size) =>
+    parametersFor(plan, size, state.kind, model),
+  );
+  const { chosen, modulus, length } = found;
   const { dropouts, colluders, stageSeconds, grid } = plan;
+  const cohort = members.slice(0, size).map(({ nodeId }) => nodeId);
   const text = canonicalPlan(state, { dropouts, colluders }, grid, cohort);
-  return {
-    cohort: cohort.length,
+  const masking = {
+    cohort: size,
     dropouts,
     colluders,
     plan: createHash('sha256').update(text).digest('hex'),
@@ -41,6 +52,24 @@ export async function maskingOf(state: RoundState, plan: SecaggPlan, model: Mode
     grid: state.kind === 'train' ? grid : { ...grid, ownClips: [] },
     stageSeconds,
   };
+  return { masking, without: members.slice(size).map(({ taskId }) => taskId) };
+}
+
+/** Rounding moves what is reached by one node here and there. */
+const SIZES_TRIED = 16;
+
+/** The first error counts where no size down to the least reaches its parameters. */
+async function largestCohort<T>(most: number, least: number, reach: (size: number) => Promise<T>) {
+  let first: unknown;
+  for (let size = most; size >= Math.max(least, 2) && size > most - SIZES_TRIED; size -= 1) {
+    try {
+      return { size, found: await reach(size) };
+    } catch (error) {
+      if (AegisError.from(error).code !== 'PLAN_INVALID') throw error;
+      first ??= error;
+    }
+  }
+  throw first ?? new AegisError('PLAN_INVALID', `A cohort of ${most} cannot be masked.`);
 }
 
 function explained(error: unknown, plan: SecaggPlan, size: number, kind: TaskKind): unknown {

@@ -161,6 +161,8 @@ export class RunOwner {
     if (run === null || run.value.state === 'finished') {
       // its owner ended between the lease and the document, or between the last document and the lease
       await peers.mailbox.withdraw(await peers.mailbox.ofRun(runId));
+      const masking = (await stores.rounds.get(runId))?.value.masking;
+      if (masking !== undefined) await peers.secagg?.end({ runId, round: masking.round }, 'the run is over');
       if (lease.volume === this.ownership.volume) await stores.intakes.removeRun(runId);
       await stores.rounds.delete(runId);
       await stores.leases.remove(runId, lease.revision);

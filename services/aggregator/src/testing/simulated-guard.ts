@@ -3,6 +3,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { IntakeService, type SubmitUpdateResponse } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { npyElements } from '@aegis/core-native';
 import { Grid, SecaggClient, SigningKey } from '@aegis/core-native/secagg';
+import { AegisError } from '@aegis/errors';
 import type { ServiceChannel } from '@aegis/service-kit';
 import { coreGrid, termsOf } from '../domain/masking.ts';
 import type { Task } from '../peers/contract.ts';
@@ -34,12 +35,19 @@ export class SimulatedGuard {
   verdict: SubmitUpdateResponse | undefined;
   private readonly secagg: ScriptedSecagg;
   private readonly channel: () => ServiceChannel;
+  private readonly ending: () => Promise<never>;
 
-  /** `channel`: of the aggregator that is alive. */
-  constructor(task: Task, secagg: ScriptedSecagg, channel: () => ServiceChannel) {
+  /** `channel`: of the aggregator that is alive; `ending` rejects when that dies. */
+  constructor(
+    task: Task,
+    secagg: ScriptedSecagg,
+    channel: () => ServiceChannel,
+    ending: () => Promise<never> = () => new Promise(() => {}),
+  ) {
     this.task = task;
     this.secagg = secagg;
     this.channel = channel;
+    this.ending = ending;
   }
 
   async play(reply: (task: Task, model: Arrays) => MaskedReply, conduct: Conduct): Promise<void> {
@@ -63,14 +71,19 @@ export class SimulatedGuard {
     secagg.hand(ref, node, await client.unmask(request));
   }
 
-  /** In two parts, cut where no element ends. Asked again until an aggregator answers. */
-  async deliver(packed: Buffer): Promise<SubmitUpdateResponse> {
+  /** In two parts, cut where no element ends. */
+  deliver(packed: Buffer): Promise<SubmitUpdateResponse> {
+    return this.patiently(() => this.submit(packed));
+  }
+
+  /** Asked again until an aggregator answers. */
+  private async patiently<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await this.submit(packed);
+        return await Promise.race([work(), this.ending()]);
       } catch (error) {
-        if (!this.isWorthAgain(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        if (AegisError.from(error).entry.kind !== 'unavailable') throw error;
+        await new Promise((resolve) => setImmediate(resolve));
       }
     }
   }
@@ -99,8 +112,7 @@ export class SimulatedGuard {
     const { task } = this;
     const { masking, modelId } = task;
     if (masking === undefined || modelId === null) throw new Error('it is a masked task');
-    const intake = this.channel().client(IntakeService);
-    const described = await intake.describeModel({ modelId });
+    const described = await this.patiently(() => this.channel().client(IntakeService).describeModel({ modelId }));
     const tensors = described.tensors.map(({ name, dtype, shape, offset, length }) => ({
       name,
       dtype,
@@ -110,7 +122,7 @@ export class SimulatedGuard {
     }));
     const { specs, options } = coreGrid(masking.grid, task.kind, { tensors });
     const grid = Grid.create(specs, options);
-    const model = await readModelArrays(this.channel(), modelId);
+    const model = await this.patiently(() => readModelArrays(this.channel(), modelId));
     const { arrays = model, metrics = [], examples = 1 } = reply(task, model);
     const elements = (from: Arrays) =>
       Promise.all(specs.map((spec) => npyElements(writeNpy(from[spec.name] as never), spec)));
@@ -121,11 +133,5 @@ export class SimulatedGuard {
       metrics: [...metrics],
       weight: maxExamples === 0 ? 1 : grid.weightOf(examples, maxExamples),
     });
-  }
-
-  private isWorthAgain(error: unknown): boolean {
-    return ['UNAVAILABLE', 'DRAINING', 'DEADLINE', 'RUN_OWNED', 'STORE_UNAVAILABLE'].includes(
-      (error as { code?: string }).code ?? '',
-    );
   }
 }
