@@ -1,6 +1,6 @@
 import { createHash, createPrivateKey, randomBytes } from 'node:crypto';
 import { chooseParameters, Grid, MaskedSum, SecaggClient, SigningKey, type Terms } from '@aegis/core-native/secagg';
-import { createRoot, issueCertificate } from '@aegis/service-kit';
+import { createRoot, issueCertificate, openSigningCertificate, readRoots } from '@aegis/service-kit';
 
 const YEAR = 365;
 const TENSOR = 6;
@@ -10,6 +10,7 @@ export class Federation {
   readonly rootPem: string;
   readonly #root: Awaited<ReturnType<typeof createRoot>>;
   readonly #now: number;
+  readonly #opened = new Map<string, ReturnType<typeof openSigningCertificate>>();
   readonly #identities = new Map<string, { certificate: string; key: SigningKey }>();
 
   private constructor(root: Awaited<ReturnType<typeof createRoot>>, now: number) {
@@ -21,6 +22,13 @@ export class Federation {
   static async create(now = Date.now()): Promise<Federation> {
     return new Federation(await createRoot('hospitals', 3653, now - 1_000), now);
   }
+
+  /** As guards check certificates. */
+  readonly openCertificate = (pem: string) => {
+    const known = this.#opened.get(pem) ?? openSigningCertificate(pem, readRoots(this.rootPem), Date.now());
+    this.#opened.set(pem, known);
+    return known;
+  };
 
   async identity(name: string): Promise<{ certificate: string; key: SigningKey }> {
     const known = this.#identities.get(name);
@@ -59,7 +67,7 @@ export const planOf = async (
 /** One node with the core's own state machine, as a guard runs it. */
 export class TestNode {
   readonly id: string;
-  readonly taskId: string;
+  taskId: string;
   readonly value: number;
   readonly certificate: string;
   readonly #key: SigningKey;

@@ -3,8 +3,8 @@ import { RelayService, RoundsService } from '@aegis/contracts/aegis/secagg/v1/se
 import {
   inProcessChannel,
   noTelemetry,
-  openSigningCertificate,
   readRoots,
+  type ServiceChannel,
   silentLogger,
   type Telemetry,
 } from '@aegis/service-kit';
@@ -32,20 +32,12 @@ const wire = ({ terms, cohort, colluders }: Plan): Masking => ({
   ...{ length: BigInt(terms.length), grid: undefined, stageSeconds: STAGE_SECONDS },
 });
 
-/** One process of the service, on whatever store it is given: called as gateway and aggregator call it. */
-export const serviceOn = (
-  store: RoundStore,
-  rootPem: string,
-  { clock = new FakeClock(Date.now()), telemetry = noTelemetry }: { clock?: FakeClock; telemetry?: Telemetry } = {},
-) => {
-  const roundGround = { store, clock, telemetry, measures: createMeasures(telemetry), log: silentLogger };
-  const rounds = new LiveRounds(roundGround);
-  const roots = readRoots(rootPem);
-  const ground = { ...roundGround, rounds, roots, threads: 1 };
-  const channel = inProcessChannel([relayService(ground), roundsService(ground)], { log: silentLogger });
+const refOf = ({ terms }: Plan) => ({ runId: BigInt(terms.run), round: BigInt(terms.round) });
+
+/** The service as gateway and aggregator call it, over whichever channel. */
+export const callersOf = (channel: ServiceChannel) => {
   const relay = channel.client(RelayService);
   const aggregator = channel.client(RoundsService);
-  const refOf = ({ terms }: Plan) => ({ runId: BigInt(terms.run), round: BigInt(terms.round) });
   const once = (node: TestNode, plan: Plan, stage: keyof typeof stages, answer: Buffer, signal?: AbortSignal) =>
     relay.exchange(
       {
@@ -58,11 +50,6 @@ export const serviceOn = (
       { timeoutMs: 600_000, ...(signal && { signal }) },
     );
   return {
-    clock,
-    rounds,
-    ground,
-    /** As guards check certificates. */
-    openCertificate: (pem: string) => openSigningCertificate(pem, roots, Date.now()),
     once,
     /** As the gateway waits: with the answer, then without, until there is something. */
     say: async (
@@ -96,7 +83,20 @@ export const serviceOn = (
       return { confirmed, opened, mask: Buffer.concat(pieces) };
     },
     end: (plan: Plan, reason = 'The test is over.') => aggregator.end({ round: refOf(plan), reason }),
-    close: () => rounds.drain(),
   };
+};
+
+/** One process of the service, on whatever store it is given. */
+export const serviceOn = (
+  store: RoundStore,
+  rootPem: string,
+  { clock = new FakeClock(Date.now()), telemetry = noTelemetry }: { clock?: FakeClock; telemetry?: Telemetry } = {},
+) => {
+  const roundGround = { store, clock, telemetry, measures: createMeasures(telemetry), log: silentLogger };
+  const rounds = new LiveRounds(roundGround);
+  const roots = rootPem === '' ? [] : readRoots(rootPem);
+  const ground = { ...roundGround, rounds, roots, threads: 1 };
+  const channel = inProcessChannel([relayService(ground), roundsService(ground)], { log: silentLogger });
+  return { ...callersOf(channel), clock, rounds, ground, close: () => rounds.drain() };
 };
 export type TestService = ReturnType<typeof serviceOn>;
