@@ -82,7 +82,11 @@ beforeAll(async () => {
     },
     listRuns: async (request) => {
       asked.push(request);
-      return { runs: request.runId === 5n ? [] : [runAt(2, 'finished', 'completed')] };
+      const run = runAt(2, 'finished', 'completed');
+      if (request.runId !== 4n) return { runs: request.runId === 5n ? [] : [run] };
+      const masking = { clip: 8, valueBits: 16, weightMax: 1n, metrics: ['loss'], dropouts: 0.2, colluders: 0.1 };
+      const history = run.history.map((item) => ({ ...item, masking: { shared: 5, delivered: 4, opened: 4 } }));
+      return { runs: [{ ...run, masking, history }] };
     },
     watchRun: async function* ({ runId }) {
       yield RunEvent.fromPartial({ run: runAt(0, 'running'), nodes: [{ nodeId: 1n, state: 'waiting' }] });
@@ -169,6 +173,14 @@ describe('aegis, for people', () => {
     const { out } = await aegis('runs', 'show', '9', ...there());
     expect(out).toContain('status    finished:completed');
     expect(out).toMatch(/\n2 +5 +4 +0 +1 +12\.3 s +loss 0\.5000 +accuracy 0\.9300, loss 0\.4100 +abababababab\n/);
+  });
+
+  it('says of a masked run what is opened, and by how many', async () => {
+    const { code, out } = await aegis('runs', 'show', '4', ...there());
+    expect(code).toBe(0);
+    expect(out).toContain('masked    only sums are opened: 16 bits a value, clip 8, equal weights, metrics loss');
+    expect(out).toContain('assumed   20 % drop out, 10 % work with the server');
+    expect(out).toMatch(/\n2 +5 .*abababababab +5 shared keys, 4 delivered, opened by 4\n/);
   });
 
   it('watches a run: one line per finished round', async () => {

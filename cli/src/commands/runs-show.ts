@@ -1,10 +1,10 @@
-import type { RunPrivacy, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { RunMasking, RunPrivacy, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { AegisError } from '@aegis/errors';
 import type { ConnectionOptions } from '../connection.ts';
 import { type AddCommand, withConnectionOptions, withOperator } from '../context.ts';
 import type { Operator } from '../operator.ts';
 import { parseId } from '../parse.ts';
-import { privacyText, roundHead, roundRow, runJson, runStatus } from '../present/runs.ts';
+import { maskingText, privacyText, roundHead, roundRow, runJson, runStatus } from '../present/runs.ts';
 import { formatBytes, formatNumber, formatTime } from '../present/values.ts';
 import type { Terminal } from '../terminal.ts';
 
@@ -36,6 +36,17 @@ const privacyFacts = (privacy: RunPrivacy | undefined): [string, string][] =>
         ],
       ];
 
+const maskingFacts = (masking: RunMasking | undefined): [string, string][] => {
+  if (masking === undefined) return [];
+  const { clip, valueBits, weightMax, metrics, dropouts, colluders } = masking;
+  const weights = weightMax === 1n ? 'equal weights' : `weights up to ${weightMax}`;
+  const said = metrics.length === 0 ? 'no metrics' : `metrics ${metrics.join(', ')}`;
+  return [
+    ['masked', `only sums are opened: ${valueBits} bits a value, clip ${formatNumber(clip)}, ${weights}, ${said}`],
+    ['assumed', `${formatNumber(dropouts * 100)} % drop out, ${formatNumber(colluders * 100)} % work with the server`],
+  ];
+};
+
 function show(terminal: Terminal, summary: RunSummary): void {
   const facts = [
     ['run', (summary.run?.runId ?? 0n).toString()],
@@ -47,11 +58,15 @@ function show(terminal: Terminal, summary: RunSummary): void {
     ['started', formatTime(summary.runningAt || summary.pendingAt)],
     ['finished', formatTime(summary.finishedAt)],
     ...privacyFacts(summary.privacy),
+    ...maskingFacts(summary.masking),
     ['model', summary.modelId],
     ['sent', formatBytes(summary.bytesSent)],
     ['received', formatBytes(summary.bytesReceived)],
   ].filter(([, value]) => value !== '') as [string, string][];
   for (const [name, value] of facts) terminal.line(`${terminal.style('bold', name.padEnd(9))} ${value}`);
   terminal.line();
-  terminal.table(roundHead, summary.history.map(roundRow), 'No round is finished yet.');
+  const masked = summary.masking !== undefined;
+  const head = masked ? [...roundHead, 'MASKED'] : roundHead;
+  const rows = summary.history.map((round) => [...roundRow(round), ...(masked ? [maskingText(round)] : [])]);
+  terminal.table(head, rows, 'No round is finished yet.');
 }

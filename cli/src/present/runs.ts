@@ -21,6 +21,7 @@ export const roundJson = (round: RoundSummary) => ({
   trainMetrics: plainMetrics(round.trainMetrics),
   evaluateMetrics: plainMetrics(round.evaluateMetrics),
   ...(round.privacy && { privacy: round.privacy }),
+  ...(round.masking && { masking: round.masking }),
 });
 
 export const runJson = (summary: RunSummary) => ({
@@ -42,6 +43,7 @@ export const runJson = (summary: RunSummary) => ({
   bytesSent: summary.bytesSent,
   bytesReceived: summary.bytesReceived,
   ...(summary.privacy && { privacy: summary.privacy }),
+  ...(summary.masking && { masking: summary.masking }),
   history: summary.history.map(roundJson),
 });
 
@@ -75,6 +77,12 @@ export const roundRow = (round: RoundSummary): string[] => [
   formatMetrics(plainMetrics(round.evaluateMetrics)),
   round.modelId.slice(0, 12),
 ];
+
+/** `5 shared keys, 4 delivered, opened by 4` */
+export const maskingText = ({ masking }: RoundSummary): string =>
+  masking === undefined
+    ? ''
+    : `${masking.shared} shared keys, ${masking.delivered} delivered, opened by ${masking.opened}`;
 
 /** `ε 0.41 of 1 (δ 1e-5), 59 % left`. Never less ε, and never more left, than there is. */
 export function privacyText({ epsilon, epsilonBudget, delta, left }: RunPrivacy): string {

@@ -1,11 +1,13 @@
 import type {
   NodeOutcome,
   RunEvent,
+  RunMasking,
   RunPrivacy,
   RunSummary,
   RunView,
   ModelVersion as WireVersion,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { MaskedOutcome } from '../domain/masking.ts';
 import type { ModelVersion } from '../domain/model.ts';
 import { hidesCohort } from '../domain/private-round.ts';
 import type { RunRecord } from '../domain/run.ts';
@@ -49,11 +51,29 @@ export function writeSummary(view: RunOverview): RunSummary {
       evaluateMetrics: writeEntries(round.evaluateMetrics),
       evaluated: round.evaluated,
       privacy: round.privacy,
+      masking: writeRoundMasking(round.masked),
     })),
     modelId: run.modelId ?? '',
     bytesSent: BigInt(Math.round(run.bytesSent)),
     bytesReceived: BigInt(Math.round(run.bytesReceived)),
     privacy: writePrivacy(view.run),
+    masking: writeMasking(view.run),
+  };
+}
+
+const writeRoundMasking = (masked: MaskedOutcome | undefined) =>
+  masked && { shared: masked.shared, delivered: masked.delivered, opened: masked.opened };
+
+function writeMasking({ plan: { secagg } }: RunRecord): RunMasking | undefined {
+  if (secagg === undefined) return undefined;
+  const { grid, dropouts, colluders } = secagg;
+  return {
+    clip: grid.clip,
+    valueBits: grid.valueBits,
+    weightMax: BigInt(grid.weightMax),
+    metrics: grid.metrics.map(({ name }) => name),
+    dropouts,
+    colluders,
   };
 }
 

@@ -126,6 +126,8 @@ describe('a masked run', () => {
     expect(run.run?.status?.subStatus).toBe('completed');
     expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes)));
     expect(run.history[0]).toMatchObject({ cohort: 5, accepted: 5, dropped: 0 });
+    expect(run.history[0]?.masking).toEqual({ shared: 5, delivered: 5, opened: 5 });
+    expect(run.masking).toMatchObject({ clip: 8, valueBits: 24, weightMax: 1n, metrics: ['loss'], dropouts: 0.2 });
     expect(run.history[0]?.trainMetrics).toMatchObject([
       { key: 'loss', value: { value: { value: expect.closeTo(3, 4) } } },
     ]);

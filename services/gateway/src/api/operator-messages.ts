@@ -21,8 +21,9 @@ export const encodeNode = ({ record, state, lastSeenAt }: NodeView): WireNode =>
   name: record.name,
 });
 
-export const encodeRun = ({ run, history, ...rest }: RunSummary): WireSummary => ({
+export const encodeRun = ({ run, history, masking, ...rest }: RunSummary): WireSummary => ({
   ...rest,
+  masking: masking && { ...masking, metrics: [...masking.metrics] },
   run: { ...run, overrides: run.overrides.map(fromEntry) },
   history: history.map(encodeRound),
 });

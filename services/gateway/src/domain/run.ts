@@ -44,6 +44,14 @@ export interface RoundSummary {
   readonly evaluateMetrics: readonly Metric[];
   readonly evaluated: number;
   readonly privacy: RoundPrivacy | undefined;
+  readonly masking: RoundMasking | undefined;
+}
+
+/** Who took part in the sum of a masked round: shared keys, delivered a vector, helped to open it. */
+export interface RoundMasking {
+  readonly shared: number;
+  readonly delivered: number;
+  readonly opened: number;
 }
 
 /** What a round of a private run released, and what the run has cost since. */
@@ -83,6 +91,17 @@ export interface RunSummary {
   readonly bytesReceived: bigint;
   /** Absent: it promises nothing. */
   readonly privacy: RunPrivacy | undefined;
+  /** Absent: answers travel in the clear. */
+  readonly masking: RunMasking | undefined;
+}
+
+export interface RunMasking {
+  readonly clip: number;
+  readonly valueBits: number;
+  readonly weightMax: bigint;
+  readonly metrics: readonly string[];
+  readonly dropouts: number;
+  readonly colluders: number;
 }
 
 export interface RunEvent {

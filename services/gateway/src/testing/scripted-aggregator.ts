@@ -151,12 +151,14 @@ export class ScriptedAggregator {
           evaluateMetrics: [],
           evaluated: 0,
           privacy: undefined,
+          masking: undefined,
         },
       ],
       modelId: 'm',
       bytesSent: 1n,
       bytesReceived: 2n,
       privacy: undefined,
+      masking: undefined,
     });
     const version = {
       modelId: 'm',

@@ -202,6 +202,22 @@ export interface RunSummary {
   bytesSent: bigint;
   bytesReceived: bigint;
   privacy: RunPrivacy | undefined;
+  masking: RunMasking | undefined;
+}
+
+export interface RunMasking {
+  clip: number;
+  valueBits: number;
+  weightMax: bigint;
+  metrics: string[];
+  dropouts: number;
+  colluders: number;
+}
+
+export interface RoundMasking {
+  shared: number;
+  delivered: number;
+  opened: number;
 }
 
 export interface RunPrivacy {
@@ -236,6 +252,7 @@ export interface RoundSummary {
   evaluateMetrics: Metric[];
   evaluated: number;
   privacy: RoundPrivacy | undefined;
+  masking: RoundMasking | undefined;
 }
 
 export interface StopRunRequest {
@@ -2583,6 +2600,7 @@ function createBaseRunSummary(): RunSummary {
     bytesSent: 0n,
     bytesReceived: 0n,
     privacy: undefined,
+    masking: undefined,
   };
 }
 
@@ -2632,6 +2650,9 @@ export const RunSummary: MessageFns<RunSummary> = {
     }
     if (message.privacy !== undefined) {
       RunPrivacy.encode(message.privacy, writer.uint32(106).fork()).join();
+    }
+    if (message.masking !== undefined) {
+      RunMasking.encode(message.masking, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -2753,6 +2774,14 @@ export const RunSummary: MessageFns<RunSummary> = {
             message.privacy = RunPrivacy.decode(reader, reader.uint32());
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.masking = RunMasking.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2787,6 +2816,206 @@ export const RunSummary: MessageFns<RunSummary> = {
     message.privacy = (object.privacy !== undefined && object.privacy !== null)
       ? RunPrivacy.fromPartial(object.privacy)
       : undefined;
+    message.masking = (object.masking !== undefined && object.masking !== null)
+      ? RunMasking.fromPartial(object.masking)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunMasking(): RunMasking {
+  return { clip: 0, valueBits: 0, weightMax: 0n, metrics: [], dropouts: 0, colluders: 0 };
+}
+
+export const RunMasking: MessageFns<RunMasking> = {
+  encode(message: RunMasking, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clip !== 0) {
+      writer.uint32(9).double(message.clip);
+    }
+    if (message.valueBits !== 0) {
+      writer.uint32(16).uint32(message.valueBits);
+    }
+    if (message.weightMax !== 0n) {
+      if (BigInt.asUintN(64, message.weightMax) !== message.weightMax) {
+        throw new globalThis.Error("value provided for field message.weightMax of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.weightMax);
+    }
+    for (const v of message.metrics) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.dropouts !== 0) {
+      writer.uint32(41).double(message.dropouts);
+    }
+    if (message.colluders !== 0) {
+      writer.uint32(49).double(message.colluders);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunMasking {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunMasking();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.clip = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.valueBits = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.weightMax = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.metrics.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.dropouts = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.colluders = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunMasking>): RunMasking {
+    return RunMasking.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunMasking>): RunMasking {
+    const message = createBaseRunMasking();
+    message.clip = object.clip ?? 0;
+    message.valueBits = object.valueBits ?? 0;
+    message.weightMax = (object.weightMax !== undefined && object.weightMax !== null) ? BigInt(object.weightMax) : 0n;
+    message.metrics = object.metrics?.map((e) => e) || [];
+    message.dropouts = object.dropouts ?? 0;
+    message.colluders = object.colluders ?? 0;
+    return message;
+  },
+};
+
+function createBaseRoundMasking(): RoundMasking {
+  return { shared: 0, delivered: 0, opened: 0 };
+}
+
+export const RoundMasking: MessageFns<RoundMasking> = {
+  encode(message: RoundMasking, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.shared !== 0) {
+      writer.uint32(8).uint32(message.shared);
+    }
+    if (message.delivered !== 0) {
+      writer.uint32(16).uint32(message.delivered);
+    }
+    if (message.opened !== 0) {
+      writer.uint32(24).uint32(message.opened);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RoundMasking {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoundMasking();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.shared = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.delivered = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.opened = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RoundMasking>): RoundMasking {
+    return RoundMasking.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RoundMasking>): RoundMasking {
+    const message = createBaseRoundMasking();
+    message.shared = object.shared ?? 0;
+    message.delivered = object.delivered ?? 0;
+    message.opened = object.opened ?? 0;
     return message;
   },
 };
@@ -3068,6 +3297,7 @@ function createBaseRoundSummary(): RoundSummary {
     evaluateMetrics: [],
     evaluated: 0,
     privacy: undefined,
+    masking: undefined,
   };
 }
 
@@ -3105,6 +3335,9 @@ export const RoundSummary: MessageFns<RoundSummary> = {
     }
     if (message.privacy !== undefined) {
       RoundPrivacy.encode(message.privacy, writer.uint32(90).fork()).join();
+    }
+    if (message.masking !== undefined) {
+      RoundMasking.encode(message.masking, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -3210,6 +3443,14 @@ export const RoundSummary: MessageFns<RoundSummary> = {
             message.privacy = RoundPrivacy.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.masking = RoundMasking.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3239,6 +3480,9 @@ export const RoundSummary: MessageFns<RoundSummary> = {
     message.evaluated = object.evaluated ?? 0;
     message.privacy = (object.privacy !== undefined && object.privacy !== null)
       ? RoundPrivacy.fromPartial(object.privacy)
+      : undefined;
+    message.masking = (object.masking !== undefined && object.masking !== null)
+      ? RoundMasking.fromPartial(object.masking)
       : undefined;
     return message;
   },
