@@ -20,6 +20,7 @@ describe('the canonical answer', () => {
     ['a metric of another kind', { metrics: [{ key: 'loss', value: integer(1) }] }],
     ['another weight', { weight: 4 }],
     ['no weight', { weight: null }],
+    ['a masked vector', { masked: [{ part: 'p', offset: 1, length: 2 }] }],
   ])('differs with %s', (_what, more) =>
     expect(canonicalAnswer({ ...answer, ...more })).not.toBe(canonicalAnswer(answer)),
   );

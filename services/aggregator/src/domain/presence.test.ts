@@ -116,6 +116,24 @@ describe('what kind a node is', () => {
   });
 });
 
+describe('whether a node can mask', () => {
+  const came = (nodeId: bigint, canMask?: boolean) => ({
+    gatewayId: 'g',
+    snapshot: true,
+    nodes: [{ nodeId, online: true, canMask }],
+  });
+
+  it('is as it was told last, for as long as the node is known', () => {
+    const both = hear(hear(nobody, came(1n, true), 0), came(2n, false), 0);
+    expect([...both.masks.keys()]).toEqual([1n]);
+    expect(hear(both, came(1n, true), 1).masks).toBe(both.masks);
+    expect(hear(both, gone('g', 1n), 1).masks).toBe(both.masks);
+    expect([...hear(both, came(2n, true), 1).masks.keys()]).toEqual([1n, 2n]);
+    expect([...hear(both, came(1n), 1).masks.keys()]).toEqual([]);
+    expect([...expire(both, LINGER_MS + 1).masks.keys()]).toEqual([]);
+  });
+});
+
 describe('a node that let a deadline pass', () => {
   const late = miss(hear(nobody, sees('g', 1n, 2n), 0), [1n], 10);
   const overdue = (presence: typeof nobody) => [...presence.overdue.keys()];

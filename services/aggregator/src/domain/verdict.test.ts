@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Answer } from './answer.ts';
 import { integer, real } from './scalar.ts';
-import { judgeAnswer, judgeSize } from './verdict.ts';
+import { judgeAnswer, judgeMasking, judgeSize } from './verdict.ts';
 
 const tensor = (name: string) => ({ name, slices: [] });
 const answer = (more: Partial<Answer> = {}): Answer => ({
@@ -68,5 +68,22 @@ describe('the verdict on an answer', () => {
   it('refuses values that a double cannot hold once weighted', () => {
     expect(judgeSize(1e300, 10)).toEqual({ accepted: true });
     expect(judgeSize(1e300, 1e10)).toMatchObject({ accepted: false, code: 'UPDATE_NOT_FINITE' });
+  });
+});
+
+describe('a masked task', () => {
+  const masked = [{ part: 'p', offset: 0, length: 1 }];
+  const alone: Answer = { tensors: [], metrics: [], weight: null, runtimeSeconds: 1, masked };
+
+  it('is answered by a vector, and nothing beside it', () => {
+    expect(judgeMasking(true, alone)).toEqual({ accepted: true });
+    for (const beside of [{ tensors: [tensor('w')] }, { metrics: answer().metrics }, { weight: 0 }])
+      expect(judgeMasking(true, { ...alone, ...beside })).toMatchObject({ code: 'ANSWER_NOT_MASKED' });
+    expect(judgeMasking(true, answer())).toMatchObject({ code: 'ANSWER_NOT_MASKED' });
+  });
+
+  it('is the only one that is', () => {
+    expect(judgeMasking(false, answer())).toEqual({ accepted: true });
+    expect(judgeMasking(false, alone)).toMatchObject({ code: 'ANSWER_NOT_MASKED' });
   });
 });

@@ -368,6 +368,7 @@ export class PhaseDriver {
       const reason = this.state.masking === undefined ? null : MaskedRound.failureOf(error);
       if (reason !== null) {
         log.warn({ err: error, runId, round, kind }, 'a masked round opened nothing');
+        measures.maskedAttempts.add(1, { kind, outcome: AegisError.from(error).code });
         this.postQuietly({ type: 'mask-failed', reason, again: true });
         return;
       }

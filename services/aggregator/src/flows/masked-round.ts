@@ -36,6 +36,8 @@ export class MaskedRound {
   private readonly plan: Plan;
   private readonly model: ModelInfo | null;
   private readonly round: MaskableRound;
+  /** Aborted with the attempt: what still waits for the service then waits for nothing. */
+  private attempt = new AbortController();
   /** Of the attempt under way, by its terms' round. */
   private followed: { readonly round: number; readonly sharing: Promise<Sharing | null> } | null = null;
   private readonly underWay = new Set<Promise<void>>();
@@ -65,7 +67,7 @@ export class MaskedRound {
       await this.span('secagg.open', state, () => {
         const traceparent = this.ground.telemetry.traceparent() ?? state.traceparent;
         const attempt = { runId: state.runId, round: masking.round, masking, cohort, modelId, traceparent };
-        return this.round.untilAvailable(() => this.secagg().open(attempt, this.round.signal));
+        return this.asked((secagg, signal) => secagg.open(attempt, signal));
       });
       this.post({ type: 'opened' });
       // who went offline meanwhile is not waited for
@@ -105,7 +107,7 @@ export class MaskedRound {
       .sort((a, b) => (a < b ? -1 : 1));
     const ref = refOf(state, masking);
     const total = await this.span('secagg.unmask', state, () =>
-      this.round.untilAvailable(() => this.secagg().unmask(ref, survivors, this.round.signal)),
+      this.asked((secagg, signal) => secagg.unmask(ref, survivors, signal)),
     );
     if (total.mask.length !== packedBytes(masking))
       throw new AegisError(
@@ -122,6 +124,7 @@ export class MaskedRound {
       delivered: survivors.length,
       opened: total.opened.length,
     };
+    this.ground.measures.maskedAttempts.add(1, { kind: state.kind, outcome: 'opened' });
     this.log(
       state,
       `masked, ${masked.shared} of ${masked.cohort} shared keys, ${masked.delivered} delivered, opened by ${masked.opened}`,
@@ -131,6 +134,8 @@ export class MaskedRound {
 
   /** Nobody waits for the attempt any more. In the background. */
   end(state: Pick<RoundState, 'runId'>, masking: Masking, reason: string): void {
+    this.attempt.abort(new AegisError('SECAGG_ROUND_OVER', 'The attempt has ended.'));
+    this.attempt = new AbortController();
     this.track(endMasked(this.ground, refOf(state, masking), reason, this.round.signal));
   }
 
@@ -147,10 +152,8 @@ export class MaskedRound {
 
   private async sharing(state: RoundState, masking: Masking): Promise<Sharing> {
     for (;;) {
-      const ask = () => this.secagg().awaitSharing(refOf(state, masking), this.round.signal);
-      const settled = await this.round.untilAvailable(ask);
+      const settled = await this.asked((secagg, signal) => secagg.awaitSharing(refOf(state, masking), signal));
       if (settled !== null) return settled;
-      this.round.signal.throwIfAborted();
     }
   }
 
@@ -174,6 +177,7 @@ export class MaskedRound {
         const told = AegisError.from(error);
         if (failure === null && told.code !== 'PLAN_INVALID')
           ground.log.error({ err: error, runId: state.runId, round: state.round }, 'a round could not be masked');
+        ground.measures.maskedAttempts.add(1, { kind: state.kind, outcome: told.code });
         this.post({ type: 'mask-failed', reason: failure ?? told.message, again: failure !== null });
       }),
     );
@@ -188,10 +192,15 @@ export class MaskedRound {
     this.round.post(input).catch(() => {});
   }
 
-  private secagg(): Secagg {
-    const { secagg } = this.ground.peers;
-    if (secagg === null) throw new AegisError('SECAGG_ROUND_OVER', 'There is no secagg service any more.');
-    return secagg;
+  /** An outage of the service is waited out, as long as the attempt lives and the run is ours. */
+  private asked<T>(question: (secagg: Secagg, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const signal = AbortSignal.any([this.round.signal, this.attempt.signal]);
+    return this.round.untilAvailable(async () => {
+      signal.throwIfAborted();
+      const { secagg } = this.ground.peers;
+      if (secagg === null) throw new AegisError('SECAGG_ROUND_OVER', 'There is no secagg service any more.');
+      return question(secagg, signal);
+    });
   }
 
   private span<T>(name: string, state: RoundState, work: () => Promise<T>): Promise<T> {

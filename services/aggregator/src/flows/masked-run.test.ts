@@ -1,5 +1,6 @@
 // Masked runs: guards that mask with the core, an aggregator on in-memory stores, a secagg service that follows a script. What is opened is the
 // plain mean within a step of the grid, whoever drops out, and nothing where too few are left.
+import { AegisError } from '@aegis/errors';
 import { eventually, FakeClock } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
 import { packedBytes } from '../domain/masking.ts';
@@ -344,6 +345,25 @@ describe('too few', () => {
     expect(run.run?.status?.subStatus).toBe('completed');
     expect(await values(world, run.modelId)).toEqual(close(meanOf(nodes)));
     expect(world.peers.logOf(runId)).toContainEqual(expect.stringMatching(/not the sum of as many honest answers/));
+  });
+});
+
+describe('a run that is stopped while its masks are opened', () => {
+  it('ends at once, also when the secagg service does not answer', async () => {
+    const clock = new FakeClock();
+    const { world, secagg } = masked(() => 'honest', { clock });
+    const asked = Promise.withResolvers<void>();
+    secagg.unmask = async () => {
+      asked.resolve();
+      throw new AegisError('UNAVAILABLE');
+    };
+    const { runId } = await world.start(bundle(''));
+    await asked.promise;
+    const stopped = world.runs.stopRun({ runId });
+    await clock.advance(1_000);
+    await stopped;
+    expect((await world.finished(runId)).run?.status?.subStatus).toBe('stopped');
+    expect(secagg.deeds).toEqual(['open 261', 'end 261']);
   });
 });
 

@@ -23,6 +23,9 @@ export function createMeasures({ meter }: Telemetry) {
     takeovers: meter.createCounter('aegis_run_takeovers_total', {
       description: 'Runs gone on with, by from whom: itself (a restart), free, stale (its owner is gone), lost-volume.',
     }),
+    maskedAttempts: meter.createCounter('aegis_masked_attempts_total', {
+      description: 'Masked attempts at a phase by kind and outcome: opened, or the code of what ended them.',
+    }),
     privacyRounds: meter.createCounter('aegis_privacy_rounds_total', {
       description: 'Rounds of private runs by what the ledger was told: reserved, refused, committed, released.',
     }),
