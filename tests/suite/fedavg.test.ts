@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { readNpy, writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
+import { writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab } from '../../services/aggregator/src/testing/bundles.ts';
 import { f4 } from '../../services/aggregator/src/testing/simulated-node.ts';
 import { npyOf } from '../../services/gateway/src/testing/npy.ts';
 import { type App, adds, examples, WorkingNode } from './nodes.ts';
+import { readNpz } from './npz.ts';
 import { Suite, type SuiteOptions } from './suite.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
@@ -111,17 +112,4 @@ const modelOf = async (suite: Suite, modelId: string): Promise<Record<string, nu
   for await (const { content } of suite.runs.exportModel({ modelId, runId: 0n, round: 0, format: 'npz' }))
     pieces.push(content);
   return readNpz(Buffer.concat(pieces));
-};
-
-/** Entries of a zip whose members are stored, as the core writes them. */
-const readNpz = (npz: Buffer): Record<string, number[]> => {
-  const arrays: Record<string, number[]> = {};
-  for (let at = 0; npz.readUInt32LE(at) === 0x04034b50; ) {
-    const [size, nameLength, extra] = [npz.readUInt32LE(at + 18), npz.readUInt16LE(at + 26), npz.readUInt16LE(at + 28)];
-    const name = npz.toString('latin1', at + 30, at + 30 + nameLength).replace(/\.npy$/, '');
-    const from = at + 30 + nameLength + extra;
-    arrays[name] = [...readNpy(npz.subarray(from, from + size)).values];
-    at = from + size;
-  }
-  return arrays;
 };

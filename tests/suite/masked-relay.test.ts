@@ -13,6 +13,7 @@ import { ScriptedAggregator } from '../../services/gateway/src/testing/scripted-
 import { startSecagg } from '../../services/secagg/src/index.ts';
 import { Federation, openSum, planOf, TestNode } from '../../services/secagg/src/testing/cohort.ts';
 import { callersOf } from '../../services/secagg/src/testing/service.ts';
+import { recorded, type Said } from './recorded.ts';
 
 const COUNT = 4;
 const nats = withNats();
@@ -31,29 +32,6 @@ afterAll(async () => {
   await folder.remove();
 });
 
-/** The same service, with everything that goes in and out kept as text. */
-const recorded = (service: LocalService, into: string[]): LocalService => {
-  const text = (message: unknown): string =>
-    JSON.stringify(message, (_key, value) => {
-      if (typeof value === 'bigint') return value.toString();
-      if (value?.type === 'Buffer') return Buffer.from(value.data).toString('latin1');
-      return value;
-    });
-  const handlers = Object.fromEntries(
-    Object.entries(service.handlers).map(([name, handler]) => {
-      if (service.definition[name]?.responseStream) return [name, handler];
-      const wrapped = async (request: unknown, context: never) => {
-        into.push(text(request));
-        const response = await (handler as (request: unknown, context: never) => Promise<unknown>)(request, context);
-        into.push(text(response));
-        return response;
-      };
-      return [name, wrapped];
-    }),
-  );
-  return { ...service, handlers } as LocalService;
-};
-
 describe('a masked round', () => {
   it('goes through the gateway, and neither service sees what is the other one’s', async () => {
     const federation = await Federation.create();
@@ -64,9 +42,9 @@ describe('a masked round', () => {
       { bus, telemetry: noTelemetry, log: silentLogger },
     );
     closing.push(() => secagg.drain());
-    const relayed: string[] = [];
+    const said: Said[] = [];
     const [relay, rounds] = secagg.services as [LocalService, LocalService];
-    const gateway = await fixture.gateway({ secagg: recorded(relay, relayed) });
+    const gateway = await fixture.gateway({ secagg: recorded(relay, said) });
     const callers = callersOf(inProcessChannel([relay, rounds], { log: silentLogger }));
 
     const plan = await planOf(COUNT, { dropouts: 0.25, run: '77' });
@@ -137,6 +115,7 @@ describe('a masked round', () => {
     await callers.end(plan);
 
     // The service of secrets never met a vector.
+    const relayed = said.map(({ request, response }) => request + response);
     for (const vector of vectors) {
       const piece = vector.subarray(0, 16).toString('latin1');
       const hex = vector.subarray(0, 16).toString('hex');
