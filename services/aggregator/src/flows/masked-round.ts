@@ -94,6 +94,9 @@ export class MaskedRound {
 
   /** Whether the node's vector can be taken: resolves once that is settled. */
   async takes(nodeId: bigint): Promise<boolean> {
+    const state = this.round.state();
+    // nodes are done with sharing before the last mailbox has said that its task is in
+    if (state.stage === 'collecting' && state.masking !== undefined) this.follow(state);
     return (await this.followed?.sharing)?.participants.includes(nodeId) ?? false;
   }
 

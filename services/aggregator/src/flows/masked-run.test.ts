@@ -177,6 +177,35 @@ describe('a masked run', () => {
     expect(secagg.deeds).toEqual(['open 261', 'unmask 261 1 3 4 5', 'end 261']);
   });
 
+  it('takes a vector that comes before the mailboxes have said that all tasks are in', async () => {
+    const { world, guards, secagg } = masked();
+    const { put } = world.peers.mailbox;
+    const { promise: written, resolve } = Promise.withResolvers<void>();
+    Object.assign(world.peers.mailbox, { put: (tasks: readonly Task[]) => put(tasks).then(() => written) });
+    let looked = 0;
+    const { open } = world.stores.intakes;
+    Object.assign(world.stores.intakes, {
+      open: async (...[room, model, epoch]: Parameters<typeof open>) => {
+        const intake = await open.call(world.stores.intakes, room, model, epoch);
+        const { check } = intake.masked;
+        const looks: typeof check = async (...of) => {
+          const verdict = await check.call(intake.masked, ...of);
+          looked += 1;
+          return verdict;
+        };
+        Object.assign(intake.masked, { check: looks });
+        return intake;
+      },
+    });
+    const { runId } = await world.start(bundle(''));
+    await eventually(() => looked === nodes.length);
+    for (let i = 0; i < 20; i += 1) await world.runs.listRuns({ runId, limit: 0, skip: 0 });
+    resolve();
+    await world.finished(runId);
+    expect(guards.map(({ verdict }) => verdict?.accepted)).toEqual([true, true, true, true, true]);
+    expect(secagg.deeds).toEqual(['open 261', 'unmask 261 1 2 3 4 5', 'end 261']);
+  });
+
   it('opens the vector of a node that is gone afterwards', async () => {
     const { world } = masked((node) => (node === 2n ? 'delivers' : 'honest'));
     const { runId } = await world.start(bundle(''));
