@@ -430,17 +430,17 @@ describe('what is not masked as the task says', () => {
   });
 
   it('comes from a node that did not share its keys: it would spoil the sum', async () => {
-    const { world, guards } = masked((node) => (node === 1n ? 'advertises' : 'honest'));
+    const { world, guards } = masked((node) => (node === 2n ? 'advertises' : 'honest'));
     const { runId } = await world.start(bundle(''));
     const guard = await eventually(() => {
-      const found = guards.find(({ task }) => task.nodeId === 1n);
+      const found = guards.find(({ task }) => task.nodeId === 2n);
       return found === undefined ? Promise.reject(new Error('no task')) : Promise.resolve(found);
     });
     const bytes = packedBytes(guard.task.masking as never);
     const verdict = guard.deliver(Buffer.alloc(bytes)).catch((error: { code: string }) => error.code);
     const run = await world.finished(runId);
     expect(await verdict).not.toMatchObject({ accepted: true });
-    expect(await values(world, run.modelId)).toEqual(close(meanOf([2n, 3n, 4n, 5n])));
+    expect(await values(world, run.modelId)).toEqual(close(meanOf([1n, 3n, 4n, 5n])));
   });
 });
 
