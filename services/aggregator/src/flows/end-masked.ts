@@ -10,7 +10,7 @@ export async function endMasked(ground: Ground, ref: MaskedRef, reason: string, 
   const { peers, clock, log } = ground;
   for (let tried = 1; peers.secagg !== null; tried += 1) {
     try {
-      return await peers.secagg.end(ref, reason);
+      return await peers.secagg.end(ref, reason, signal);
     } catch (error) {
       if (signal.aborted) return;
       if (tried === TRIES || AegisError.from(error).entry.kind !== 'unavailable') {

@@ -156,7 +156,7 @@ export interface Secagg {
   /** Held until the mask is there. The first survivors stand: SECAGG_KEY_CONFLICT for others. */
   unmask(ref: MaskedRef, survivors: readonly bigint[], signal: AbortSignal): Promise<TotalMask>;
   /** Also of an attempt that nobody opened. */
-  end(ref: MaskedRef, reason: string): Promise<void>;
+  end(ref: MaskedRef, reason: string, signal?: AbortSignal): Promise<void>;
 }
 
 export interface MaskedRef {

@@ -39,8 +39,8 @@ export function secaggPeer(channel: ServiceChannel): Secagg {
       }
       return { confirmed, opened, mask: Buffer.concat(pieces) };
     },
-    end: async (ref, reason) => {
-      await rounds.end({ round: toRef(ref), reason }, { timeoutMs: TIMEOUT_MS });
+    end: async (ref, reason, signal) => {
+      await rounds.end({ round: toRef(ref), reason }, { signal, timeoutMs: TIMEOUT_MS });
     },
   };
 }

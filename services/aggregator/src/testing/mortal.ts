@@ -107,5 +107,5 @@ const mortalSecagg = (secagg: Secagg, life: Life): Secagg => ({
   open: (attempt, signal) => life.write(() => secagg.open(attempt, signal)),
   awaitSharing: (ref, signal) => life.write(() => secagg.awaitSharing(ref, signal)),
   unmask: (ref, survivors, signal) => life.write(() => secagg.unmask(ref, survivors, signal)),
-  end: (ref, reason) => life.write(() => secagg.end(ref, reason)),
+  end: (ref, reason, signal) => life.write(() => secagg.end(ref, reason, signal)),
 });

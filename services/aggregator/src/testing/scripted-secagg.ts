@@ -146,7 +146,7 @@ export class ScriptedSecagg implements Secagg {
     };
   }
 
-  async end(ref: MaskedRef, reason: string): Promise<void> {
+  async end(ref: MaskedRef, reason: string, _signal?: AbortSignal): Promise<void> {
     this.deeds.push(`end ${ref.round}`);
     const round = this.rounds.get(nameOf(ref));
     if (round === undefined || round.ended !== null) return;
