@@ -4,7 +4,7 @@ import type { Entry, Fact } from '../domain/entry.ts';
 import { type Position, StaleWrite } from '../store/contract.ts';
 import { genesis } from './genesis.ts';
 import type { LedgerGround } from './ledger-ground.ts';
-import { openLedger } from './open-ledger.ts';
+import { isDamage, type Opened, openLedger } from './open-ledger.ts';
 import { PageWriter } from './page-writer.ts';
 import { Tenure } from './tenure.ts';
 
@@ -14,6 +14,8 @@ export interface LedgerTerms {
   readonly leaseMs: number;
   /** Head of a history that the operator accepts although its anchor contradicts it. */
   readonly acceptHead?: string | undefined;
+  /** Entries after which a snapshot is taken, so that no opening reads many more. */
+  readonly snapshotEvery?: number | undefined;
 }
 
 /** What is to be written, and what is answered once it is durable: `value` sees the book with it. */
@@ -23,6 +25,9 @@ export interface Decision<T> {
 }
 
 type Standing = 'opening' | 'standby' | 'open' | 'damaged' | 'closed';
+
+/** Reading so many takes about a second. */
+const SNAPSHOT_EVERY = 20_000;
 
 /** An outage of the store is looked at again so often. */
 const AGAIN_MS = 500;
@@ -46,6 +51,10 @@ export class Ledger {
   private tenure: Tenure | null = null;
   private opening: Promise<void> | null = null;
   private timer: { cancel(): void } | null = null;
+  /** Entries that the newest snapshot spares. */
+  private spared = 0;
+  /** A snapshot is being written. Nothing is decided meanwhile, so that the book is that of the newest page's end. */
+  private keeping: Promise<void> | null = null;
   private readonly listeners = new Set<() => void>();
 
   constructor(ground: LedgerGround, terms: LedgerTerms) {
@@ -70,6 +79,7 @@ export class Ledger {
 
   /** Decides on the newest book and resolves when what was decided is durable. What `decide` throws changes nothing. */
   async write<T>(decide: (book: Book) => Decision<T>): Promise<T> {
+    while (this.keeping !== null) await this.keeping;
     const { book, writer, tenure } = this.demandOpen();
     const { facts, value } = decide(book);
     const entries = this.dated(facts);
@@ -79,6 +89,7 @@ export class Ledger {
     if (entries.length > 0) await writer.write(entries);
     else await this.certain(writer, tenure);
     if (entries.length > 0) this.changed();
+    this.keepSnapshot();
     return answer;
   }
 
@@ -103,6 +114,7 @@ export class Ledger {
     this.timer?.cancel();
     await writer?.settled().catch(() => {});
     await this.opening;
+    await this.keeping;
     this.leave('closed');
     await tenure?.giveBack().catch(() => {});
   }
@@ -179,7 +191,7 @@ export class Ledger {
 
   private async open(tenure: Tenure, from: string): Promise<void> {
     const { log, measures, accounting } = this.ground;
-    const { book, position, accepted } = await this.readHistory();
+    const { book, position, accepted, spared } = await this.readHistory();
     const writer = new PageWriter(this.ground, position, tenure.epoch, (error) => this.lose(reasonOf(error), error));
     const entries = this.dated([
       { kind: 'opened', epoch: tenure.epoch, writer: this.instance },
@@ -190,16 +202,42 @@ export class Ledger {
     await writer.write(entries);
     this.applyAll(book, entries);
     if (this.isClosed()) return;
-    Object.assign(this, { book, writer, standing: 'open' as const });
+    Object.assign(this, { book, writer, spared, standing: 'open' as const });
     measures.takings.add(1, { from });
-    log.info({ epoch: tenure.epoch, entries: book.entries, from }, 'the privacy ledger is open');
+    log.info({ epoch: tenure.epoch, entries: book.entries, spared, from }, 'the privacy ledger is open');
     this.changed();
+    this.keepSnapshot();
   }
 
-  private async readHistory(): Promise<{ book: Book; position: Position; accepted: Fact[] }> {
+  /** Takes a snapshot when one is due. That it fails costs the next opening some time and nobody else anything. */
+  private keepSnapshot(): void {
+    const { book, writer, terms, ground } = this;
+    if (book === null || writer === null || this.keeping !== null) return;
+    if (book.entries - this.spared < (terms.snapshotEvery ?? SNAPSHOT_EVERY)) return;
+    const { snapshots } = ground.stores;
+    const keep = async (): Promise<void> => {
+      await writer.settled();
+      const { durable: position, beforeDurable: before } = writer;
+      if (this.writer !== writer || before === null || book.entries !== position.entries) return;
+      await snapshots.write({ before, position, book });
+      this.spared = position.entries;
+    };
+    this.keeping = keep()
+      .catch((error: unknown) => {
+        this.spared = book.entries;
+        ground.log.warn({ err: error }, 'no snapshot of the privacy ledger was written');
+      })
+      .finally(() => {
+        this.keeping = null;
+      });
+  }
+
+  private async readHistory(): Promise<Opened & { accepted: Fact[] }> {
     const { stores, log } = this.ground;
+    const onRefused = (reason: unknown): void =>
+      log.warn({ err: reason }, 'the snapshot of the privacy ledger is not used: everything is read');
     try {
-      return { ...(await openLedger(stores)), accepted: [] };
+      return { ...(await openLedger(stores, { onRefused })), accepted: [] };
     } catch (error) {
       const { acceptHead } = this.terms;
       if (acceptHead === undefined || !isDamage(error)) throw error;
@@ -249,6 +287,4 @@ export class Ledger {
   }
 }
 
-const isDamage = (error: unknown): error is AegisError =>
-  error instanceof AegisError && error.code === 'PRIVACY_LEDGER_DAMAGED';
 const reasonOf = (error: unknown): string => (error instanceof StaleWrite ? 'overtaken' : 'store');

@@ -75,6 +75,9 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
 );
 
+/** Snapshots are among the writes that fail. */
+const often = { snapshotEvery: 3 };
+
 /** Turns of the event loop: enough for everything that waits for nothing but other turns. */
 const turns = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
@@ -130,11 +133,14 @@ class Stage {
     const process = this.processes[by];
     if (process === undefined || process.world !== null) return;
     const { life } = process;
-    void startWorld(this.place, { clock: this.clock, stores: frailStores(this.place, life), owner: `site-${by}` }).then(
-      (world) => {
-        if (!life.isDead && process.life === life) process.world = world;
-      },
-    );
+    void startWorld(this.place, {
+      clock: this.clock,
+      stores: frailStores(this.place, life),
+      owner: `site-${by}`,
+      ...often,
+    }).then((world) => {
+      if (!life.isDead && process.life === life) process.world = world;
+    });
   }
 
   crash(by: number): void {
@@ -204,7 +210,7 @@ class Stage {
   async calm(): Promise<void> {
     for (const by of [0, 1]) this.crash(by);
     await pass(this.clock, 10_000);
-    const world = await startWorld(this.place, { clock: this.clock, owner: 'afterwards' });
+    const world = await startWorld(this.place, { clock: this.clock, owner: 'afterwards', ...often });
     // the lease of the dead has to stand still for its time
     await pass(this.clock, 12_000);
     expect(world.ledger.isOpen).toBe(true);
@@ -281,7 +287,7 @@ describe('a process that dies at any of its writes', () => {
         const outside = new Outside();
         const life = new Life();
         life.fates.set(number, fate);
-        const first = startWorld(place, { clock, stores: frailStores(place, life) }).then((world) =>
+        const first = startWorld(place, { clock, stores: frailStores(place, life), ...often }).then((world) =>
           story(world, outside),
         );
         first.catch(() => {});
@@ -290,7 +296,7 @@ describe('a process that dies at any of its writes', () => {
         if (life.writes < number) writes = number;
         else reached += 1;
         life.die();
-        const second = await startWorld(place, { clock });
+        const second = await startWorld(place, { clock, ...often });
         const found = await second.ledger.read((book) => new Map(book.byKey));
         for (const [key, id] of outside.promised) expect(found.get(key)).toBe(id);
         await story(second, outside);

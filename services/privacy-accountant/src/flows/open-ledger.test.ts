@@ -5,20 +5,21 @@ import { describe, expect, it } from 'vitest';
 import { ledgerService } from '../api/ledger.ts';
 import type { Entry } from '../domain/entry.ts';
 import { BEGINNING, type Position } from '../store/contract.ts';
-import { MemoryPlace } from '../store/memory/index.ts';
+import { MemoryPlace, memoryStores } from '../store/memory/index.ts';
 import { readPage, writePage } from '../store/page-text.ts';
-import { asked, startWorld, unit } from '../testing/world.ts';
+import { asked, gaussian, startWorld, unit } from '../testing/world.ts';
 import { commit } from './commit.ts';
 import { reserve } from './reserve.ts';
 import { spent } from './spent.ts';
 import { verify } from './verify.ts';
 
 /** Three rounds: a page for the opening, then one for each reservation and commit. */
-async function written(): Promise<MemoryPlace> {
+async function written(terms: { snapshotEvery?: number } = {}, rounds = [1, 2, 3]): Promise<MemoryPlace> {
+  const noise = rounds.length > 3 ? 40 : 10;
   const place = new MemoryPlace();
-  const world = await startWorld(place);
-  for (const round of [1, 2, 3]) {
-    const answer = await reserve(world.ground, asked(1n, round));
+  const world = await startWorld(place, terms);
+  for (const round of rounds) {
+    const answer = await reserve(world.ground, asked(1n, round, { events: [gaussian(noise)] }));
     if ('refused' in answer) throw new Error(answer.refused.detail);
     await commit(world.ground, {
       id: answer.granted.reservation.id,
@@ -135,6 +136,88 @@ describe('a history that somebody changed', () => {
     place.records = [...older];
     expect((await startWorld(place, { acceptHead: head })).ledger.isOpen).toBe(true);
     expect((await startWorld(place)).ledger.isOpen).toBe(true);
+  });
+});
+
+describe('a snapshot', () => {
+  const snapshotEvery = 5;
+  const rounds = Array.from({ length: 20 }, (_, at) => at + 1);
+  /** Pages read while it opens, what it then says of everybody, and whether everything read anew says the same. */
+  const opened = async (place: MemoryPlace): Promise<[number, string]> => {
+    const stores = memoryStores(place);
+    let pages = 0;
+    const { history } = stores;
+    const read = async function* (from: Position) {
+      for await (const page of history.read(from)) {
+        pages += 1;
+        yield page;
+      }
+    };
+    const world = await startWorld(place, { stores: { ...stores, history: { ...history, read } } });
+    expect(world.ledger.isOpen).toBe(true);
+    const took = pages;
+    const balances = JSON.stringify(
+      await spent(
+        world.ground,
+        [1, 2, 3].map((number) => ({ kind: 'unit' as const, name: unit(number) })),
+      ),
+    );
+    expect(await verify({ ...world.ground, stores: { ...stores, snapshots: noSnapshots } })).toMatchObject({
+      sound: true,
+    });
+    await world.close();
+    return [took, balances];
+  };
+  const noSnapshots = { ...memoryStores().snapshots, read: async () => null };
+
+  it('spares reading what is before it', async () => {
+    const place = await written({ snapshotEvery }, rounds);
+    expect((await verify((await startWorld(place)).ground)).findings).toEqual([]);
+    const [some, balances] = await opened(place);
+    expect(some).toBeLessThan(snapshotEvery + 3);
+    place.snapshot = null;
+    const [all, same] = await opened(place);
+    expect(all).toBeGreaterThan(40);
+    expect(same).toBe(balances);
+  });
+
+  it('of an older time is gone on from', async () => {
+    const place = await written({ snapshotEvery }, rounds.slice(0, 10));
+    const { snapshot } = place;
+    const world = await startWorld(place, { snapshotEvery });
+    for (const round of rounds.slice(10)) await reserve(world.ground, asked(1n, round, { events: [gaussian(40)] }));
+    await world.close();
+    expect(place.snapshot).not.toEqual(snapshot);
+    const [few, balances] = await opened(place);
+    place.snapshot = snapshot;
+    const [more, same] = await opened(place);
+    expect([few < 8, more > 10 && more < 20]).toEqual([true, true]);
+    expect(same).toBe(balances);
+  });
+
+  it.each<[string, (place: MemoryPlace, foreign: MemoryPlace) => void]>([
+    ['that somebody changed', ({ snapshot }) => void snapshot?.fill(7, 40, 41)],
+    ['of another history', (place, { snapshot }) => void Object.assign(place, { snapshot })],
+    ['of more than there is', (place, { snapshot }) => void Object.assign(place, { snapshot })],
+  ])('%s is not used', async (what, change) => {
+    const place = await written({ snapshotEvery }, rounds);
+    const [, balances] = await opened(place);
+    const other = what.endsWith('history') ? rounds.map((round) => round + 100) : [...rounds, 21, 22, 23, 24, 25, 26];
+    change(place, await written({ snapshotEvery }, other));
+    const [pages, same] = await opened(place);
+    expect(pages).toBeGreaterThan(40);
+    expect(same).toBe(balances);
+  });
+
+  it('with other balances, by somebody who has the key, is found out when all is read', async () => {
+    const place = await written({ snapshotEvery }, rounds);
+    const stores = memoryStores(place);
+    const snapshot = await stores.snapshots.read();
+    if (snapshot === null) throw new Error('no snapshot');
+    snapshot.book.units.fill(undefined);
+    await stores.snapshots.write(snapshot);
+    const { sound, findings } = await verify((await startWorld(place)).ground);
+    expect([sound, findings]).toEqual([false, [expect.stringContaining('does not say what the entries add up to')]]);
   });
 });
 

@@ -21,6 +21,8 @@ const MOST_NEW_UNITS = 100_000;
 export class PageWriter {
   /** What is durable, and anchored. */
   durable: Position;
+  /** What the newest durable page follows; null until one was written here. */
+  beforeDurable: Position | null = null;
   private readonly ground: LedgerGround;
   private readonly epoch: number;
   private readonly onFailure: (error: unknown) => void;
@@ -84,6 +86,7 @@ export class PageWriter {
       if (this.failure !== null) return reject(batch, this.failure);
       try {
         await this.ground.stores.anchor.write(position);
+        this.beforeDurable = this.durable;
         this.durable = position;
         this.ground.measures.pageSeconds.record((this.ground.clock.monotonic() - begun) / 1000);
         for (const waiting of batch) waiting.resolve();

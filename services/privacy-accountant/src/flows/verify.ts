@@ -5,9 +5,9 @@ import { type Charges, noCharges } from '../domain/charges.ts';
 import { uncovered } from '../domain/coverage.ts';
 import type { Entry } from '../domain/entry.ts';
 import { netChange } from '../domain/settle.ts';
-import type { KeptEntry, Position } from '../store/contract.ts';
+import type { KeptEntry, Page, Position } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
-import { openLedger } from './open-ledger.ts';
+import { isDamage, openLedger } from './open-ledger.ts';
 
 export interface Verdict {
   readonly sound: boolean;
@@ -43,10 +43,20 @@ export async function verify(ground: Ground): Promise<Verdict> {
         checkSchedule(entry, ground, () => note(`Entry ${sequence}: the schedule costs more than its budget.`)),
       );
   };
+  const snapshot = await stores.snapshots.read().catch((error: unknown) => {
+    if (!isDamage(error)) throw error;
+    note(error.detail);
+    return null;
+  });
+  const page = ({ position }: Page, book: Book): void => {
+    if (position.page !== snapshot?.position.page) return;
+    if (!stores.snapshots.says(snapshot, book))
+      note(`The snapshot of entry ${position.entries} does not say what the entries add up to.`);
+  };
   try {
-    await openLedger(stores, { each });
+    await openLedger(stores, { each, page });
   } catch (error) {
-    if (!(error instanceof AegisError) || error.code !== 'PRIVACY_LEDGER_DAMAGED') throw error;
+    if (!isDamage(error)) throw error;
     note(error.detail);
   }
   await Promise.all(pending);

@@ -1,5 +1,6 @@
 import { conformanceSuite } from '@aegis/testkit';
 import { expect, it } from 'vitest';
+import { Book } from '../domain/book.ts';
 import type { Entry } from '../domain/entry.ts';
 import { BEGINNING, type Page, type Position, StaleWrite, type Stores } from './contract.ts';
 
@@ -85,6 +86,24 @@ export const storesSuite = conformanceSuite<{ stores: Stores; other: Stores }>('
     expect(await other.anchor.read()).toEqual(first);
     await stores.anchor.replace(null);
     expect(await other.anchor.read()).toBeNull();
+  });
+
+  it('keep the newest snapshot, and know whose it is', async () => {
+    const { stores, other } = subject();
+    expect(await stores.snapshots.read()).toBeNull();
+    const before = BEGINNING;
+    const book = new Book();
+    for (const page of [1, 2]) {
+      const entry = opened(page);
+      book.apply(entry);
+      const position = { page, entries: page, head: page.toString().repeat(64) };
+      await stores.snapshots.write({ before, position, book });
+      const found = await other.snapshots.read();
+      expect(found).toEqual({ before, position, book });
+      expect(found !== null && other.snapshots.says(found, book)).toBe(true);
+    }
+    const found = await stores.snapshots.read();
+    expect(found !== null && stores.snapshots.says(found, new Book())).toBe(false);
   });
 
   it('give the lease to one of several, and renew it', async () => {

@@ -1,10 +1,12 @@
 // What the accountant keeps: one history, who may write it, and a mark of it in another place. Every implementation passes store/conformance.ts.
+import type { Book } from '../domain/book.ts';
 import type { Entry } from '../domain/entry.ts';
 
 export interface Stores {
   readonly history: History;
   readonly lease: WriterLease;
   readonly anchor: Anchor;
+  readonly snapshots: Snapshots;
   close(): Promise<void>;
 }
 
@@ -65,6 +67,23 @@ export interface Anchor {
   write(position: Position): Promise<void>;
   /** The operator accepted another history: this mark, and no older one, counts from now on. null: none. */
   replace(position: Position | null): Promise<void>;
+}
+
+/** What the entries up to a position add up to. `before`: the position that its page follows, so that the page can be read and compared. */
+export interface Snapshot {
+  readonly before: Position;
+  readonly position: Position;
+  readonly book: Book;
+}
+
+/** Only the newest one. It spares reading what is before it and vouches for nothing: without it, or with one that does not fit, all is read. */
+export interface Snapshots {
+  /** null: none. PRIVACY_LEDGER_DAMAGED when it is there and not genuine. */
+  read(): Promise<Snapshot | null>;
+  /** Whole or not at all, and durable when it resolves. */
+  write(snapshot: Snapshot): Promise<void>;
+  /** Whether this book, read from the entries, is the snapshot's. */
+  says(snapshot: Snapshot, book: Book): boolean;
 }
 
 /** Who writes. The lease keeps two from trying; what keeps a paused writer harmless is History.append. */

@@ -6,16 +6,16 @@ import type { Entry, Fact } from '../domain/entry.ts';
 // An entry as one line of JSON. What is hashed is the line itself, so that nothing depends on how a later release would write it.
 
 const count = z.number().int().min(1);
-const charges = z.array(z.tuple([z.string().min(2), count])).transform((pairs) => new Map(pairs) as Charges);
-const positive = z.number().positive().finite();
-const runId = z
+export const charges = z.array(z.tuple([z.string().min(2), count])).transform((pairs) => new Map(pairs) as Charges);
+export const positive = z.number().positive().finite();
+export const runId = z
   .string()
   .regex(/^[1-9]\d{0,19}$/)
   .transform(BigInt);
 const at = z.number().int();
 
 /** Unit numbers, ascending, as ranges: `0-99 105 107-110`. */
-const units = z
+export const units = z
   .string()
   .regex(/^\d+(-\d+)?( \d+(-\d+)?)*$/)
   .transform((text, context) => {
@@ -25,7 +25,7 @@ const units = z
     return z.NEVER;
   });
 
-const policy = z.strictObject({
+export const policy = z.strictObject({
   runId,
   dataset: z.string(),
   partition: z.string(),
@@ -71,11 +71,16 @@ const form = z.discriminatedUnion('kind', [
   forms.released,
 ]);
 
-export const writeEntry = (entry: Entry): string =>
-  JSON.stringify(entry, (_key, value: unknown) => {
+export const writeEntry = (entry: Entry): string => plainText(entry);
+
+/** JSON with numbers of runs as text, bags as pairs and units as ranges; fields in the order they have, or else in the alphabet's. */
+export const plainText = (content: object, sorted = false): string =>
+  JSON.stringify(content, (_key, value: unknown) => {
     if (typeof value === 'bigint') return value.toString();
     if (value instanceof Map) return [...value];
     if (value instanceof Int32Array) return writeRanges(value);
+    if (sorted && typeof value === 'object' && value !== null && !Array.isArray(value))
+      return Object.fromEntries(Object.entries(value).sort(([x], [y]) => (x < y ? -1 : 1)));
     return value;
   });
 

@@ -5,6 +5,7 @@ import { Secret } from '@aegis/service-kit';
 import { startTestNats, temporaryFolder } from '@aegis/testkit';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Book } from '../domain/book.ts';
 import { storesSuite } from './conformance.ts';
 import { BEGINNING } from './contract.ts';
 import { FileAnchor } from './durable/file-anchor.ts';
@@ -13,6 +14,7 @@ import { ledgerKey, statementKey } from './durable/keys.ts';
 import { readEntry, writeEntry } from './entry-text.ts';
 import { MemoryPlace, memoryStores } from './memory/index.ts';
 import { readPage, writePage } from './page-text.ts';
+import { openSnapshot, sealSnapshot } from './snapshot-text.ts';
 
 storesSuite('memory', async () => {
   const place = new MemoryPlace();
@@ -58,6 +60,27 @@ describe('a page', () => {
         expect(() => readPage(bytes, BEGINNING, key)).toThrow(expect.objectContaining(damaged));
       }),
     );
+  });
+});
+
+describe('a snapshot', () => {
+  const key = new Secret('k'.repeat(64));
+  const head = 'a'.repeat(64);
+  const sealed = sealSnapshot({ before: BEGINNING, position: { page: 1, entries: 1, head }, book: new Book() }, key);
+
+  it('is refused with any bit changed, any byte missing, and with another key', () => {
+    for (let byte = 0; byte < sealed.length; byte += 1) {
+      const changed = Buffer.from(sealed);
+      changed[byte] = (changed[byte] as number) ^ (1 << (byte % 8));
+      expect(() => openSnapshot(changed, key), `byte ${byte}`).toThrow(expect.objectContaining(damaged));
+      expect(() => openSnapshot(sealed.subarray(0, byte), key)).toThrow(expect.objectContaining(damaged));
+    }
+    expect(() => openSnapshot(sealed, new Secret('x'.repeat(64)))).toThrow(expect.objectContaining(damaged));
+    expect(openSnapshot(sealed, key).position.head).toBe(head);
+  });
+
+  it('shows nobody without the key what it says', () => {
+    expect(sealed.toString('latin1')).not.toContain(head);
   });
 });
 

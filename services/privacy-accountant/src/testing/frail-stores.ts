@@ -64,7 +64,7 @@ export class Life {
 
 /** The stores of a place, as a process with this life has them. */
 export function frailStores(place: MemoryPlace, life: Life): Stores {
-  const { history, lease, anchor, close } = memoryStores(place);
+  const { history, lease, anchor, snapshots, close } = memoryStores(place);
   return {
     history: {
       read: async function* (from) {
@@ -74,6 +74,11 @@ export function frailStores(place: MemoryPlace, life: Life): Stores {
         }
       },
       append: (entries, epoch, after) => life.write(() => history.append(entries, epoch, after)),
+    },
+    snapshots: {
+      read: () => life.step().then(() => snapshots.read()),
+      write: (snapshot) => life.write(() => snapshots.write(snapshot)),
+      says: snapshots.says,
     },
     anchor: {
       read: () => life.step().then(() => anchor.read()),

@@ -7,6 +7,7 @@ import { keepFirst } from '@aegis/service-kit';
 import type { Stores } from '../contract.ts';
 import { journalHistory } from '../journal-history.ts';
 import { FileAnchor } from './file-anchor.ts';
+import { fileSnapshots } from './file-snapshots.ts';
 import { ledgerKey, statementKey } from './keys.ts';
 import { busLease } from './lease.ts';
 
@@ -17,7 +18,7 @@ export interface DurableStores extends Stores {
   readonly signer: KeyObject;
 }
 
-/** History and lease on the bus; keys and anchor in the state directory: `owner anchor keys/ledger.key keys/statement.pem`. */
+/** History and lease on the bus; keys, anchor and snapshot in the state directory: `owner anchor snapshot keys/ledger.key keys/statement.pem`. */
 export async function openDurableStores(bus: Bus, stateDir: string, anchorFile?: string): Promise<DurableStores> {
   try {
     await mkdir(join(stateDir, 'keys'), { recursive: true, mode: 0o700 });
@@ -27,6 +28,7 @@ export async function openDurableStores(bus: Bus, stateDir: string, anchorFile?:
     const anchor = new FileAnchor(anchorFile ?? join(stateDir, 'anchor'), key);
     return {
       ...{ owner: owner.toString('utf8').trim(), signer, anchor },
+      snapshots: fileSnapshots(join(stateDir, 'snapshot'), key),
       history: journalHistory(await bus.journal('privacy-ledger'), key),
       lease: await busLease(bus),
       close: () => anchor.close(),

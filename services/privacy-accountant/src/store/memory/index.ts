@@ -1,14 +1,17 @@
 import { BusConflict, type Journal } from '@aegis/bus';
 import { Secret } from '@aegis/service-kit';
-import type { Anchor, LeaseTerms, Position, Stores, WriterLease } from '../contract.ts';
+import type { Anchor, LeaseTerms, Position, Snapshots, Stores, WriterLease } from '../contract.ts';
 import { StaleWrite } from '../contract.ts';
 import { journalHistory } from '../journal-history.ts';
+import { openSnapshot, saysTheSame, sealSnapshot } from '../snapshot-text.ts';
 
 /** What several processes would share: pages, lease and anchor. Tests damage it, put it back, and look into it. */
 export class MemoryPlace {
   records: Buffer[] = [];
   lease: { terms: LeaseTerms; revision: number } | null = null;
   anchored: Position | null = null;
+  /** Sealed. */
+  snapshot: Uint8Array | null = null;
   readonly key = new Secret('0'.repeat(64));
 
   readonly journal: Journal = {
@@ -31,6 +34,7 @@ export const memoryStores = (place = new MemoryPlace()): Stores => ({
   history: journalHistory(place.journal, place.key),
   lease: memoryLease(place),
   anchor: memoryAnchor(place),
+  snapshots: memorySnapshots(place),
   close: async () => {},
 });
 
@@ -52,4 +56,12 @@ const memoryAnchor = (place: MemoryPlace): Anchor => ({
   replace: async (position) => {
     place.anchored = position;
   },
+});
+
+const memorySnapshots = (place: MemoryPlace): Snapshots => ({
+  read: async () => (place.snapshot === null ? null : openSnapshot(place.snapshot, place.key)),
+  write: async (snapshot) => {
+    place.snapshot = sealSnapshot(snapshot, place.key);
+  },
+  says: saysTheSame,
 });
