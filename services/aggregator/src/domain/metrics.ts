@@ -9,10 +9,14 @@ export interface WeightedMetrics {
   readonly metrics: readonly ConfigEntry[];
 }
 
-/** `answers` in an order of their own (by node), never by arrival: the sum must not depend on who was first. */
+/**
+ * `answers` in an order of their own (by node), never by arrival: the sum must not depend on who was first. A mean over fewer than `least` nodes
+ * is left out.
+ */
 export function weightedMeans(
   answers: readonly WeightedMetrics[],
   weightedByKey: string,
+  least = 1,
 ): { metrics: ConfigEntry[]; notes: string[] } {
   const metrics: ConfigEntry[] = [];
   const notes: string[] = [];
@@ -26,7 +30,7 @@ export function weightedMeans(
       if (odd === undefined) counted.push(answer);
       else notes.push(`metric ${JSON.stringify(key)} of node ${answer.nodeId} left out: it is ${odd}`);
     }
-    if (counted.length === 0) continue;
+    if (counted.length < least) continue;
     const total = counted.reduce((sum, answer) => sum + answer.weight, 0);
     const mean = meanOf(counted.map(reported), counted, total);
     if (typeof mean === 'string') notes.push(`metric ${JSON.stringify(key)} left out: ${mean}`);

@@ -14,7 +14,7 @@ import {
   refused,
   TRAIN_CONFIG,
 } from './plan-values.ts';
-import { type PrivacyPlan, privacyNotes, readPrivacy } from './privacy-plan.ts';
+import { evaluatesInTheClear, type PrivacyPlan, privacyNotes, readPrivacy } from './privacy-plan.ts';
 import type { RecordDialect } from './record-dialect.ts';
 import {
   type ConfigEntry,
@@ -108,8 +108,9 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     minAvailable,
     overSelect,
   };
+  const fractionEvaluate = value.real('fraction-evaluate', 0, 1, 1);
   const evaluate = {
-    fraction: value.real('fraction-evaluate', 0, 1, 1),
+    fraction: fractionEvaluate,
     minNodes: value.integer('min-evaluate-nodes', 0, 1_000_000, 2),
     minAvailable,
     overSelect: 1,
@@ -118,6 +119,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   checkTraining(train, dialect);
   const minReport = readMinReport(value, train);
   const privacy = readPrivacy(value, train) ?? undefined;
+  const silent = privacy !== undefined && !evaluatesInTheClear(value);
   const initialModel = readInitialModel(value, dialect, sources);
   if (privacy !== undefined && initialModel.from === 'node')
     throw refused(
@@ -132,7 +134,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     rounds: value.integer('num-server-rounds', 1, 100_000, undefined),
     layout,
     train,
-    evaluate,
+    evaluate: silent ? { ...evaluate, fraction: 0 } : evaluate,
     minReport,
     deadlineSeconds: value.real('aegis.selection.deadline', 1, WEEK_SECONDS, DEFAULT_DEADLINE_SECONDS),
     trainConfig: schedule(known?.trainConfig, known, overrides, value.below(TRAIN_CONFIG)),
@@ -142,7 +144,8 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     ...(privacy && { privacy }),
     ...(secagg && { secagg }),
   };
-  if (privacy !== undefined) notes.push(...privacyNotes(privacy, train));
+  const evaluation = fractionEvaluate === 0 ? 'off' : silent ? 'unasked' : 'clear';
+  if (privacy !== undefined) notes.push(...privacyNotes(privacy, train, evaluation));
   if (secagg !== undefined) notes.push(...secaggNotes(secagg));
   for (const item of known?.leftOut ?? []) notes.push(`left out in native mode: ${item}`);
   return { plan, notes };

@@ -49,6 +49,7 @@ describe('the privacy of a plan', () => {
         'aegis.privacy.epsilon': integer(4),
         'aegis.privacy.delta': real(1e-6),
         'aegis.privacy.dataset': text('wards'),
+        'aegis.privacy.partition': text('east'),
         'aegis.privacy.clip-max': real(8),
         'aegis.privacy.adaptive-clip': real(0.7),
         'aegis.privacy.noise-multiplier': real(1.1),
@@ -62,6 +63,7 @@ describe('the privacy of a plan', () => {
       epsilon: 4,
       delta: 1e-6,
       dataset: 'wards',
+      partition: 'east',
       sampling: { kind: 'poisson', rate: 0.25 },
       clip: 0.5,
       clipMax: 8,
@@ -83,6 +85,16 @@ describe('the privacy of a plan', () => {
     expect(build(minimal).notes).toEqual([expect.stringContaining('the promise covers the model only')]);
     const { notes } = build({ ...minimal, 'aegis.selection.sampling': text('poisson'), 'fraction-train': real(0.25) });
     expect(notes).toContainEqual(expect.stringContaining('sums are divided by 5, whoever is'));
+  });
+
+  it('lets nodes evaluate only where it says that their metrics travel in the clear', () => {
+    const { plan, notes } = build({ ...minimal, 'fraction-evaluate': real(0.5) });
+    expect(plan.evaluate.fraction).toBe(0);
+    expect(notes[0]).toContain('nodes evaluate nothing');
+    const clear = build({ ...minimal, 'fraction-evaluate': real(0.5), 'aegis.privacy.evaluation': text('clear') });
+    expect(clear.plan.evaluate.fraction).toBe(0.5);
+    expect(clear.notes[0]).toContain('metrics of evaluation, and who is online, travel in the clear');
+    expect(build({ 'fraction-evaluate': real(0.5) }).plan.evaluate.fraction).toBe(0.5);
   });
 
   it('tells nodes that clip by themselves what the clip is', () => {
@@ -127,6 +139,8 @@ describe('the privacy of a plan', () => {
     ],
     ['a quantile of 1', { ...minimal, 'aegis.privacy.adaptive-clip': integer(1) }, 'between 0 and 1'],
     ['a data set without a name', { ...minimal, 'aegis.privacy.dataset': text('') }, 'has 0 characters'],
+    ['an evaluation of its own', { ...minimal, 'aegis.privacy.evaluation': text('some') }, 'must be "off" or "clear"'],
+    ['a part without a name', { ...minimal, 'aegis.privacy.partition': text('') }, 'has 0 characters'],
     ['an early close', { ...minimal, 'aegis.selection.min-report': integer(3) }, 'lets one unit push out another'],
     ['more nodes than counted', { ...minimal, 'aegis.selection.over-select': real(1.5) }, 'replaces nobody'],
     ['clients without identity', { ...minimal, 'aegis.join': flag(true) }, 'has no budget that it could be charged to'],

@@ -30,6 +30,8 @@ export interface PrivacyPlan {
   readonly delta: number;
   /** Whose budget beside the run's own and the units' is charged. */
   readonly dataset: string;
+  /** The declared part of the data set that all nodes of the run belong to; absent: the data set as a whole is charged. */
+  readonly partition?: string;
   readonly sampling: PrivateSampling;
   /** Greatest L2 norm of an update over all its float arrays; of the first round where it adapts. */
   readonly clip: number;
@@ -65,7 +67,8 @@ export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | n
     unit: 'node',
     epsilon: positive(value, 'epsilon', DEFAULT_EPSILON),
     delta: readDelta(value),
-    dataset: readDataset(value),
+    dataset: readName(value, 'dataset', 'default'),
+    ...readPartition(value),
     sampling,
     clip,
     clipMax: readClipMax(value, clip, adaptive),
@@ -74,6 +77,14 @@ export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | n
     weightMax: value.find(`${PREFIX}weight-max`) === undefined ? null : positive(value, 'weight-max', undefined),
     denominator: readDenominator(value, sampling, train),
   };
+}
+
+/** What nodes measure leaves with no noise and is charged to nobody, so a private run has it only where its owner says so. */
+export function evaluatesInTheClear(value: PlanValues): boolean {
+  const key = `${PREFIX}evaluation`;
+  const kind = value.text(key, 'off');
+  if (kind === 'off' || kind === 'clear') return kind === 'clear';
+  throw refused(key, `is ${quote(kind)}; it must be "off" or "clear".`);
 }
 
 function readUnit(value: PlanValues): void {
@@ -151,11 +162,15 @@ function readDelta(value: PlanValues): number {
   );
 }
 
-function readDataset(value: PlanValues): string {
-  const name = value.text(`${PREFIX}dataset`, 'default');
+function readName(value: PlanValues, key: string, otherwise: string): string {
+  const name = value.text(`${PREFIX}${key}`, otherwise);
   if (name.length >= 1 && name.length <= 128) return name;
-  throw refused(`${PREFIX}dataset`, `has ${name.length} characters; it must have 1 to 128.`);
+  throw refused(`${PREFIX}${key}`, `has ${name.length} characters; it must have 1 to 128.`);
 }
+
+/** Whether it was declared, and whether somebody of it was seen in another one, only the ledger knows. */
+const readPartition = (value: PlanValues): Pick<PrivacyPlan, 'partition'> =>
+  value.find(`${PREFIX}partition`) === undefined ? {} : { partition: readName(value, 'partition', '') };
 
 function readNoise(value: PlanValues): number | null {
   const key = `${PREFIX}noise-multiplier`;
@@ -192,9 +207,18 @@ function positive(value: PlanValues, name: string, otherwise: number | undefined
 }
 
 /** What its owner should know beforehand. */
-export function privacyNotes({ sampling, denominator, clip }: PrivacyPlan, train: Sampling): string[] {
+export function privacyNotes(
+  { sampling, denominator, clip }: PrivacyPlan,
+  train: Sampling,
+  evaluation: 'off' | 'clear' | 'unasked',
+): string[] {
+  const measured = {
+    clear: 'metrics of evaluation, and who is online, travel in the clear',
+    off: 'who is online travels in the clear',
+    unasked: `who is online travels in the clear; nodes evaluate nothing (${PREFIX}evaluation = "clear" collects means of what they measure, which no ε covers)`,
+  }[evaluation];
   const notes = [
-    `private: each node's update is clipped to L2 norm ${clip}; the promise covers the model only: metrics of evaluation, and who is online, travel in the clear; metrics of training are not kept`,
+    `private: each node's update is clipped to L2 norm ${clip}; the promise covers the model only: ${measured}; metrics of training are not kept`,
   ];
   if (sampling.kind === 'poisson')
     notes.push(

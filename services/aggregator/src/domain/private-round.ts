@@ -94,10 +94,15 @@ export function clipBitOf(clippedHere: boolean, metrics: readonly ConfigEntry[])
   return clippedHere || clippedThere ? -1 : 1;
 }
 
+/** Fewer nodes than these make no mean. */
+export const LEAST_EVALUATED = 2;
+
 /** What leaves beside the noised model, for the statement. Nothing of it is covered by ε. */
 export function inTheClear(evaluates: boolean, sampling: PrivateSampling): string[] {
   return [
-    ...(evaluates ? ['evaluate-metrics: weighted means over the nodes that evaluated'] : []),
+    ...(evaluates
+      ? [`evaluate-metrics: weighted means over the nodes that evaluated, ${LEAST_EVALUATED} or more`]
+      : []),
     ...(sampling.kind === 'none' ? ['cohort: who was selected, and who answered'] : []),
     'presence: which nodes were online',
   ];

@@ -20,6 +20,7 @@ import type { Ground } from './ground.ts';
 export const policyOf = (runId: bigint, plan: Plan, privacy: PrivacyPlan): RunPolicy => ({
   runId,
   dataset: privacy.dataset,
+  ...(privacy.partition !== undefined && { partition: privacy.partition }),
   unit: privacy.unit,
   epsilon: privacy.epsilon,
   delta: privacy.delta,

@@ -16,11 +16,11 @@ const nodes = [1n, 2n, 3n];
 const initial = writeNpz([{ name: 'w', npy: writeNpy(f4([2], [1, 1])) }]);
 /** So little noise that sums can be read, and a budget that does not mind. */
 const quiet = 'aegis.privacy.noise-multiplier = 1e-4\naegis.privacy.epsilon = 1e12';
-const bundle = (lines: string, rounds = 1, clip = 3) =>
+const bundle = (lines: string, rounds = 1, clip = 3, evaluate = 0) =>
   fab({
     config: `num-server-rounds = ${rounds}
 min-available-nodes = 3
-fraction-evaluate = 0.0
+fraction-evaluate = ${evaluate.toFixed(1)}
 aegis.initial-model = "file:init.npz"
 aegis.privacy.unit = "node"
 aegis.privacy.clip = ${clip}
@@ -112,6 +112,49 @@ describe('a private run', () => {
         /^round 1\/3: privacy ε 1\.13\d so far \(δ 0.00001\), 43 % of the run's budget left; clip 3/,
       ),
     );
+  });
+
+  it('charges the part of the data set that its nodes belong to', async () => {
+    const ledger = new MemoryLedger();
+    const asked: (string | undefined)[] = [];
+    const reserve = ledger.reserve.bind(ledger);
+    ledger.reserve = (request) => {
+      asked.push(request.policy.partition);
+      return reserve(request);
+    };
+    const world = worldOf({ ledger });
+    world.answerWith(learn);
+    await world.finished(await start(world, `${quiet}\naegis.privacy.partition = "east"`));
+    await world.finished(await start(world));
+    expect(asked).toEqual(['east', undefined]);
+  });
+
+  it('asks nobody to evaluate unless told that metrics may travel in the clear', async () => {
+    const world = worldOf();
+    world.answerWith(learn);
+    const run = await world.finished((await world.start(bundle(quiet, 1, 3, 1))).runId);
+    expect(run.history[0]).toMatchObject({ evaluated: 0, evaluateMetrics: [] });
+  });
+
+  it('tells of an evaluation in the clear only what is not about one node', async () => {
+    const world = worldOf();
+    const diverged = (task: Task): number => (task.nodeId === 1n ? Number.NaN : Number(task.nodeId));
+    world.answerWith((task, model) => ({
+      ...learn(task, model),
+      weight: 1,
+      metrics: [
+        { key: 'loss', value: real(diverged(task)) },
+        { key: 'rare', value: real(task.nodeId === 3n ? 0.5 : Number.NaN) },
+      ],
+    }));
+    const lines = `${quiet}\naegis.privacy.evaluation = "clear"`;
+    const { runId } = await world.start(bundle(lines, 1, 3, 1));
+    const run = await world.finished(runId);
+    expect(run.history[0]).toMatchObject({
+      evaluated: 3,
+      evaluateMetrics: [{ key: 'loss', value: { value: { $case: 'real', value: 2.5 } } }],
+    });
+    expect(world.peers.logOf(runId).join('\n')).not.toMatch(/of node/);
   });
 
   it('goes on with drop-outs, and divides by all it selected', async () => {

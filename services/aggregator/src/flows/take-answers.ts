@@ -5,7 +5,7 @@ import { packedBytes } from '../domain/masking.ts';
 import { weightedMeans } from '../domain/metrics.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
-import { clipBitOf, type RoundPrivacy } from '../domain/private-round.ts';
+import { clipBitOf, LEAST_EVALUATED, type RoundPrivacy } from '../domain/private-round.ts';
 import { isOpen, type Member, type RoundInput, type RoundState } from '../domain/round.ts';
 import { type ConfigEntry, real } from '../domain/scalar.ts';
 import { accepted, judgeAnswer, judgeMasking, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
@@ -145,8 +145,8 @@ export class PhaseAnswers {
       type: 'failed',
       taskId: task.taskId,
       code: String(code),
-      // what went wrong on a node may say what it has: of a private round only that it did
-      reason: (this.privacy() === undefined && oneLine(reason)) || `error ${code}`,
+      // what went wrong on a node may say what it has: of a private run only that it did
+      reason: (this.plan.privacy === undefined && oneLine(reason)) || `error ${code}`,
     });
   }
 
@@ -154,7 +154,10 @@ export class PhaseAnswers {
   metrics(): { metrics: ConfigEntry[]; notes: string[] } {
     // learned from what is protected: nobody accounts for them, so nobody gets them
     if (this.privacy() !== undefined) return { metrics: [], notes: [] };
-    return weightedMeans(this.inOrder(), this.plan.layout.weightedByKey);
+    const { privacy, layout } = this.plan;
+    if (privacy === undefined) return weightedMeans(this.inOrder(), layout.weightedByKey);
+    // of an evaluation in the clear nothing is told that is about one node: no mean of one, and no notes, which name nodes
+    return { metrics: weightedMeans(this.inOrder(), layout.weightedByKey, LEAST_EVALUATED).metrics, notes: [] };
   }
 
   /** The model that the answers make together. */

@@ -95,6 +95,8 @@ export interface Ledger {
 export interface RunPolicy {
   readonly runId: bigint;
   readonly dataset: string;
+  /** A declared part of it; absent: the whole. */
+  readonly partition?: string;
   readonly unit: string;
   readonly epsilon: number;
   readonly delta: number;

@@ -43,10 +43,10 @@ export function ledgerPeer(channel: ServiceChannel): Ledger {
   };
 }
 
-const toWire = ({ runId, dataset, unit, epsilon, delta, schedule }: RunPolicy): WirePolicy => ({
+const toWire = ({ runId, dataset, partition = '', unit, epsilon, delta, schedule }: RunPolicy): WirePolicy => ({
   runId,
   dataset,
-  partition: '',
+  partition,
   unit,
   epsilon,
   delta,
