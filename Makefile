@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy test check interop soak bench bench-crash bench-privacy bench-secagg up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop soak bench bench-crash bench-privacy bench-secagg up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ demo: setup ## five real Flower nodes of different releases train one model thro
 
 demo-privacy: setup ## a private run over 202 nodes: ε climbs next to accuracy, kill -9 forgets nothing, a second run finds the budget spent
 	@node tests/demo-privacy/main.ts
+
+demo-secagg: setup ## five stock SuperNodes behind guards train under masks: two kills, no sum of too few opened, the accuracy of a run without
+	@node tests/demo-secagg/main.ts
 
 test: setup ## all tests; ends with one line of totals
 	@node scripts/run-tests.ts

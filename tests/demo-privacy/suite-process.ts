@@ -16,12 +16,15 @@ export interface Facts {
 export class SuiteProcess {
   readonly #state: string;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #more: readonly string[];
   #child: ChildProcess | undefined;
   #gone: Promise<unknown> = Promise.resolve();
   #facts: Facts | undefined;
 
-  constructor(state: string, env: NodeJS.ProcessEnv) {
+  /** `more` options of `aegis up`. */
+  constructor(state: string, env: NodeJS.ProcessEnv, more: readonly string[] = []) {
     this.#state = state;
+    this.#more = more;
     this.#env = env;
   }
 
@@ -33,7 +36,7 @@ export class SuiteProcess {
   /** Resolves when it is up; the second time on the port it had. */
   async start(): Promise<Facts> {
     const port = String(this.#facts?.port ?? 0);
-    const args = ['up', '--json', '--state', this.#state, '--port', port, '--enrolment', 'open'];
+    const args = ['up', '--json', '--state', this.#state, '--port', port, '--enrolment', 'open', ...this.#more];
     const child = spawn(process.execPath, [join(projectRoot, 'cli/bin/aegis.ts'), ...args], {
       env: this.#env,
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -190,6 +190,8 @@ const wordsOf = (line: Readonly<Record<string, unknown>>): string => {
     case 'offer-refused':
     case 'answer-refused':
       return `refused: ${line.reason} (${line.rule})`;
+    case 'round-joined':
+      return `takes part with ${Number(line.nodes) - 1} others; a sum of ${line.survivors} or more may be opened`;
     case 'round-refused':
       return `refused at the stage ${line.stage}: ${line.reason} ${line.detail}`;
     case 'sum-opened':

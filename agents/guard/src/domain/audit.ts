@@ -35,6 +35,18 @@ export type AuditEvent =
       readonly maskedAmong: number;
     }
   | {
+      readonly event: 'round-joined';
+      readonly task: string;
+      readonly run: string;
+      readonly round: number;
+      readonly kind: string;
+      /** Whose certificates were checked, this node's among them. */
+      readonly nodes: number;
+      /** Fewest of them whose sum may be opened, and shares that open a secret. */
+      readonly survivors: number;
+      readonly threshold: number;
+    }
+  | {
       readonly event: 'round-refused';
       readonly task: string;
       readonly run: string;

@@ -77,6 +77,7 @@ describe('a masked round', () => {
     expect(await lines('answer-released')).toMatchObject([
       { tensors: ['w', 'b'], metrics: ['loss'], withheld: ['age'], bytes: 29, maskedAmong: 4 },
     ]);
+    expect(await lines('round-joined')).toMatchObject([{ kind: 'train', nodes: 5, survivors: 4, threshold: 3 }]);
     expect(await lines('sum-opened')).toMatchObject([{ survivors: 5, dropped: 0 }]);
     expect(await lines('verdict')).toMatchObject([{ accepted: true }]);
   });

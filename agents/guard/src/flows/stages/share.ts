@@ -1,6 +1,7 @@
 import type { RosterRequest } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
 import { z } from 'zod';
+import { lineOf } from '../refuse-task.ts';
 import { answered, readRequest, type StageWork } from './stage.ts';
 
 const roster = z.strictObject({
@@ -10,7 +11,7 @@ const roster = z.strictObject({
 
 /** Round 1: who else takes part, each with a certificate of the federation; this node's two secrets in shares, sealed for each. */
 export const share = async (work: StageWork): Promise<void> => {
-  const { guard, signing, masking, client, request } = work;
+  const { guard, signing, round, masking, client, request } = work;
   const { terms, adverts } = readRequest(request, roster);
   // The modulus is that of the cohort: the sum of more could wrap.
   if (adverts.length > masking.cohort) {
@@ -22,5 +23,7 @@ export const share = async (work: StageWork): Promise<void> => {
     return { advert, subject, signingKey: keyPem };
   });
   const shares = await client.shareKeys({ terms, adverts: certified } as RosterRequest, Math.floor(now / 1000));
+  const { minSurvivors: survivors, threshold } = masking;
+  guard.audit.write({ event: 'round-joined', ...lineOf(round.task), nodes: adverts.length, survivors, threshold });
   await answered(work, 'share', shares);
 };
