@@ -4,7 +4,6 @@ import { fab } from '../../services/aggregator/src/testing/bundles.ts';
 import { f4 } from '../../services/aggregator/src/testing/simulated-node.ts';
 import { npyOf } from '../../services/gateway/src/testing/npy.ts';
 import { type App, adds, examples, WorkingNode } from './nodes.ts';
-import { readNpz } from './npz.ts';
 import { Suite, type SuiteOptions } from './suite.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
@@ -47,7 +46,7 @@ describe.each(['in-process', 'grpc'] as const)('a FedAvg run, gateway and aggreg
       run.history.map(({ cohort, accepted, refused, dropped }) => ({ cohort, accepted, refused, dropped })),
     ).toEqual(Array.from({ length: 3 }, () => ({ cohort: 4, accepted: 4, refused: 0, dropped: 0 })));
     // Each round adds (1·10 + 2·20 + 4·30 + 8·40) / 100 = 4.9.
-    const model = await modelOf(suite, run.modelId);
+    const model = await suite.modelOf(run.modelId);
     expect(model.w?.map((value) => Math.fround(value))).toEqual(
       [14.7, 24.7, 34.7].map((value) => expect.closeTo(value, 4)),
     );
@@ -85,7 +84,7 @@ describe('a run goes on', () => {
     expect(run.run?.status?.subStatus).toBe('completed');
     expect(run.history[0]).toMatchObject({ cohort: 4, accepted: 2, refused: 1, dropped: 1 });
     expect(bad.outcomes).toContain('refused');
-    expect((await modelOf(suite, run.modelId)).w).toEqual([2, 12, 22]);
+    expect((await suite.modelOf(run.modelId)).w).toEqual([2, 12, 22]);
   });
 
   it('in the same round after everything but the bus was restarted', async () => {
@@ -103,13 +102,6 @@ describe('a run goes on', () => {
     const run = await suite.finished(runId);
     expect(run.run?.status?.subStatus).toBe('completed');
     expect(run.history).toHaveLength(6);
-    expect((await modelOf(suite, run.modelId)).w).toEqual([18, 28, 38]);
+    expect((await suite.modelOf(run.modelId)).w).toEqual([18, 28, 38]);
   });
 });
-
-const modelOf = async (suite: Suite, modelId: string): Promise<Record<string, number[]>> => {
-  const pieces: Buffer[] = [];
-  for await (const { content } of suite.runs.exportModel({ modelId, runId: 0n, round: 0, format: 'npz' }))
-    pieces.push(content);
-  return readNpz(Buffer.concat(pieces));
-};

@@ -24,6 +24,8 @@ import {
 import { aggregatorConfig, startAggregator } from '../../services/aggregator/src/index.ts';
 import { gatewayConfig, startGateway } from '../../services/gateway/src/index.ts';
 import { rawHttp, type Target } from '../../services/gateway/src/testing/wire-client.ts';
+import { secaggConfig, startSecagg } from '../../services/secagg/src/index.ts';
+import { readNpz } from './npz.ts';
 
 export type Transport = 'in-process' | 'grpc';
 
@@ -31,16 +33,20 @@ export interface SuiteOptions {
   transport?: Transport;
   telemetry?: Telemetry;
   log?: Logger;
+  /** Files of a federation: nodes may show its certificates, and masked rounds are served. */
+  federation?: { root: string; crl: string };
 }
+
+type Options = Required<Omit<SuiteOptions, 'federation'>> & Pick<SuiteOptions, 'federation'>;
 
 export class Suite {
   readonly nats: TestNats;
   readonly #folder: TemporaryFolder;
   readonly #pki: TestPki;
-  readonly #options: Required<SuiteOptions>;
+  readonly #options: Options;
   #running: Running | undefined;
 
-  private constructor(nats: TestNats, folder: TemporaryFolder, pki: TestPki, options: Required<SuiteOptions>) {
+  private constructor(nats: TestNats, folder: TemporaryFolder, pki: TestPki, options: Options) {
     this.nats = nats;
     this.#folder = folder;
     this.#pki = pki;
@@ -51,9 +57,8 @@ export class Suite {
   static async start(options: SuiteOptions = {}): Promise<Suite> {
     const { transport = 'in-process', telemetry = noTelemetry, log = silentLogger } = options;
     const suite = new Suite(await startTestNats(), await temporaryFolder('suite'), await testPki(), {
-      transport,
-      telemetry,
-      log,
+      ...options,
+      ...{ transport, telemetry, log },
     });
     await suite.up();
     return suite;
@@ -80,16 +85,25 @@ export class Suite {
   }
 
   async up(port = 0): Promise<void> {
-    const { telemetry, log, transport } = this.#options;
+    const { telemetry, log, transport, federation } = this.#options;
     const bus = await this.nats.connect({ telemetry, log });
     const deps = { bus, telemetry, log };
+    const secagg = federation && (await startSecagg(secaggConfig.parse({ 'federation-root': federation.root }), deps));
+    const masks = secagg && inProcessChannel(secagg.services, { log, telemetry });
     const state = join(this.#folder.path, 'aggregator');
-    const aggregator = await startAggregator(aggregatorConfig.parse({ 'state-dir': state }), deps);
+    const aggregator = await startAggregator(aggregatorConfig.parse({ 'state-dir': state }), {
+      ...deps,
+      secagg: masks,
+    });
     const server = transport === 'grpc' ? await this.#serve(aggregator.services) : undefined;
     const channel = server ? server.channel : inProcessChannel(aggregator.services, { log, telemetry });
     const { ca, cert, key } = await this.#pki.issue({ name: 'gateway', hosts: ['localhost', '127.0.0.1'] });
-    const config = gatewayConfig.parse({ listen: `127.0.0.1:${port}`, tls: { cert, key }, enrolment: 'open' });
-    const gateway = await startGateway(config, { ...deps, aggregator: channel });
+    const clients = federation && { 'client-ca': federation.root, 'client-crl': federation.crl };
+    const config = gatewayConfig.parse({
+      ...{ listen: `127.0.0.1:${port}`, tls: { cert, key, ...clients }, enrolment: 'open' },
+      ...(federation && { 'client-certificates': 'accept' }),
+    });
+    const gateway = await startGateway(config, { ...deps, aggregator: channel, secagg: masks });
     this.#running = {
       target: { host: '127.0.0.1', port: gateway.address.port, ca: readTls({ ca, cert, key }).ca },
       channel,
@@ -98,6 +112,8 @@ export class Suite {
         await channel.close();
         await server?.close();
         await aggregator.close();
+        await masks?.close();
+        await secagg?.drain();
         await bus.close();
       },
     };
@@ -123,6 +139,14 @@ export class Suite {
     const headers = { 'content-type': 'application/protobuf', 'flwr-package-version': '1.41.0' };
     const answer = await rawHttp(this.target, undefined, { path: '/v1/control/start-run', body, headers });
     return StartRunResponse.decode(answer).runId ?? 0n;
+  }
+
+  /** The values of a model, by tensor. */
+  async modelOf(modelId: string): Promise<Record<string, number[]>> {
+    const pieces: Buffer[] = [];
+    for await (const { content } of this.runs.exportModel({ modelId, runId: 0n, round: 0, format: 'npz' }))
+      pieces.push(content);
+    return readNpz(Buffer.concat(pieces));
   }
 
   async finished(runId: bigint): Promise<RunSummary> {
