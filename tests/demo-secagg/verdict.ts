@@ -6,6 +6,7 @@ export interface RoundRecord {
   readonly round: number;
   readonly cohort: number;
   readonly accepted: number;
+  readonly masking: { readonly shared: number; readonly delivered: number; readonly opened: number } | undefined;
 }
 
 export interface Evidence {
@@ -32,20 +33,25 @@ export function judge({ rounds, joined, opened, before, after, accuracy, plain }
   const complaints: string[] = [];
   const record = (round: number) => rounds.find((one) => one.round === round);
   const [early, late] = [record(before.round), record(after.round)];
-  if (early === undefined || early.accepted !== early.cohort - 1) {
+  if (early?.masking?.delivered !== (early?.cohort ?? 0) - 1) {
     complaints.push(`round ${before.round} should lack one vector: ${JSON.stringify(early)}`);
   }
-  if (late === undefined || late.accepted !== late.cohort) {
-    complaints.push(`round ${after.round} should have every vector, also the killed node's: ${JSON.stringify(late)}`);
+  if (late?.masking?.delivered !== late?.cohort || !((late?.masking?.opened ?? 0) < (late?.cohort ?? 0))) {
+    complaints.push(`round ${after.round} should have the killed node's vector, not its help: ${JSON.stringify(late)}`);
   }
   for (const { name, task } of [before, after]) {
     if (opened.some((line) => line.task === task)) complaints.push(`${name} helped to open a sum after it was killed`);
   }
   const terms = new Map(joined.map(({ task, survivors }) => [task, Number(survivors)]));
-  const below = opened.filter(
-    ({ task, survivors }) => Number(survivors) < (terms.get(task) ?? Number.POSITIVE_INFINITY),
-  );
-  if (below.length > 0) complaints.push(`${below.length} sums of too few nodes were opened`);
+  const below = opened.filter(({ task, survivors }) => !(Number(survivors) >= (terms.get(task) ?? Infinity)));
+  if (below.length > 0) complaints.push(`${below.length} guards helped to open sums of too few nodes`);
+  for (const { round, masking } of rounds) {
+    const trained = joined.find((line) => line.round === round && line.kind === 'train');
+    const [floor, threshold] = [Number(trained?.survivors), Number(trained?.threshold)];
+    if (masking === undefined || masking.delivered < floor || masking.opened < threshold || Number.isNaN(floor)) {
+      complaints.push(`round ${round} was opened by too few: ${JSON.stringify(masking)}`);
+    }
+  }
   if (opened.length === 0) complaints.push('no sum was ever opened');
   // Rounding errors of the subtraction must not decide.
   if (!(Math.abs(accuracy - plain) <= MOST_DIFFERENCE + 1e-9)) {
