@@ -27,7 +27,7 @@ masking: { cohort: 4, survivors: 3, colluders: 0.1 }
 `;
 const MASKS = [
   'aegis.secagg.mode="aegis" aegis.secagg.metrics="accuracy:0:1,loss:0:20"',
-  'aegis.secagg.weight-max=1000 aegis.secagg.max-examples=1000 aegis.secagg.stage-seconds=8 aegis.evaluate.every=2',
+  'aegis.secagg.weight-max=1000 aegis.secagg.max-examples=1000 aegis.secagg.stage-seconds=8',
 ].join(' ');
 
 const folder = join(projectRoot, '.aegis', 'demo-secagg');
@@ -69,8 +69,9 @@ async function demo(): Promise<void> {
   await withOperator((operator) => putPlan(operator, captured));
   await allOnline();
   const options = { app, reach: { address, ca }, bin, home: join(folder, 'flwr-cli'), env: process.env, signal: limit };
-  const size = `num-server-rounds=${ROUNDS} min-train-nodes=${everybody - 1} min-available-nodes=${everybody - 1} min-evaluate-nodes=${everybody - 1}`;
-  const plainRun = await flwrRun({ ...options, runConfig: `${size} fraction-evaluate=0.0` });
+  const least = everybody - 1;
+  const size = `num-server-rounds=${ROUNDS} min-train-nodes=${least} min-available-nodes=${least} min-evaluate-nodes=${least} fraction-evaluate=0.0`;
+  const plainRun = await flwrRun({ ...options, runConfig: size });
   await finished(plainRun);
   const plain = await accuracyOf(plainRun);
   say(`Run ${plainRun} without masks: held-out accuracy ${plain.toFixed(3)} after ${ROUNDS} rounds`);
@@ -137,8 +138,9 @@ async function recorded(runId: bigint, round: number): Promise<void> {
   }
 }
 
-const runOf = async (runId: bigint): Promise<RunSummary | undefined> =>
-  withOperator(async (operator) => (await operator.call('listRuns', { runId, limit: 1, skip: 0 })).runs[0]);
+async function runOf(runId: bigint): Promise<RunSummary | undefined> {
+  return withOperator(async (operator) => (await operator.call('listRuns', { runId, limit: 1, skip: 0 })).runs[0]);
+}
 
 async function allOnline(): Promise<void> {
   for (;;) {

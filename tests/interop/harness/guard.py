@@ -32,6 +32,12 @@ class Authority:
         self._aegis("issue", name, "--kind", "guard", "--out", str(self.folder))
         return self.folder / f"{name}.pem", self.folder / f"{name}.key"
 
+    def signing(self, name: str) -> list[str]:
+        """What a guard needs to take part in masked rounds."""
+        self._aegis("issue", name, "--kind", "signing", "--out", str(self.folder))
+        certificate, key = self.folder / f"{name}.signing.pem", self.folder / f"{name}.signing.key"
+        return ["--signing-certificate", str(certificate), "--signing-key", str(key), "--federation-root", str(self.root)]
+
     def _aegis(self, *arguments: str) -> None:
         command = [str(BIN / "aegis"), "ca", *arguments, "--dir", str(self.folder / "ca")]
         subprocess.run(command, env=self.env, cwd=self.folder, check=True, capture_output=True)
@@ -60,7 +66,16 @@ class Guard(Process):
     """`aegis guard -- flower-supernode …` with a state folder of its own, which may be started again."""
 
     def __init__(
-        self, release: Release, server: Server, authority: Authority, folder: Path, name: str, partition: int, partitions: int, policy: str
+        self,
+        release: Release,
+        server: Server,
+        authority: Authority,
+        folder: Path,
+        name: str,
+        partition: int,
+        partitions: int,
+        policy: str,
+        masks: bool = False,
     ) -> None:
         self.release, self.folder = release, folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +87,8 @@ class Guard(Process):
         supernode = Path(release.program("flower-supernode"))
         self.command = [
             str(BIN / "aegis"), "guard", "--server", server.address, "--ca", str(server.ca),
-            "--certificate", str(certificate), "--key", str(key), "--policy", str(self.policy), "--state", str(self.state), "--",
+            "--certificate", str(certificate), "--key", str(key), "--policy", str(self.policy), "--state", str(self.state),
+            *(authority.signing(name) if masks else ()), "--",
             str(supernode), "--node-config", f"partition-id={partition} num-partitions={partitions}",
             release.port_option, f"127.0.0.1:{local}" if release.port_option.endswith("address") else local,
         ]  # fmt: skip
