@@ -59,6 +59,8 @@ export type AuditEvent =
       readonly event: 'sum-opened';
       readonly task: string;
       readonly run: string;
+      readonly round: number;
+      readonly kind: string;
       readonly survivors: number;
       readonly dropped: number;
     }

@@ -1,5 +1,6 @@
 import type { UnmaskRequest } from '@aegis/core-native/secagg';
 import { z } from 'zod';
+import { lineOf } from '../refuse-task.ts';
 import { answered, readRequest, type StageWork } from './stage.ts';
 
 const form = z.strictObject({
@@ -14,10 +15,7 @@ export const unmask = async (work: StageWork): Promise<void> => {
   const { guard, round, client, request } = work;
   const asked = readRequest(request, form) as UnmaskRequest;
   const opened = await client.unmask(asked);
-  const { taskId, runId } = round.task;
-  guard.audit.write({
-    ...{ event: 'sum-opened', task: taskId, run: runId.toString() },
-    ...{ survivors: asked.survivors.length, dropped: asked.dropped.length },
-  });
+  const [survivors, dropped] = [asked.survivors.length, asked.dropped.length];
+  guard.audit.write({ event: 'sum-opened', ...lineOf(round.task), survivors, dropped });
   await answered(work, 'unmask', opened);
 };
