@@ -14,30 +14,27 @@ require-masking: true
 masking: { cohort: 4, survivors: 3 }
 `;
 const bundle = (nodes: number, lines: readonly string[] = []): Buffer =>
-  fab(
-    {
-      config: [
-        'aegis.initial-model = "file:init.npz"',
-        'num-server-rounds = 2',
-        `min-available-nodes = ${nodes}`,
-        'min-train-nodes = 4',
-        'min-evaluate-nodes = 4',
-        'aegis.secagg.mode = "aegis"',
-        'aegis.secagg.stage-seconds = 5.0',
-        ...lines,
-      ].join('\n'),
-      extra: [
-        {
-          name: 'init.npz',
-          content: writeNpz([
-            { name: 'w', npy: writeNpy(f4([3], [0, 10, 20])) },
-            { name: 'b', npy: writeNpy(f4([1], [1])) },
-          ]),
-        },
-      ],
-    },
-    60_000,
-  );
+  fab({
+    config: [
+      'aegis.initial-model = "file:init.npz"',
+      'num-server-rounds = 2',
+      `min-available-nodes = ${nodes}`,
+      'min-train-nodes = 4',
+      'min-evaluate-nodes = 4',
+      'aegis.secagg.mode = "aegis"',
+      'aegis.secagg.stage-seconds = 5.0',
+      ...lines,
+    ].join('\n'),
+    extra: [
+      {
+        name: 'init.npz',
+        content: writeNpz([
+          { name: 'w', npy: writeNpy(f4([3], [0, 10, 20])) },
+          { name: 'b', npy: writeNpy(f4([1], [1])) },
+        ]),
+      },
+    ],
+  });
 
 let folder: TemporaryFolder;
 let federation: GuardedNodes;
