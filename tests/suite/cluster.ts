@@ -24,7 +24,7 @@ export const freePort = (): Promise<number> =>
     });
   });
 
-type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant';
+type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant' | 'secagg';
 
 /** One service process: node services/<service>/src/main.ts --config <file>. */
 export class Service {
@@ -83,6 +83,10 @@ export interface ClusterOptions {
   leaseSeconds?: number;
   /** Also starts the privacy accountant, and tells the others where it is. */
   accountant?: boolean;
+  /** Also starts the secagg service, which believes this root (PEM file), and tells the others where it is. */
+  federationRoot?: string;
+  /** Of the gateways; default: plain text. */
+  tls?: { ca: Buffer; cert: string; key: string; 'client-ca': string; 'client-crl': string };
 }
 
 export class Cluster {
@@ -91,6 +95,8 @@ export class Cluster {
   readonly aggregators: Service[] = [];
   readonly gateways: Service[] = [];
   accountant: Service | undefined;
+  secagg: Service | undefined;
+  #ca: Buffer | undefined;
   readonly #folder: TemporaryFolder;
   readonly #channels = new Map<Service, ServiceChannel>();
 
@@ -129,6 +135,22 @@ export class Cluster {
       accountant.accountant = { address: `127.0.0.1:${port}`, insecure: true };
       await cluster.ready(cluster.accountant);
     }
+    const masks: { secagg?: { address: string; insecure: true } } = {};
+    if (options.federationRoot !== undefined) {
+      const port = await freePort();
+      const config = await file('secagg.yaml', {
+        secagg: { 'federation-root': options.federationRoot, threads: 1 },
+        listen: { address: `127.0.0.1:${port}`, insecure: true },
+        nats,
+      });
+      cluster.secagg = new Service('secagg', config, port);
+      cluster.secagg.start();
+      masks.secagg = { address: `127.0.0.1:${port}`, insecure: true };
+      await cluster.ready(cluster.secagg);
+    }
+    const { ca, ...tls } = options.tls ?? {};
+    cluster.#ca = ca;
+    const edge = ca === undefined ? { insecure: true } : { tls, 'client-certificates': 'accept' };
     for (let i = 0; i < aggregators; i += 1) {
       const port = await freePort();
       const state = stateOf(i, cluster.folder);
@@ -138,6 +160,7 @@ export class Cluster {
         listen: { address: `127.0.0.1:${port}`, advertise: `127.0.0.1:${port}`, insecure: true },
         nats,
         ...accountant,
+        ...masks,
       });
       cluster.aggregators.push(new Service('aggregator', config, port));
     }
@@ -147,12 +170,13 @@ export class Cluster {
       const port = await freePort();
       const config = await file(`gateway-${i}.yaml`, {
         gateway: {
-          ...{ listen: `127.0.0.1:${port}`, insecure: true, enrolment: 'open', id: `gateway-${i}` },
+          ...{ listen: `127.0.0.1:${port}`, ...edge, enrolment: 'open', id: `gateway-${i}` },
           'unit-key-file': unitKey,
         },
         nats,
         aggregator: { address, insecure: true },
         ...accountant,
+        ...masks,
       });
       cluster.gateways.push(new Service('gateway', config, port));
     }
@@ -163,12 +187,13 @@ export class Cluster {
   }
 
   target(gateway = 0): Target {
-    return { host: '127.0.0.1', port: this.gateways[gateway]?.port ?? 0 };
+    const ca = this.#ca && { ca: this.#ca };
+    return { host: '127.0.0.1', port: this.gateways[gateway]?.port ?? 0, ...ca };
   }
 
   /** Resolves when the gateway answers. */
   async up(gateway: Service): Promise<void> {
-    const target = { host: '127.0.0.1', port: gateway.port };
+    const target = { host: '127.0.0.1', port: gateway.port, ...(this.#ca && { ca: this.#ca }) };
     await eventually(async () => {
       await rawHttp(target, undefined, { path: '/health', method: 'GET' });
       return true;
@@ -236,8 +261,8 @@ export class Cluster {
   }
 
   logs(): string {
-    const accountants = this.accountant === undefined ? [] : [this.accountant];
-    return [...accountants, ...this.aggregators, ...this.gateways]
+    const others = [this.accountant, this.secagg].filter((one) => one !== undefined);
+    return [...others, ...this.aggregators, ...this.gateways]
       .map((service) => service.log().slice(-4_000))
       .join('\n---\n');
   }
@@ -246,6 +271,7 @@ export class Cluster {
     await Promise.all([...this.#channels.values()].map((channel) => channel.close()));
     await Promise.all([...this.gateways, ...this.aggregators].map((service) => service.kill()));
     await this.accountant?.kill();
+    await this.secagg?.kill();
     await this.nats.stop();
     await this.#folder.remove();
   }

@@ -19,6 +19,7 @@ import {
   openSigningCertificate,
   readRoots,
   readTls,
+  type ServiceClient,
   silentLogger,
 } from '@aegis/service-kit';
 import { eventually, type TemporaryFolder, type TestPki, temporaryFolder, testPki, withNats } from '@aegis/testkit';
@@ -30,6 +31,7 @@ import { f4 } from '../../services/aggregator/src/testing/simulated-node.ts';
 import { gatewayConfig, startGateway } from '../../services/gateway/src/index.ts';
 import { rawHttp, type Target } from '../../services/gateway/src/testing/wire-client.ts';
 import { type Secagg, startSecagg } from '../../services/secagg/src/index.ts';
+import { Cluster } from './cluster.ts';
 import { adds, WorkingNode } from './nodes.ts';
 import { readNpz } from './npz.ts';
 import { recorded, type Said } from './recorded.ts';
@@ -231,7 +233,7 @@ const startRun = async (target: Target): Promise<bigint> => {
 };
 
 /** Each round adds (1 + 2 + 3 + 4 + 5) / 5 to every value. */
-const expectTheMean = async (runs: Awaited<ReturnType<typeof start>>['runs'], runId: bigint): Promise<void> => {
+const expectTheMean = async (runs: ServiceClient<RunsService>, runId: bigint): Promise<void> => {
   let finished: RunSummary | undefined;
   for await (const { run } of runs.watchRun({ runId })) {
     finished = run;
@@ -284,4 +286,39 @@ it('comes to the same when the secagg service dies again and again', { timeout: 
   mortal.dieEvery(11);
   await expectTheMean(runs, await startRun(target));
   expect(mortal.deaths).toBeGreaterThan(3);
+});
+
+it('comes to the same as separate processes, of which secagg is killed in every stage', {
+  timeout: 120_000,
+}, async () => {
+  const { ca, cert, key } = await pki.issue({ name: 'gateway', hosts: ['localhost', '127.0.0.1'] });
+  const federationRoot = join(folder.path, 'root.pem');
+  const cluster = await Cluster.start({
+    federationRoot,
+    tls: {
+      ...{ cert, key, ca: readTls({ ca, cert, key }).ca as Buffer },
+      ...{ 'client-ca': federationRoot, 'client-crl': join(folder.path, 'crl.pem') },
+    },
+  });
+  closing.push(() => cluster.close());
+  for (let at = 0; at < NODES; at += 1) await comes(cluster.target(), `process-${at}`, at + 1);
+  const [aggregator, secagg] = [cluster.aggregators[0], cluster.secagg];
+  if (aggregator === undefined || secagg === undefined) throw new Error('both were started');
+
+  const stop = new AbortController();
+  const killed: string[] = [];
+  const killing = (async () => {
+    const facts = await (await cluster.nats.connect()).bucket('secagg-facts');
+    for await (const item of facts.watch(undefined, stop.signal)) {
+      const stage = item.type === 'entry' ? (item.key.split('.')[2] ?? '') : '';
+      if (killed.includes(stage) || !['advertise', 'share', 'confirm', 'unmask'].includes(stage)) continue;
+      killed.push(stage);
+      await secagg.kill();
+      secagg.start();
+    }
+  })();
+  await expectTheMean(cluster.runs(aggregator), await startRun(cluster.target()));
+  stop.abort();
+  await killing;
+  expect(killed.sort()).toEqual(['advertise', 'confirm', 'share', 'unmask']);
 });

@@ -296,6 +296,8 @@ describe('a round', () => {
     await turns();
     await service.clock.advance(STAGE_SECONDS * 1000);
     await refused;
+    await turns();
+    expect(store.sizeOf({ runId: '7', round: '1' }), 'nobody needs to ask').toBe(1);
     // Its caller heard that there is nothing yet before the time was over.
     expect(await sharing).toMatchObject({ nothingYet: true });
     const tooFew = { code: 'SECAGG_TOO_FEW', detail: '1 of 5 nodes advertised their keys in time; 3 are needed.' };

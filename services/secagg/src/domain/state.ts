@@ -65,6 +65,8 @@ export interface Unmasking extends Survived {
   readonly stage: 'unmask';
   readonly confirmations: Answers<ConfirmAnswer>;
   readonly openings: Answers<OpenedAnswer>;
+  /** How many shares were opened of whom. */
+  readonly counts: ReadonlyMap<NodeId, number>;
 }
 
 /** Every secret that has to be known has a threshold of shares. */

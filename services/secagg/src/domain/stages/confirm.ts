@@ -29,5 +29,5 @@ export const closeConfirmations = (state: Confirming): Unmasking | Ended => {
   }
   const short = shortOfShares(state, confirmations.keys());
   if (short !== null) return tooFew(opened, `${short} of the nodes that confirmed.`);
-  return { ...state, stage: 'unmask', openings: new Map() };
+  return { ...state, stage: 'unmask', openings: new Map(), counts: new Map() };
 };

@@ -31,7 +31,9 @@ const expectAll = (what: string, shares: readonly OpenedShare[], expected: reado
 
 /** Nobody is waited for once every secret has its shares. */
 export const takeOpening = (state: Unmasking, answer: OpenedAnswer): Unmasking | Openable => {
-  const next = { ...state, openings: withAnswer(state.openings, answer) };
+  const counts = new Map(state.counts);
+  for (const { of } of [...answer.seeds, ...answer.keys]) counts.set(of, (counts.get(of) ?? 0) + 1);
+  const next = { ...state, openings: withAnswer(state.openings, answer), counts };
   return isOpenable(next) ? { ...next, stage: 'open' } : next;
 };
 
@@ -41,12 +43,5 @@ export const closeOpenings = ({ opened, openings, confirmations }: Unmasking): E
     `${openings.size} of the ${confirmations.size} nodes that confirmed opened their shares in time; some secret has fewer than ${opened.terms.threshold}.`,
   );
 
-const isOpenable = ({ opened, openings, survivors, dropped }: Unmasking): boolean => {
-  const { threshold } = opened.terms;
-  if (openings.size < threshold) return false;
-  const shares = new Map<NodeId, number>();
-  for (const { seeds, keys } of openings.values()) {
-    for (const { of } of [...seeds, ...keys]) shares.set(of, (shares.get(of) ?? 0) + 1);
-  }
-  return [...survivors, ...dropped].every((node) => (shares.get(node) ?? 0) >= threshold);
-};
+const isOpenable = ({ opened, counts, survivors, dropped }: Unmasking): boolean =>
+  [...survivors, ...dropped].every((node) => (counts.get(node) ?? 0) >= opened.terms.threshold);
