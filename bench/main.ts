@@ -11,10 +11,11 @@ import { renderPlots } from './report/plots/render.ts';
 import { type FigureResult, merge, readResults, toResult, writeResults } from './report/results.ts';
 import { renderReadme, renderTable } from './report/table.ts';
 
-const USAGE = `node bench/main.ts [figure …] [--long] [--side aegis|peer] [--render] [--kills N] [--seed N]
+const USAGE = `node bench/main.ts [figure …] [--long] [--side aegis|peer [--keep]] [--render] [--kills N] [--seed N]
   figure   only these (default: all that need no --long): ${SPECS.map(({ id }) => id).join(', ')}
   --long   also the figures that take many minutes and gigabytes
   --side   measure one side and print it; results and README stay as they are
+  --keep   with --side: keep what was measured, the other side as not measured
   --kills  how many processes crash-lost-updates kills (default: 200); it runs only by name
   --seed   repeats the moments and victims of a crash-lost-updates
   --render only write README.md and the plots from results/latest.json`;
@@ -24,6 +25,7 @@ const { values, positionals } = parseArgs({
   options: {
     long: { type: 'boolean', default: false },
     side: { type: 'string' },
+    keep: { type: 'boolean', default: false },
     render: { type: 'boolean', default: false },
     kills: { type: 'string', default: '200' },
     seed: { type: 'string' },
@@ -51,6 +53,9 @@ function whole(name: 'kills' | 'seed', text: string): number {
   return Number(text);
 }
 
+/** A figure of one side alone must not replace a comparison by mistake. */
+const keeps = ({ sides }: BenchContext): boolean => sides.length === 2 || values.keep;
+
 /** Measures one after the other and keeps what was measured, even if a later one fails. */
 async function measureAll(benchmarks: Benchmark[], context: BenchContext): Promise<number> {
   const origin = { date: new Date().toISOString(), machine: describeMachine(), commit: describeCommit(ROOT) };
@@ -65,7 +70,7 @@ async function measureAll(benchmarks: Benchmark[], context: BenchContext): Promi
         const comparison = comparisons.find(({ id }) => id === spec.id);
         return toResult(spec, comparison ?? { id: spec.id, aegis: null, peer: null }, { ...origin, caveat: load });
       });
-      if (context.sides.length === 2) await writeResults(merge(await readResults(), origin.machine, fresh));
+      if (keeps(context)) await writeResults(merge(await readResults(), origin.machine, fresh));
     } catch (error) {
       failures += 1;
       context.log(`  failed: ${(error as Error).message}`);
@@ -87,7 +92,7 @@ async function main(): Promise<number> {
     log: stderrLog,
   };
   const failures = values.render ? 0 : await measureAll(chosen(), context);
-  if (context.sides.length === 2) {
+  if (keeps(context)) {
     const results = await readResults();
     await renderReadme(results, SPECS, await renderPlots(results, SPECS));
     console.log(renderTable(results, SPECS));
