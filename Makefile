@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop soak bench bench-crash bench-privacy bench-secagg up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak bench bench-crash bench-privacy bench-secagg up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,10 @@ check: setup ## format, lint, types, import rules, clippy, generated code
 
 interop: setup ## real Flower releases 1.22 to 1.41, the long list
 	@node scripts/run-tests.ts interop --all-releases
+
+mobile: ## Kotlin and Swift bindings for this machine, and the Kotlin ones tried on the JVM; needs a JDK (17) and Maven besides
+	@sh clients/mobile/build.sh
+	@cd clients/mobile/kotlin && mvn -q -B test && echo "mobile: the Kotlin tests passed on the JVM"
 
 soak: setup ## random disturbances in simulation for an hour (SOAK_SECONDS=…), until a rule is broken
 	@node tests/simulation/soak.ts
