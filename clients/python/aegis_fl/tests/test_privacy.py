@@ -27,8 +27,8 @@ def laplace(scale: float, count: int, relation: str = "add-or-remove-one") -> di
 
 
 def peer(events: list[dict[str, Any]], delta: float, pessimistic: bool) -> float:
-    """dp-accounting's bound by discretised loss distributions: the true ε is below the pessimistic and above the optimistic one."""
-    how = {"value_discretization_interval": GRID, "pessimistic_estimate": pessimistic, "use_connect_dots": False}
+    """dp-accounting's bound by discretised loss distributions: the true ε is below the pessimistic (its best) and above the optimistic one."""
+    how = {"value_discretization_interval": GRID, "pessimistic_estimate": pessimistic, "use_connect_dots": pessimistic}
     total = None
     for event in events:
         noise = event["noise-multiplier"] / (2 if event["relation"] == "replace-one" else 1)
@@ -58,12 +58,15 @@ def drawn(count: int) -> list[tuple[list[dict[str, Any]], float]]:
     return cases
 
 
+# The rest of δ above our window, and what we add for our rounding; dp-accounting adds nothing for its own.
+LOOSER = 1e-8
+
+
 @pytest.mark.parametrize(("events", "delta"), drawn(32))
 def test_epsilon_lies_between_the_bounds_of_dp_accounting(events: list[dict[str, Any]], delta: float) -> None:
     cost = aegis_fl.privacy.epsilon(events, delta)
     assert cost.epsilon >= peer(events, delta, pessimistic=False) * (1 - 1e-9)
-    # its pessimistic bound on this grid, and what our own grid may cost
-    assert cost.epsilon <= peer(events, delta, pessimistic=True) * (1 + 5e-4)
+    assert cost.epsilon <= peer(events, delta, pessimistic=True) * (1 + LOOSER)
     assert cost.lower <= cost.epsilon
 
 

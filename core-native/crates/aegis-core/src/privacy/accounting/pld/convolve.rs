@@ -23,8 +23,8 @@ pub struct Composed {
     delta: f64,
     s: f64,
     masses: Vec<f64>,
-    /// Bound of the rounding error of each mass.
-    pub error: f64,
+    /// Bound of the rounding errors of all masses together, as the root of the sum of their squares.
+    error: f64,
     /// Of the untilted sum: ln E[e^{sΣL}].
     pub ln_mean: f64,
     /// Mass at +∞.
@@ -32,69 +32,101 @@ pub struct Composed {
 }
 
 /// Composes `count` of each grid.
+///
+/// Each is turned so that its heaviest mass h stands at 0. Where all releases together are likely to be that one (a small rate), the transform of the
+/// rest v is small and known to its own precision: what is transformed back is ∏(h + v)ⁿ − ∏hⁿ, and ∏hⁿ is put in its place afterwards. Elsewhere it is
+/// ∏(1 + w)ⁿ with w = v less its value at 0.
 pub fn compose(window: &Window, grids: &[(Grid, u64)]) -> Composed {
     let size = window.size;
     let first = window.first;
+    let tilted: Vec<(Tilted, u64)> = grids.iter().map(|(grid, count)| (tilt(grid, window, size), *count)).collect();
+    let ln_heaviest: f64 = tilted.iter().map(|(one, count)| *count as f64 * one.heaviest.ln()).sum();
+    let apart = ln_heaviest > LIKELY;
+    let levels = (size as f64).log2();
     PLANNER.with_borrow_mut(|planner| {
         let (forward, inverse) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
-        let mut product = vec![Complex64::new(1.0, 0.0); size / 2 + 1];
-        let mut sensitivity = vec![0.0; size / 2 + 1];
+        // of each frequency: the logarithm of the product, and what it may be off by
+        let mut logarithms = vec![(Complex64::ZERO, 0.0); size / 2 + 1];
         let (mut spectrum, mut scratch) = (forward.make_output_vec(), forward.make_scratch_vec());
         let (mut ln_mean, mut infinite, mut offset) = (0.0, 0.0, 0i64);
-        let levels = (size as f64).log2();
-        for (grid, count) in grids {
-            let (mut tilted, ln_one, rest) = tilt(grid, window, size);
-            let norm = tilted.iter().map(|mass| mass * mass).sum::<f64>().sqrt();
-            forward.process_with_scratch(&mut tilted, &mut spectrum, &mut scratch).expect("lengths fit");
-            let times = *count as f64;
-            ln_mean += times * ln_one.value;
+        for ((mut one, count), (grid, _)) in tilted.into_iter().zip(grids) {
+            let norm = one.rest.iter().map(|mass| mass * mass).sum::<f64>().sqrt();
+            forward.process_with_scratch(&mut one.rest, &mut spectrum, &mut scratch).expect("lengths fit");
+            let times = count as f64;
+            ln_mean += times * one.ln_mean;
             infinite += times * grid.infinite;
-            offset = ((i128::from(offset) + i128::from(*count) * i128::from(ln_one.index)) % size as i128) as i64;
-            let rounding = 4.0 * f64::EPSILON * levels * norm;
-            for ((value, product), sensitivity) in spectrum.iter().zip(&mut product).zip(&mut sensitivity) {
-                if *product == Complex64::ZERO {
+            offset = ((i128::from(offset) + i128::from(count) * i128::from(one.index)) % size as i128) as i64;
+            let (scale, shift) = if apart { (one.heaviest.recip(), 0.0) } else { (1.0, 1.0 - one.heaviest) };
+            let rounding = 4.0 * f64::EPSILON * levels * norm * scale;
+            for (value, (logarithm, off)) in spectrum.iter().zip(&mut logarithms) {
+                if logarithm.re < NOTHING {
                     continue;
                 }
-                // The heaviest mass stands at 0 and is not in `value`: the transform is 1 + w, and where that mass is nearly everything w is
-                // small and known to its own precision.
-                let w = Complex64::new(value.re - rest, value.im);
-                let ln_size = 0.5 * (2.0 * w.re + w.norm_sqr()).max(-1.0).ln_1p();
-                if ln_size * times < NOTHING {
-                    *product = Complex64::ZERO;
+                let w = Complex64::new(value.re * scale - shift, value.im * scale);
+                let square = (2.0 * w.re + w.norm_sqr()).max(-1.0);
+                // ln(1 + x) ≤ x spares the logarithm of most
+                if !apart && 0.5 * square * times < NOTHING {
+                    logarithm.re = f64::NEG_INFINITY;
                     continue;
                 }
+                let ln_size = 0.5 * square.ln_1p();
                 let angle = w.im.atan2(1.0 + w.re);
-                *product *= Complex64::from_polar((times * ln_size).exp(), times * angle);
-                *sensitivity +=
-                    times * (rounding + 4.0 * f64::EPSILON * w.norm()) * (-ln_size).exp() + 64.0 * f64::EPSILON;
+                *logarithm += Complex64::new(times * ln_size, times * angle);
+                *off += times * (rounding + 4.0 * f64::EPSILON * w.norm()) * (-ln_size).exp();
             }
         }
-        let propagated: f64 = product.iter().zip(&sensitivity).map(|(value, s)| value.norm() * s).sum();
-        let energy: f64 = product.iter().map(|value| value.norm_sqr()).sum();
+        let (mut squares, mut energy) = (0.0, 0.0);
+        let heaviest = ln_heaviest.exp();
+        let power = |(logarithm, off): (Complex64, f64)| {
+            if logarithm.re < NOTHING && !apart {
+                return Complex64::ZERO;
+            }
+            let off = off + f64::EPSILON * (logarithm.re.abs() + logarithm.im.abs());
+            let (value, whole) = if apart {
+                (exp_m1(logarithm) * heaviest, heaviest * logarithm.re.exp())
+            } else {
+                let whole = logarithm.re.exp();
+                (Complex64::from_polar(whole, logarithm.im), whole)
+            };
+            squares += (whole * off + 8.0 * f64::EPSILON * value.norm()).powi(2);
+            energy += value.norm_sqr();
+            value
+        };
+        let mut product: Vec<Complex64> = logarithms.into_iter().map(power).collect();
         let scale = 1.0 / size as f64;
-        let error = 2.0 * propagated * scale + 4.0 * f64::EPSILON * levels * (2.0 * energy).sqrt() * scale + 1e-29;
+        let error = (2.0 * squares * scale).sqrt() + 4.0 * f64::EPSILON * levels * (2.0 * energy * scale).sqrt();
         let mut masses = vec![0.0; size];
         product[0].im = 0.0;
         product[size / 2].im = 0.0;
         let mut scratch = inverse.make_scratch_vec();
         inverse.process_with_scratch(&mut product, &mut masses, &mut scratch).expect("lengths fit");
         masses.iter_mut().for_each(|mass| *mass *= scale);
+        if apart {
+            masses[0] += heaviest;
+        }
         masses.rotate_left((first - offset).rem_euclid(size as i64) as usize);
         Composed { first, delta: window.delta, s: window.s, masses, error, ln_mean, infinite }
     })
 }
 
-/// The heaviest tilted mass.
-struct Heaviest {
-    /// Its loss is this many Δ.
-    index: i64,
-    /// The logarithm of the sum of all tilted masses.
-    value: f64,
+/// e^z − 1 to its own precision.
+fn exp_m1(z: Complex64) -> Complex64 {
+    let half = (0.5 * z.im).sin();
+    Complex64::new(z.re.exp_m1() * z.im.cos() - 2.0 * half * half, z.re.exp() * z.im.sin())
 }
 
-/// Masses times e^{s·loss}, scaled to sum 1, turned so that the heaviest stands at 0 and left out there, folded onto the circle; and the
-/// sum of those that are left.
-fn tilt(grid: &Grid, window: &Window, size: usize) -> (Vec<f64>, Heaviest, f64) {
+/// Masses times e^{s·loss}, scaled to sum 1.
+struct Tilted {
+    /// The heaviest mass, and its loss in steps.
+    heaviest: f64,
+    index: i64,
+    /// The others, folded onto a circle on which the heaviest stands at 0.
+    rest: Vec<f64>,
+    /// The logarithm of the sum before scaling.
+    ln_mean: f64,
+}
+
+fn tilt(grid: &Grid, window: &Window, size: usize) -> Tilted {
     let exponent = |index: usize| window.s * (grid.first + index as i64) as f64 * window.delta;
     let weighted: Vec<f64> = grid
         .masses
@@ -103,21 +135,21 @@ fn tilt(grid: &Grid, window: &Window, size: usize) -> (Vec<f64>, Heaviest, f64) 
         .map(|(index, mass)| if *mass > 0.0 { exponent(index) + mass.ln() } else { f64::NEG_INFINITY })
         .collect();
     let (heaviest, top) = weighted.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
-    let mut tilted = vec![0.0; size];
-    let mut rest = 0.0;
+    let mut rest = vec![0.0; size];
+    let mut sum = 0.0;
     let place = |index: usize| (index as i64 - heaviest as i64).rem_euclid(size as i64) as usize;
     let mut at = place(0);
     for (index, ln) in weighted.iter().enumerate() {
         if index != heaviest && *ln > top - 700.0 {
             let weight = (ln - top).exp();
-            tilted[at] += weight;
-            rest += weight;
+            rest[at] += weight;
+            sum += weight;
         }
         at = if at + 1 == size { 0 } else { at + 1 };
     }
-    let sum = 1.0 + rest;
-    tilted.iter_mut().for_each(|mass| *mass /= sum);
-    (tilted, Heaviest { index: grid.first + heaviest as i64, value: top + sum.ln() }, rest / sum)
+    let scale = 1.0 / (1.0 + sum);
+    rest.iter_mut().for_each(|mass| *mass *= scale);
+    Tilted { heaviest: scale, index: grid.first + heaviest as i64, rest, ln_mean: top + sum.ln_1p() }
 }
 
 /// Grid points after which the running target is computed afresh.
@@ -128,12 +160,19 @@ impl Composed {
         self.first as f64 * self.delta
     }
 
-    /// The ε at which δ(ε) crosses e^`ln_target`, and how fast ln δ falls there. Every mass is moved by its error upwards or, with `slack` off
-    /// the tilted sum, downwards. The foot of the window if δ is smaller there already.
+    /// What the errors of the masses may add up to in δ: by Cauchy and Schwarz, with Σ (e^{−sy} − e^{−(s+1)y})² over the grid points y above ε.
+    fn error_of_delta(&self) -> f64 {
+        let s = self.s;
+        let sum = 1.0 / (2.0 * s * (2.0 * s + 1.0) * (s + 1.0) * self.delta) + 1.0;
+        self.error * sum.min(self.masses.len() as f64).sqrt()
+    }
+
+    /// The ε at which δ(ε) crosses e^`ln_target`, and how fast ln δ falls there. The masses' error is added to δ or, with `slack`, taken off it. The
+    /// foot of the window if δ is smaller there already.
     pub fn crossing(&self, ln_target: f64, towards: Towards) -> (f64, f64) {
-        let (error, slack) = match towards {
-            Towards::Above => (self.error, 0.0),
-            Towards::Below { slack } => (-self.error, slack),
+        let slack = match towards {
+            Towards::Above => -self.error_of_delta(),
+            Towards::Below { slack } => slack + self.error_of_delta(),
         };
         let loss = |index: usize| (self.first + index as i64) as f64 * self.delta;
         let target_at = |index: usize| (ln_target - self.ln_mean + self.s * loss(index)).exp();
@@ -145,7 +184,7 @@ impl Composed {
             if sum - sum_more - slack > target {
                 return (loss(index) + ((sum - slack - target) / sum_more).ln(), (sum - slack - target) / target);
             }
-            let mass = (mass.max(0.0) + error).max(0.0);
+            let mass = mass.max(0.0);
             sum = (sum + mass) * fade;
             sum_more = (sum_more + mass) * fade_more;
         }
@@ -155,6 +194,9 @@ impl Composed {
 
 /// Powers below e^this count as nothing.
 const NOTHING: f64 = -69.0;
+
+/// The heaviest outcome is taken apart from e^this on.
+const LIKELY: f64 = -3.0;
 
 /// Which way the errors of the composed masses count.
 #[derive(Clone, Copy, Debug)]

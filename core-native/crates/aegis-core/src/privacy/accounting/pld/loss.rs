@@ -104,8 +104,10 @@ impl Loss {
         }
     }
 
-    fn density(&self, z: f64, loss: f64) -> f64 {
-        match *self {
+    /// The loss at a value of the noise variable, with P's density there.
+    fn at(&self, z: f64) -> Atom {
+        let loss = self.loss(z);
+        let mass = match *self {
             Loss::Gaussian { sigma, direction, .. } => {
                 let scaled = z / sigma;
                 let lift = if direction == Direction::Remove { loss } else { 0.0 };
@@ -113,7 +115,8 @@ impl Loss {
             }
             // with u = bL, the loss's own scale: ¼e^{(L − 1/b)/2}/b
             Loss::Laplace { scale } => 0.25 / scale * (0.5 * (z - 1.0) / scale).exp(),
-        }
+        };
+        Atom { loss, mass }
     }
 
     /// Masses that sit on one loss.
@@ -142,8 +145,8 @@ impl Loss {
         while z < to {
             let end = (z + scale).min(to);
             panel(z, end, scale, |node, weight| {
-                let loss = self.loss(node);
-                each(Atom { loss, mass: weight * self.density(node, loss) });
+                let atom = self.at(node);
+                each(Atom { mass: weight * atom.mass, ..atom });
             });
             if end <= z {
                 break;

@@ -14,7 +14,7 @@ use cells::{Cells, Grid};
 use convolve::{Towards, compose};
 use cumulants::{Steps, ln_mean, saddle, tilt_to};
 use loss::{Direction, Loss};
-use window::Window;
+use window::{QUICK, SHARP, Sharpness, Sought, Window};
 
 use super::composition::{Component, Composition};
 
@@ -26,8 +26,8 @@ pub struct Bracket {
 }
 
 /// The part of δ, over all releases, that may lie above the losses looked at, and the mass that may lie below them.
-const ABOVE: f64 = 2e-6;
-const BELOW: f64 = 1e-7;
+const ABOVE: f64 = 1e-11;
+const BELOW: f64 = 1e-11;
 
 /// An ε that nobody tells from 0.
 const SMALLEST: f64 = 1e-9;
@@ -41,11 +41,19 @@ pub fn epsilon(composition: &Composition, delta: f64) -> Option<Bracket> {
     let added = losses(composition, Direction::Add)?;
     let symmetric =
         removed.iter().all(|(loss, _)| matches!(loss, Loss::Gaussian { rate: 1.0, .. } | Loss::Laplace { .. }));
-    let mut bracket = one_direction(&removed, delta, true)?;
+    let mut removed = Search::of(&removed, delta)?;
+    let lower = removed.lower();
+    removed.sharpen();
+    let mut upper = removed.upper;
     if !symmetric {
-        bracket.upper = bracket.upper.max(one_direction(&added, delta, false)?.upper);
+        let mut added = Search::of(&added, delta)?;
+        // hardly ever: δ is larger where a unit is removed, for all but nearly equal directions
+        if added.upper > upper {
+            added.sharpen();
+        }
+        upper = upper.max(added.upper);
     }
-    (bracket.upper.is_finite() && bracket.lower <= bracket.upper).then_some(bracket)
+    (upper.is_finite() && lower <= upper).then_some(Bracket { lower, upper })
 }
 
 fn losses(composition: &Composition, direction: Direction) -> Option<Vec<(Loss, u64)>> {
@@ -65,42 +73,76 @@ fn losses(composition: &Composition, direction: Direction) -> Option<Vec<(Loss, 
     Some(losses)
 }
 
-fn one_direction(losses: &[(Loss, u64)], delta: f64, with_lower: bool) -> Option<Bracket> {
-    let count: f64 = losses.iter().map(|(_, count)| *count as f64).sum();
-    let all: Vec<Steps> =
-        losses.iter().map(|(loss, times)| Steps::new(*loss, *times, BELOW / count, ABOVE * delta / count)).collect();
-    let outside: f64 = all.iter().map(|steps| steps.count as f64 * steps.range.above).sum();
-    let (bound, s) = saddle(&all, (delta - outside).ln());
-    if !(bound.is_finite() && s.is_finite()) {
-        return None;
+/// The ε of one direction, and where it was found.
+struct Search {
+    all: Vec<Steps>,
+    delta: f64,
+    /// Of ε; certified by the composed masses alone, wherever they were looked for.
+    upper: f64,
+    guess: f64,
+    /// ε may be lower than the guess by so much.
+    uncertain: f64,
+    /// How fast ln δ falls there.
+    decay: f64,
+    window: Window,
+}
+
+impl Search {
+    /// To some 1e-4 of ε.
+    fn of(losses: &[(Loss, u64)], delta: f64) -> Option<Self> {
+        let count: f64 = losses.iter().map(|(_, count)| *count as f64).sum();
+        let all: Vec<Steps> = losses
+            .iter()
+            .map(|(loss, times)| Steps::new(*loss, *times, BELOW / count, ABOVE * delta / count))
+            .collect();
+        let outside: f64 = all.iter().map(|steps| steps.count as f64 * steps.range.above).sum();
+        let (bound, s) = saddle(&all, (delta - outside).ln());
+        if !(bound.is_finite() && s.is_finite()) {
+            return None;
+        }
+        let bound = bound.max(SMALLEST);
+        let window = Window::coarse(&all, s, bound, delta.ln());
+        let first = above(&all, &window, delta);
+        let (guess, decay) = if first.found < bound { (first.found, first.decay) } else { (bound, s) };
+        let uncertain = window.coarseness(&all, decay);
+        let mut search = Self { all, delta, upper: first.found, guess, uncertain, decay, window };
+        search.look(QUICK, MOST_LOOKS);
+        Some(search)
     }
-    // Where to look; what is found there is certified by the composed masses alone.
-    let bound = bound.max(SMALLEST);
-    let ln_delta = delta.ln();
-    let mut window = Window::coarse(&all, s, bound, ln_delta);
-    let first = above(&all, &window, delta);
-    let mut upper = first.found;
-    let (mut guess, mut decay) = if first.found < bound { (first.found, first.decay) } else { (bound, s) };
-    let mut uncertain = window.coarseness(&all, decay);
-    for _ in 0..MOST_LOOKS {
-        if upper <= 0.0 {
-            return Some(Bracket { lower: 0.0, upper: 0.0 });
+
+    /// To what the certificate allows.
+    fn sharpen(&mut self) {
+        if self.window.is_sharp(&self.all, self.decay) {
+            return;
         }
-        window = Window::fine(&all, tilt_to(&all, guess), (guess, uncertain.min(0.2 * guess)), decay, ln_delta);
-        let look = above(&all, &window, delta);
-        upper = upper.min(look.found);
-        if look.found > look.foot {
-            decay = look.decay;
-            break;
-        }
-        // δ is smaller than asked for in the whole window: look further down
-        (guess, uncertain) = (guess.min(look.found), guess);
-        if guess <= 0.0 {
-            break;
+        self.uncertain = self.window.coarseness(&self.all, self.decay);
+        self.look(SHARP, MOST_LOOKS);
+    }
+
+    fn look(&mut self, sharpness: Sharpness, most: usize) {
+        for _ in 0..most {
+            if self.upper <= 0.0 || self.guess <= 0.0 {
+                self.upper = self.upper.max(0.0);
+                return;
+            }
+            let Self { guess, decay, .. } = *self;
+            let uncertain = self.uncertain.min(0.2 * guess);
+            let sought = Sought { s: tilt_to(&self.all, guess), epsilon: guess, uncertain, decay };
+            self.window = Window::fine(&self.all, sharpness, sought, self.delta.ln());
+            let look = above(&self.all, &self.window, self.delta);
+            self.upper = self.upper.min(look.found);
+            if look.found > look.foot {
+                (self.guess, self.decay) = (look.found, look.decay);
+                return;
+            }
+            // δ is smaller than asked for in the whole window: look further down
+            (self.guess, self.uncertain) = (guess.min(look.found), guess);
         }
     }
-    let lower = if with_lower { lower(&all, &window, delta, decay) } else { 0.0 };
-    Some(Bracket { lower, upper: upper.max(0.0) })
+
+    fn lower(&self) -> f64 {
+        if self.upper <= 0.0 { 0.0 } else { lower(&self.all, &self.window, self.delta, self.decay) }
+    }
 }
 
 struct Look {
@@ -150,7 +192,7 @@ fn count_of(all: &[Steps]) -> f64 {
 
 /// What quadrature and sums may have taken from δ, as a part of it.
 fn rounding(all: &[Steps], window: &Window) -> f64 {
-    1e-11 * (1.0 + count_of(all)) + 1e-14 * (1.0 + window.s)
+    2e-12 * (1.0 + count_of(all)) + 1e-14 * (1.0 + window.s)
 }
 
 /// The crossing of the optimistic composition, less what may have come round the circle from outside the window: bounded by the moments of

@@ -18,12 +18,38 @@ pub struct Window {
     pub r: f64,
 }
 
-/// Tilted mass that may lie below the window.
-const LN_BELOW: f64 = -17.0;
-/// Part of δ that may lie above it.
-const LN_ABOVE: f64 = -12.0;
-/// The tilt may not lift what lies above the window to more than e^(this + LN_ABOVE) of δ.
-const MOST_TILT: f64 = 6.0;
+/// What a window may leave out, and how long its steps may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharpness {
+    /// Tilted mass that may lie below the window.
+    ln_below: f64,
+    /// Part of δ that may lie above it.
+    ln_above: f64,
+    /// By so much higher the window goes on where that is all there is.
+    farther: f64,
+    /// What lies above the window may be lifted by e^this. The lower bound wants little of it: what may come round the circle is taken off it.
+    most_lift: Option<f64>,
+    longest_step: f64,
+}
+
+/// Where to look, to some 1e-4 of ε; and what `lower` is read from.
+pub const QUICK: Sharpness = Sharpness {
+    ln_below: -17.0,
+    ln_above: -12.0,
+    farther: 8.0,
+    most_lift: Some(COARSE_LIFT),
+    longest_step: f64::INFINITY,
+};
+
+/// That dp-accounting takes unless told otherwise. On steps of which it is a multiple, rounded in the same way, no bound is above its own.
+const LONGEST_STEP: f64 = 1e-4;
+
+/// The answer. What lies below comes round to the top of the window, where the tilt makes nothing of it.
+pub const SHARP: Sharpness =
+    Sharpness { ln_below: -14.0, ln_above: -19.0, farther: 2.0, most_lift: None, longest_step: LONGEST_STEP };
+
+/// In a first look, the tilt may not lift what lies above the window by more than e^this.
+const COARSE_LIFT: f64 = 6.0;
 /// Tilted masses of one window stay within e^this of one another: what f64 can hold.
 const MOST_RANGE: f64 = 400.0;
 /// Of ε, what the grid may cost.
@@ -31,6 +57,18 @@ const PRECISION: f64 = 1e-4;
 const SMALLEST_LOSS: f64 = 2e-7;
 const LARGEST_SIZE: usize = 1 << 20;
 const SMALLEST_SIZE: usize = 1 << 10;
+
+/// What a window is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    /// The tilt that brings the mean to ε.
+    pub s: f64,
+    pub epsilon: f64,
+    /// By so much ε may be lower.
+    pub uncertain: f64,
+    /// How fast ln δ falls at ε.
+    pub decay: f64,
+}
 
 impl Window {
     fn at(s: f64, low: f64, delta: f64, size: usize, theta: f64, r: f64) -> Self {
@@ -42,32 +80,44 @@ impl Window {
     /// A first look: everything from the untilted bulk to where δ ends, in few steps.
     pub fn coarse(all: &[Steps], s: f64, epsilon: f64, ln_delta: f64) -> Self {
         let untilted = cumulants(all, 0.0);
-        let (r, high) = top(all, s, epsilon, ln_delta);
+        let (r, high) = top(all, s, epsilon, ln_delta + QUICK.ln_above, QUICK.farther);
         let low = (untilted.mean - 7.0 * untilted.variance.sqrt()).min(0.0);
-        let delta = aligned(all, (high - low) / (SMALLEST_SIZE - 2) as f64);
-        let s = s.min(MOST_TILT / (high - epsilon)).min(MOST_RANGE / (high - low));
+        let (delta, _) = grid(all, (epsilon, s), high - low, f64::INFINITY, SMALLEST_SIZE);
+        let s = s.min(COARSE_LIFT / (high - epsilon)).min(MOST_RANGE / (high - low));
         Self::at(s, low, delta, SMALLEST_SIZE, s, r)
     }
 
-    /// The losses that decide about an ε near `epsilon`, at most by `uncertain` below it, in steps fine enough for its precision where ln δ falls
-    /// at the rate `decay`.
-    pub fn fine(all: &[Steps], s: f64, (epsilon, uncertain): (f64, f64), decay: f64, ln_delta: f64) -> Self {
-        let (r, high) = top(all, s, epsilon, ln_delta);
-        let s = s.min(MOST_TILT / (high - epsilon));
+    /// The losses that decide about an ε near the one sought, in steps fine enough for its precision.
+    pub fn fine(all: &[Steps], sharpness: Sharpness, sought: Sought, ln_delta: f64) -> Self {
+        let Sought { s, epsilon, uncertain, decay } = sought;
+        let Sharpness { ln_below, ln_above, farther, most_lift, longest_step } = sharpness;
+        let (r, high) = top(all, s, epsilon, ln_delta + ln_above, farther);
+        let (s, width) = match most_lift {
+            Some(lift) => (s.min(lift / (high - epsilon)), 0.0),
+            None => tilt(all, s, epsilon, ln_delta + ln_above, high),
+        };
         let at = cumulants(all, s);
         let deviation = at.variance.sqrt();
-        let usual = (-2.0 * LN_BELOW).sqrt() / deviation;
+        let usual = (-2.0 * ln_below).sqrt() / deviation;
         let (theta, low) = (-6..7)
             .map(|k| usual * 2f64.powf(0.5 * f64::from(k)))
-            .map(|theta| (theta, (LN_BELOW - (ln_mean(all, s - theta) - at.ln_mean)) / theta))
+            .map(|theta| (theta, (ln_below - (ln_mean(all, s - theta) - at.ln_mean)) / theta))
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .unwrap_or((usual, at.mean));
         let low = low.min(epsilon - uncertain - 2.0 / decay).min(at.mean - deviation);
         // the grid itself spreads what lies below, by this variance
-        let (delta, _) = grid(all, decay.max(s), epsilon, high - low);
+        let (delta, _) = grid(all, (epsilon, decay.max(s)), high - low, longest_step, LARGEST_SIZE);
         let low = low - 7.0 * spread(all, s, delta).sqrt();
-        let (delta, size) = grid(all, decay.max(s), epsilon, high - low);
+        let high = high.max(low + width);
+        let (delta, size) = grid(all, (epsilon, decay.max(s)), high - low, longest_step, LARGEST_SIZE);
         Self::at(s.min(MOST_RANGE / (high - low)), low, delta, size, theta, r)
+    }
+
+    /// Whether nothing is won by a [`SHARP`] one: dp-accounting's step would cost more than this one's and what it leaves out together.
+    pub fn is_sharp(&self, all: &[Steps], decay: f64) -> bool {
+        let theirs = 0.5 * (1.0 + decay) * spread(all, self.s, LONGEST_STEP);
+        let ours = 0.5 * (1.0 + decay) * spread(all, self.s, self.delta) + 4.0 * QUICK.ln_above.exp() / decay;
+        theirs > 2.0 * ours
     }
 
     /// How much more than the truth an ε read from this window may be, about.
@@ -87,38 +137,59 @@ fn spread(all: &[Steps], s: f64, delta: f64) -> f64 {
 }
 
 /// The grid moves the composed ε by about (1+decay)/2 times that spread: the largest step that stays within the precision.
-fn grid(all: &[Steps], decay: f64, epsilon: f64, width: f64) -> (f64, usize) {
+fn grid(all: &[Steps], (epsilon, decay): (f64, f64), width: f64, longest: f64, most: usize) -> (f64, usize) {
     let absolute = cumulants(all, 0.0).absolute;
     let budget = 2.0 * (PRECISION * epsilon + SMALLEST_LOSS) / (1.0 + decay);
-    let wanted = (6.0 * budget / count_of(all)).sqrt().max(budget / absolute);
-    let size = nice((width / wanted).ceil().clamp(SMALLEST_SIZE as f64, LARGEST_SIZE as f64) as usize);
-    (aligned(all, width / (size - 2) as f64), size)
+    let wanted = (6.0 * budget / count_of(all)).sqrt().max(budget / absolute).min(longest);
+    // an atom stands on the grid, and a sharp grid on all points of dp-accounting's
+    let unit = first_atom(all).unwrap_or(if longest.is_finite() { longest } else { wanted });
+    let points = (width / unit * (unit / wanted).ceil()).ceil() + 2.0;
+    let size = nice(points.clamp(SMALLEST_SIZE as f64, most as f64) as usize);
+    let step = width / (size - 2) as f64;
+    (if step <= unit { unit / (unit / step * (1.0 + 1e-12)).floor() } else { step }, size)
 }
 
 /// Where δ ends but for a negligible part, and the r whose moment shows it.
-fn top(all: &[Steps], s: f64, epsilon: f64, ln_delta: f64) -> (f64, f64) {
+fn top(all: &[Steps], s: f64, epsilon: f64, ln_left: f64, farther: f64) -> (f64, f64) {
     let (r, high) = (-8..32)
         .map(|k| s * 2f64.powf(0.25 * f64::from(k)))
-        .map(|r| (r, (ln_mean(all, r) - ln_delta - LN_ABOVE) / r))
+        .map(|r| (r, (ln_mean(all, r) - ln_left) / r))
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .unwrap_or((s, epsilon));
     let high = high.max(epsilon + 2.0 / s);
     // what cannot be exceeded needs no bound
     let most: f64 = all.iter().map(|steps| steps.count as f64 * steps.loss.loss(steps.range.to)).sum();
-    (r, if most < 8.0 * high { most.max(epsilon) } else { high })
+    (r, if most < farther * high { most.max(epsilon) } else { high })
 }
 
-/// A step not smaller that the first atom is a multiple of, if there is one; the window then is wider than asked for.
-fn aligned(all: &[Steps], delta: f64) -> f64 {
-    let atom = all.iter().flat_map(|steps| steps.loss.atoms()).map(|atom| atom.loss.abs()).next();
-    match atom {
-        Some(loss) if loss >= delta => loss / (loss / delta).floor(),
-        _ => delta,
-    }
+/// How much less than asked for the tilt may be.
+const LESS_TILT: [f64; 8] = [1.0, 0.85, 0.7, 0.6, 0.5, 0.35, 0.2, 0.1];
+/// A window may be wider by this for a better tilt.
+const WIDER: f64 = 2.0;
+
+/// The largest tilt up to `s` that a window of reasonable width bears, and that width. What lies a whole window above ε comes round to it, lifted by
+/// e^{s·width}: even so it may be no more than e^`ln_left`.
+fn tilt(all: &[Steps], s: f64, epsilon: f64, ln_left: f64, high: f64) -> (f64, f64) {
+    let width = |s: f64| {
+        (1..32)
+            .map(|k| s * 2f64.powf(0.25 * f64::from(k)))
+            .map(|r| (ln_mean(all, r) - r * epsilon - ln_left) / (r - s))
+            .fold(f64::INFINITY, f64::min)
+    };
+    let tilts = LESS_TILT.map(|less| (less * s, width(less * s)));
+    let fits = tilts.into_iter().find(|(_, width)| *width <= WIDER * (high - epsilon.min(0.0)));
+    fits.unwrap_or(tilts[LESS_TILT.len() - 1])
+}
+
+fn first_atom(all: &[Steps]) -> Option<f64> {
+    all.iter().flat_map(|steps| steps.loss.atoms()).map(|atom| atom.loss.abs()).next()
 }
 
 /// The next length that transforms quickly.
 fn nice(size: usize) -> usize {
     let power = size.next_power_of_two();
-    [power / 8 * 5, power / 4 * 3].into_iter().find(|&smaller| smaller >= size).unwrap_or(power)
+    [power / 16 * 9, power / 8 * 5, power / 4 * 3, power / 16 * 15]
+        .into_iter()
+        .find(|&smaller| smaller >= size)
+        .unwrap_or(power)
 }
