@@ -21,7 +21,8 @@ const taken = (round: Round, answer: Answer): Round => {
   if (round.stage === 'advertise' && answer.stage === 'advertise') return takeAdvert(round, answer);
   if (round.stage === 'share' && answer.stage === 'share') return takeShares(round, answer);
   if (round.stage === 'confirm' && answer.stage === 'confirm') return takeConfirmation(round, answer);
-  if (round.stage === 'unmask' && answer.stage === 'unmask') return takeOpening(round, answer);
+  if ((round.stage === 'unmask' || round.stage === 'open') && answer.stage === 'unmask')
+    return takeOpening(round, answer);
   return round;
 };
 
@@ -54,6 +55,7 @@ const mayAnswer = (round: Round, { node }: Pick<Answer, 'node'>): boolean => {
     case 'confirm':
       return round.survivors.includes(node);
     case 'unmask':
+    case 'open':
       return round.confirmations.has(node);
     default:
       return false;
@@ -78,12 +80,12 @@ export const keptAnswer = (round: Round, stage: AnsweredStage, node: NodeId): An
  */
 export const checkAnswer = (round: Round, answer: Answer): void => {
   if (round.stage === 'ended') throw over(round.reason);
-  if (round.stage === answer.stage) {
+  if (round.stage === answer.stage || (round.stage === 'open' && answer.stage === 'unmask')) {
     if (!mayAnswer(round, answer)) throw over(whyNotAsked(round, answer.node));
     if (round.stage === 'advertise' && answer.stage === 'advertise') checkAdvert(round, answer);
     if (round.stage === 'share' && answer.stage === 'share') checkShares(round, answer);
     if (round.stage === 'confirm' && answer.stage === 'confirm') checkConfirmation(round, answer);
-    if (round.stage === 'unmask' && answer.stage === 'unmask') checkOpening(round, answer);
+    if (answer.stage === 'unmask' && 'openings' in round) checkOpening(round, answer);
     return;
   }
   if (order.indexOf(answer.stage) < order.indexOf(round.stage)) throw over(whyNotAsked(round, answer.node));
@@ -91,10 +93,6 @@ export const checkAnswer = (round: Round, answer: Answer): void => {
 };
 
 const order: readonly Round['stage'][] = ['advertise', 'draw', 'share', 'mask', 'confirm', 'unmask', 'open', 'ended'];
-
-/** An honest node's last word when every secret is open already: it is not written down any more. */
-export const isSuperfluous = (round: Round, { stage, node }: Answer): boolean =>
-  round.stage === 'open' && stage === 'unmask' && round.confirmations.has(node);
 
 /** Why nothing (more) is asked of this node. */
 export const whyNotAsked = (round: Round, node: NodeId): string => {

@@ -3,7 +3,7 @@ import type { AdvertAnswer, Answer, ConfirmAnswer, OpenedAnswer, SharesAnswer } 
 import type { Fact } from './fact.ts';
 import { checkOpened, isSameRound, type NodeId, type Opened, quorumOf } from './masking.ts';
 import { nextRequest } from './request.ts';
-import { afterFact, checkAnswer, isSuperfluous, keptAnswer, timedStage } from './round.ts';
+import { afterFact, checkAnswer, keptAnswer, timedStage } from './round.ts';
 import { beginRound, drawn } from './stages/advertise.ts';
 import { checkSurvivors } from './stages/survive.ts';
 import type { Drawing, Round, Shared } from './state.ts';
@@ -329,11 +329,16 @@ describe('openings', () => {
     expect(refused(fold(confirmed), opening('2', ['2', '3', '10', '11'], ['12']))).toBe('');
   });
 
-  it('are the last word, also of a node that nobody waits for any more', () => {
+  it('are the last word, and still taken when there are enough', () => {
     const round = fold([...confirmed, ...openedBy('2', '3', '11')]);
-    expect(isSuperfluous(round, opening('10', ['2', '3', '10', '11'], ['12']))).toBe(true);
-    expect(isSuperfluous(round, opening('12', []))).toBe(false);
     expect(nextRequest(round, 'unmask', '10')).toEqual({ stage: 'done' });
+    expect(refused(round, opening('10', ['2', '3', '10', '11'], ['12']))).toBe('');
+    expect(refused(round, opening('10', ['2', '3', '10', '11']))).toContain('SECAGG_ANSWER');
+    expect(refused(round, opening('12', []))).toContain('SECAGG_ROUND_OVER');
+    const more = fold([...confirmed, ...openedBy('2', '3', '11', '10')]);
+    expect(more).toMatchObject({ stage: 'open' });
+    expect(keptAnswer(more, 'unmask', '10')).not.toBeNull();
+    expect(timedStage(more)).toBeNull();
   });
 });
 

@@ -69,7 +69,7 @@ export interface Unmasking extends Survived {
   readonly counts: ReadonlyMap<NodeId, number>;
 }
 
-/** Every secret that has to be known has a threshold of shares. */
+/** Every secret that has to be known has a threshold of shares. More may come: if somebody lied, they help. */
 export interface Openable extends Omit<Unmasking, 'stage'> {
   readonly stage: 'open';
 }

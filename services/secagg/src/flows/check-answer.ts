@@ -35,7 +35,7 @@ export const judgeAnswer = ({ clock }: Pick<Ground, 'clock'>, round: LiveRound, 
       Roster.create(round.opened.terms, [certified], Math.floor(clock.now() / 1000));
     } else if (answer.stage === 'confirm' && state.stage === 'confirm') {
       round.roster.checkConfirmation(answer.confirmation, [...state.survivors], round.opened.modelId);
-    } else if (answer.stage === 'unmask' && state.stage === 'unmask') {
+    } else if (answer.stage === 'unmask' && (state.stage === 'unmask' || state.stage === 'open')) {
       const { node, seeds, keys } = answer;
       round.removal(state).check({ node, seeds: [...seeds], keys: [...keys] });
     }

@@ -3,7 +3,7 @@ import { type AskedStage, isSameAnswer } from '../domain/answer.ts';
 import type { NodeId } from '../domain/masking.ts';
 import { over, wrongAnswer } from '../domain/refuse.ts';
 import { nextRequest, type StageRequest } from '../domain/request.ts';
-import { isSuperfluous, keptAnswer, whyNotAsked } from '../domain/round.ts';
+import { keptAnswer, whyNotAsked } from '../domain/round.ts';
 import { judgeAnswer, readAnswer, type Said } from './check-answer.ts';
 import { type Ground, HOLD_MS } from './ground.ts';
 import type { LiveRound } from './live-round.ts';
@@ -56,7 +56,6 @@ const keep = async (
   if (said.node !== node || said.stage !== stage) throw wrongAnswer('It is of another node or stage.');
   const answer = readAnswer(ground, said);
   if (known) return refuseSecond(isSameAnswer(known, answer));
-  if (isSuperfluous(round.state, answer)) return;
   judgeAnswer(ground, round, answer);
   await round.add({ kind: 'answer', answer });
   const kept = keptAnswer(round.state, stage, node);

@@ -22,7 +22,7 @@ export class LiveRound {
   readonly #over = new AbortController();
   readonly #spans: StageSpans;
   readonly #caughtUp = Promise.withResolvers<void>();
-  /** Called when the stage changes, or nothing more will. */
+  /** Called when the stage changes, when more was opened than is needed, or when nothing more will happen. */
   readonly #waiting = new Set<() => void>();
   readonly #told = new Set<string>();
   readonly #untilTold = new Map<string, PromiseWithResolvers<void>>();
@@ -155,6 +155,7 @@ export class LiveRound {
     this.#told.add(name);
     this.#untilTold.get(name)?.resolve();
     this.#untilTold.delete(name);
+    if (next.stage === 'open') this.#wake();
     if (next.stage === before || !this.#isCaughtUp) return;
     this.#count(next);
     this.#stageBegan();

@@ -6,7 +6,7 @@ import { type Ended, type Openable, tooFew, type Unmasking, withAnswer } from '.
 // Survivors open what they hold: of a survivor the share of its seed, of a dropped node the share of its key. Never both of one.
 
 /** What it holds is known: no less, no more, and of each node the one kind. */
-export const checkOpening = (state: Unmasking, { node, seeds, keys }: OpenedAnswer): void => {
+export const checkOpening = (state: Unmasking | Openable, { node, seeds, keys }: OpenedAnswer): void => {
   const held = new Set(state.neighbours.get(node)).add(node);
   expectAll(
     'seeds',
@@ -30,7 +30,7 @@ const expectAll = (what: string, shares: readonly OpenedShare[], expected: reado
 };
 
 /** Nobody is waited for once every secret has its shares. */
-export const takeOpening = (state: Unmasking, answer: OpenedAnswer): Unmasking | Openable => {
+export const takeOpening = (state: Unmasking | Openable, answer: OpenedAnswer): Unmasking | Openable => {
   const counts = new Map(state.counts);
   for (const { of } of [...answer.seeds, ...answer.keys]) counts.set(of, (counts.get(of) ?? 0) + 1);
   const next = { ...state, openings: withAnswer(state.openings, answer), counts };
@@ -43,5 +43,5 @@ export const closeOpenings = ({ opened, openings, confirmations }: Unmasking): E
     `${openings.size} of the ${confirmations.size} nodes that confirmed opened their shares in time; some secret has fewer than ${opened.terms.threshold}.`,
   );
 
-const isOpenable = ({ opened, counts, survivors, dropped }: Unmasking): boolean =>
+const isOpenable = ({ opened, counts, survivors, dropped }: Omit<Unmasking, 'stage'>): boolean =>
   [...survivors, ...dropped].every((node) => (counts.get(node) ?? 0) >= opened.terms.threshold);
