@@ -88,8 +88,7 @@ describe('a masked run', () => {
       guards.push(await federation.start(`weighs-${by}`, suite.target, policy, adds(by, by * 10)));
     }
     const lines = [
-      'fraction-evaluate = 0.0',
-      'aegis.secagg.metrics = "seen:0:10"',
+      'aegis.secagg.metrics = "seen:0:10:train,loss:0:10:evaluate"',
       'aegis.secagg.weight-max = 100',
       'aegis.secagg.max-examples = 100',
     ];
@@ -99,6 +98,8 @@ describe('a masked run', () => {
     const [first] = run.history;
     const seen = first?.trainMetrics.find(({ key }) => key === 'seen')?.value?.value;
     expect(seen).toMatchObject({ value: expect.closeTo(3, 2) });
+    const loss = first?.evaluateMetrics.find(({ key }) => key === 'loss')?.value?.value;
+    expect(loss).toMatchObject({ value: expect.closeTo(3, 2) });
     expect((await suite.modelOf(run.modelId)).w).toEqual([6, 16, 26].map((value) => expect.closeTo(value, 2)));
   }, 60_000);
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { buildPlan } from './plan.ts';
 import { flag, integer, real, type Scalar, text } from './scalar.ts';
+import { gridOf, type SecaggPlan } from './secagg-plan.ts';
 
 const base = { 'num-server-rounds': integer(3), 'aegis.initial-model': text('model:x'), 'min-train-nodes': integer(5) };
 const build = (keys: Record<string, Scalar>, dialect: 'message' | 'legacy' = 'message') =>
@@ -27,6 +28,7 @@ describe('the masks of a plan', () => {
     expect(plan.secagg).toEqual({
       mode: 'aegis',
       grid: { clip: 8, ownClips: [], metrics: [], valueBits: 16, weightMax: 1, maxExamples: 0, normClip: 0 },
+      onlyIn: [],
       dropouts: 0.2,
       colluders: 0.1,
       stageSeconds: 30,
@@ -66,10 +68,22 @@ describe('the masks of a plan', () => {
         maxExamples: 6_000,
         normClip: 3,
       },
+      onlyIn: [],
       dropouts: 0.4,
       colluders: 0,
       stageSeconds: 5,
     });
+  });
+
+  it('mask in each kind of task what its nodes report', () => {
+    const named = 'accuracy:0:1, train_loss:0:10:train, eval:b:0:5:evaluate';
+    const { plan } = masked({ 'aegis.secagg.metrics': text(named), 'aegis.secagg.own-clips': text('n:9') });
+    const secagg = plan.secagg as SecaggPlan;
+    const namesIn = (kind: string) => gridOf(secagg, kind).metrics.map(({ name }) => name);
+    expect(namesIn('train')).toEqual(['accuracy', 'train_loss']);
+    expect(namesIn('evaluate')).toEqual(['accuracy', 'eval:b']);
+    expect(gridOf(secagg, 'train').ownClips).toEqual([{ tensor: 'n', clip: 9 }]);
+    expect(gridOf(secagg, 'evaluate').ownClips).toEqual([]);
   });
 
   it.each([
@@ -89,6 +103,8 @@ describe('the masks of a plan', () => {
     ['metrics', text('a:1:1'), 'has "a:1:1"; say NAME:LOW:HIGH'],
     ['metrics', text('a:0:Infinity'), 'has "a:0:Infinity"; say NAME:LOW:HIGH'],
     ['metrics', text('a:0:1,a:0:2'), 'has "a" twice'],
+    ['metrics', text('a:0:1:train,a:0:1:evaluate'), 'has "a" twice'],
+    ['metrics', text('a:0:1:test'), 'has "a:0:1:test"; say NAME:LOW:HIGH'],
     ['metrics', text('num-examples:0:1'), 'has "num-examples", which travels as the weight'],
     ['own-clips', text('w'), 'has "w"; say ARRAY:RANGE'],
     ['own-clips', text('w:0'), 'has "w:0"; say ARRAY:RANGE'],

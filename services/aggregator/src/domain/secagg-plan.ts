@@ -6,13 +6,25 @@ import { type PlanValues, quote, refused } from './plan-values.ts';
 
 export interface SecaggPlan {
   readonly mode: 'aegis';
+  /** With the metrics of all kinds of tasks: {@link gridOf} has those of one. */
   readonly grid: MaskedGrid;
+  /** Metrics that nodes report in tasks of one kind alone. */
+  readonly onlyIn: readonly { readonly metric: string; readonly kind: MaskedKind }[];
   /** Fractions of a cohort that may drop out, and that may work with the server, without harm. */
   readonly dropouts: number;
   readonly colluders: number;
   /** How long the answers of one stage are waited for. */
   readonly stageSeconds: number;
 }
+
+type MaskedKind = 'train' | 'evaluate';
+
+/** The grid of one kind of task: an evaluation has no arrays, and a metric that its nodes do not report would end each of its tasks. */
+export const gridOf = ({ grid, onlyIn }: SecaggPlan, kind: string): MaskedGrid => ({
+  ...grid,
+  ownClips: kind === 'train' ? grid.ownClips : [],
+  metrics: grid.metrics.filter(({ name }) => !onlyIn.some((one) => one.metric === name && one.kind !== kind)),
+});
 
 const PREFIX = 'aegis.secagg.';
 /** Twice what one round of training changes in most models; 16 bits make steps of 1/4096 of it. */
@@ -42,17 +54,19 @@ export function readSecagg(
   }
   refuseWithMasks(value, train, other);
   const weightMax = value.integer(`${PREFIX}weight-max`, 1, 2 ** 32, 1);
+  const metrics = readMetrics(value);
   return {
     mode,
     grid: {
       clip: positive(value, 'clip', DEFAULT_CLIP),
       ownClips: readClips(value),
-      metrics: readMetrics(value),
+      metrics: metrics.map(({ name, low, high }) => ({ name, low, high })),
       valueBits: value.integer(`${PREFIX}value-bits`, 2, 32, DEFAULT_VALUE_BITS),
       weightMax,
       maxExamples: readMaxExamples(value, weightMax),
       normClip: value.find(`${PREFIX}norm-clip`) === undefined ? 0 : positive(value, 'norm-clip', 0),
     },
+    onlyIn: metrics.flatMap(({ name, kind }) => (kind === undefined ? [] : [{ metric: name, kind }])),
     dropouts: fraction(value, 'dropouts', DEFAULT_DROPOUTS),
     colluders: fraction(value, 'colluders', DEFAULT_COLLUDERS),
     stageSeconds: value.real(`${PREFIX}stage-seconds`, 1, 3600, DEFAULT_STAGE_SECONDS),
@@ -107,15 +121,16 @@ function readMaxExamples(value: PlanValues, weightMax: number): number {
   );
 }
 
-/** `accuracy:0:1,loss:0:10` */
-function readMetrics(value: PlanValues): MaskedMetric[] {
+/** `accuracy:0:1,train_loss:0:10:train` */
+function readMetrics(value: PlanValues): (MaskedMetric & { readonly kind: MaskedKind | undefined })[] {
   const key = `${PREFIX}metrics`;
   const metrics = listed(value, key).map((item) => {
-    const [, name = '', low = '', high = ''] = /^(.+):([^:]+):([^:]+)$/.exec(item) ?? [];
+    const [, metric = '', kind] = /^(.*?)(?::(train|evaluate))?$/.exec(item) ?? [];
+    const [, name = '', low = '', high = ''] = /^(.+):([^:]+):([^:]+)$/.exec(metric) ?? [];
     const range = [numberOf(low), numberOf(high)];
     if (name === '' || range.some(Number.isNaN) || !((range[0] as number) < (range[1] as number)))
       throw refused(key, `has ${quote(item)}; say NAME:LOW:HIGH, as in "accuracy:0:1,loss:0:10".`);
-    return { name, low: range[0] as number, high: range[1] as number };
+    return { name, low: range[0] as number, high: range[1] as number, kind: kind as MaskedKind | undefined };
   });
   refuseTwice(
     key,

@@ -6,13 +6,13 @@ import { canonicalPlan, coreGrid, type Masking, maskedRound } from '../domain/ma
 import type { ModelInfo } from '../domain/model.ts';
 import type { TaskKind } from '../domain/plan.ts';
 import type { RoundState } from '../domain/round.ts';
-import type { SecaggPlan } from '../domain/secagg-plan.ts';
+import { gridOf, type SecaggPlan } from '../domain/secagg-plan.ts';
 
 /** What a cohort of this size needs; PLAN_INVALID, with the arithmetic, where it cannot be had. */
 export async function parametersFor(plan: SecaggPlan, size: number, kind: TaskKind, model: ModelInfo | null) {
   try {
     const { dropouts, colluders } = plan;
-    const { specs, options } = coreGrid(plan.grid, kind, model);
+    const { specs, options } = coreGrid(gridOf(plan, kind), kind, model);
     const grid = Grid.create(specs, options);
     const chosen = await chooseParameters(size, { dropouts, colluders });
     return { chosen, modulus: grid.modulus(size), length: grid.length };
@@ -35,7 +35,8 @@ export async function maskingOf(
     parametersFor(plan, size, state.kind, model),
   );
   const { chosen, modulus, length } = found;
-  const { dropouts, colluders, stageSeconds, grid } = plan;
+  const { dropouts, colluders, stageSeconds } = plan;
+  const grid = gridOf(plan, state.kind);
   const cohort = members.slice(0, size).map(({ nodeId }) => nodeId);
   const text = canonicalPlan(state, { dropouts, colluders }, grid, cohort);
   const masking = {
@@ -49,7 +50,7 @@ export async function maskingOf(
     minSurvivors: chosen.min_survivors,
     bits: modulus.bits,
     length,
-    grid: state.kind === 'train' ? grid : { ...grid, ownClips: [] },
+    grid,
     stageSeconds,
   };
   return { masking, without: members.slice(size).map(({ taskId }) => taskId) };
