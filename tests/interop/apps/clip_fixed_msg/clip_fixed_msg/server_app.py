@@ -9,7 +9,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     strategy = DifferentialPrivacyClientSideFixedClipping(
-        FedAvg(fraction_evaluate=0.0), noise_multiplier=0.05, clipping_norm=1.0, num_sampled_clients=2
+        FedAvg(fraction_evaluate=0.0), noise_multiplier=0.1, clipping_norm=1.0, num_sampled_clients=2
     )
     strategy.start(
         grid=grid,
