@@ -216,6 +216,31 @@ const taskAfterWithdrawal: List = {
   ],
 };
 
+/** The round had the failure before it, and had not come to it yet: the answer was taken as well, and counted in the model alone. */
+const answerAfterFailure: List = {
+  name: 'an answer comes while the failure of its task waits to be settled',
+  seed: 747874991,
+  shape: { ...small, nodes: 3, minNodes: 1, privacy: 'none' },
+  operations: [
+    { do: 'start-run' },
+    { do: 'join', node: 0 },
+    { do: 'join', node: 1 },
+    { do: 'join', node: 2 },
+    { do: 'slow-bus', ms: 3 },
+    { do: 'slow-disk', ms: 100 },
+    { do: 'advance', ms: 6_000 },
+    { do: 'pull', node: 2 },
+    { do: 'advance', ms: 16_000 },
+    { do: 'events-lost', next: 1 },
+    { do: 'kill', process: 'aggregator 0' },
+    { do: 'start', process: 'aggregator 0' },
+    { do: 'pull', node: 2 },
+    { do: 'pull', node: 2 },
+    { do: 'advance', ms: 100 },
+    { do: 'pull', node: 2 },
+  ],
+};
+
 export const lists: readonly List[] = [
   crashBeforeWithdrawal,
   announcedTwice,
@@ -227,6 +252,7 @@ export const lists: readonly List[] = [
   toldTwice,
   toldBeforeSaved,
   taskAfterWithdrawal,
+  answerAfterFailure,
   noiseAfterSweep,
   goneWhileTakenUp,
 ];

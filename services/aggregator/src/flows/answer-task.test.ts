@@ -3,6 +3,7 @@ import { IntakeService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { AegisError } from '@aegis/errors';
 import { eventually } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
+import type { Task } from '../peers/contract.ts';
 import { memoryStores } from '../store/memory/index.ts';
 import { writeNpy, writeNpz } from '../store/memory/npy.ts';
 import { fab } from '../testing/bundles.ts';
@@ -20,15 +21,22 @@ interface Say {
   answer(weight: number): Promise<unknown>;
 }
 
+type Saying = (say: Say) => Promise<unknown>;
+
 describe('an answer that rests on what is not saved yet', () => {
-  /** A run whose first task is out, and whose writes wait from now on. */
-  const held = async (lines = '') => {
+  /** A run whose tasks are out. From now on its writes wait (`writes`), or they are not all out yet, and the round waits for that (`tasks`). */
+  const held = async (what: 'writes' | 'tasks' = 'writes', lines = '') => {
     const order: string[] = [];
-    let gate: Promise<void> = Promise.resolve();
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    let isHeld = false;
     let fails = false;
-    const keeping = async <T>(keep: () => Promise<T>): Promise<T> => {
+    const wait = (): Promise<void> => {
       order.push('begun');
-      await gate;
+      return gate;
+    };
+    const keeping = async <T>(keep: () => Promise<T>): Promise<T> => {
+      if (!isHeld) return keep();
+      await wait();
       if (fails) throw new AegisError('DISK_FULL');
       const kept = await keep();
       order.push('kept');
@@ -36,19 +44,19 @@ describe('an answer that rests on what is not saved yet', () => {
     };
     const stores = memoryStores();
     replace(stores.rounds, 'save', (save) => (state, revision) => keeping(() => save(state, revision)));
-    replace(stores.intakes, 'open', (open) => async (room, model, epoch) => {
-      const intake = await open(room, model, epoch);
+    replace(stores.intakes, 'open', (openRoom) => async (room, model, epoch) => {
+      const intake = await openRoom(room, model, epoch);
       replace(intake, 'record', (record) => (answer) => keeping(() => record(answer)));
       return intake;
     });
     const world = new World({ stores });
+    if (what === 'tasks') replace(world.peers.mailbox, 'put', (put) => (tasks) => put(tasks).then(wait));
     world.peers.setOnline([1n, 2n, 3n]);
     await world.start(bundle(lines));
-    const task = await eventually(() => [...world.peers.tasks.values()][0] ?? Promise.reject(new Error('no task')));
+    await eventually(() => world.peers.tasks.size > 0);
+    const [task] = [...world.peers.tasks.values()] as [Task];
     const intake = world.channel.client(IntakeService);
-    const { promise, resolve: open } = Promise.withResolvers<void>();
-    gate = promise;
-    order.length = 0;
+    isHeld = what === 'writes';
     const tell = async (answer: Promise<unknown>): Promise<void> => {
       const code = await answer.then(
         () => '',
@@ -60,59 +68,58 @@ describe('an answer that rests on what is not saved yet', () => {
       failed: () => intake.failTask({ task, code: 2, reason: 'x' }),
       answer: (weight) => world.answerTask(task, () => ({ arrays: { w }, weight })),
     };
-    /** Says the one, and the other while the first is being written. */
-    const both = async (first: (say: Say) => Promise<unknown>, second: typeof first, failing = false) => {
+    /** Says the one, and the other while the first waits. */
+    const both = async (first: Saying, second: Saying) => {
       const told = [tell(first(say))];
       await eventually(() => order.includes('begun'));
       told.push(tell(second(say)));
       // other questions are answered meanwhile, and so would the second be
       for (let i = 0; i < 100; i += 1) await intake.getRun({ runId: task.runId });
-      fails = failing;
       open();
       await Promise.all(told);
       return order;
     };
-    return both;
+    const fail = (): void => {
+      fails = true;
+    };
+    return { both, fail };
   };
   const toldLast = (order: readonly string[]) => order.filter((what) => what.startsWith('told')).sort();
 
+  const failed: Saying = (say) => say.failed();
+  const answer: Saying = (say) => say.answer(1);
+
   it('waits for it: a failure told twice', async () => {
-    const both = await held();
-    const order = await both(
-      (say) => say.failed(),
-      (say) => say.failed(),
-    );
-    expect(order).toEqual(['begun', 'kept', 'told', 'told']);
+    const { both } = await held();
+    expect(await both(failed, failed)).toEqual(['begun', 'kept', 'told', 'told']);
   });
 
   it('waits for it: a failure that ended its cohort, told again', async () => {
-    const both = await held('min-train-nodes = 3');
-    const order = await both(
-      (say) => say.failed(),
-      (say) => say.failed(),
-    );
+    const { both } = await held('writes', 'min-train-nodes = 3');
+    const order = await both(failed, failed);
     expect(order.slice(0, 2)).toEqual(['begun', 'kept']);
     expect(toldLast(order)).toEqual(['told', 'told TASK_NOT_FOUND']);
   });
 
-  it.each<[string, (say: Say) => Promise<unknown>]>([
-    ['a failure', (say) => say.failed()],
+  it.each<[string, Saying]>([
+    ['a failure', failed],
     ['another answer', (say) => say.answer(7)],
   ])('waits for it: %s told while an answer is being written', async (_what, second) => {
-    const both = await held();
-    const order = await both((say) => say.answer(1), second);
+    const { both } = await held();
+    const order = await both(answer, second);
     expect(order.slice(0, 2)).toEqual(['begun', 'kept']);
     expect(toldLast(order)).toEqual(['told', 'told TASK_ANSWERED']);
   });
 
+  it('waits for it: an answer to a task whose failure the round has not come to yet', async () => {
+    const { both } = await held('tasks');
+    expect(toldLast(await both(failed, answer))).toEqual(['told', 'told TASK_ANSWERED']);
+  });
+
   it('says to try again when that cannot be written', async () => {
-    const both = await held();
-    const order = await both(
-      (say) => say.answer(1),
-      (say) => say.failed(),
-      true,
-    );
-    expect(order).toEqual(['begun', 'told DISK_FULL', 'told DISK_FULL']);
+    const { both, fail } = await held();
+    fail();
+    expect(await both(answer, failed)).toEqual(['begun', 'told DISK_FULL', 'told DISK_FULL']);
   });
 });
 

@@ -46,6 +46,8 @@ export class PhaseAnswers {
   private readonly intake: RoundIntake;
   /** Judged or being judged: task → its answer's digest and verdict. */
   private readonly verdicts = new Map<string, { digest: string; verdict: Promise<Verdict> }>();
+  /** Failures that the round has heard of, and has not settled yet: an answer to their tasks comes too late. */
+  private readonly failing = new Map<string, Promise<void>>();
   private readonly counted = new Map<string, AcceptedAnswer>();
   /** Of a private round, by task: +1 for an update that needed no clipping, −1 for one that did. */
   private readonly clipBits = new Map<string, number>();
@@ -120,7 +122,8 @@ export class PhaseAnswers {
     const digest = createHash('sha256').update(canonicalAnswer(answer)).digest('hex');
     const known = this.verdicts.get(task.taskId);
     if (known?.digest === digest) return known.verdict;
-    if (known !== undefined) return answeredBefore(task, known.verdict);
+    const before = known?.verdict ?? this.failing.get(task.taskId);
+    if (before !== undefined) return answeredBefore(task, before);
     // refused by a process before this one; which answer it was is not kept
     if (member.state === 'refused') return Promise.resolve(refuse(member.code as never, member.reason));
     if (member.state === 'failed' || member.state === 'accepted')
@@ -133,21 +136,26 @@ export class PhaseAnswers {
     return verdict;
   }
 
+  /** Resolves when it is saved. Told twice it is the same; after an answer it is none. */
   async fail(task: TaskRef, code: number, reason: string): Promise<void> {
     const member = this.memberOf(task);
     if (member.state === 'failed') return;
+    const failing = this.failing.get(task.taskId);
+    if (failing !== undefined) return failing;
     const known = this.verdicts.get(task.taskId);
     if (known !== undefined) return answeredBefore(task, known.verdict);
     this.refuseClosed(member);
     this.lastAt = this.ground.clock.monotonic();
     this.ground.measures.updates.add(1, { kind: this.round.state().kind, verdict: 'failed' });
-    await this.round.post({
+    const settled = this.round.post({
       type: 'failed',
       taskId: task.taskId,
       code: String(code),
       // what went wrong on a node may say what it has: of a private run only that it did
       reason: (this.plan.privacy === undefined && oneLine(reason)) || `error ${code}`,
     });
+    this.failing.set(task.taskId, settled);
+    return settled.finally(() => this.failing.delete(task.taskId));
   }
 
   /** The weighted means of what was reported, and notes on what could not be averaged. */
@@ -347,8 +355,8 @@ export class PhaseAnswers {
 }
 
 /** Only once it is certain: an answer that cannot be written leaves the task open. */
-async function answeredBefore(task: TaskRef, verdict: Promise<Verdict>): Promise<never> {
-  await verdict;
+async function answeredBefore(task: TaskRef, before: Promise<unknown>): Promise<never> {
+  await before;
   throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
 }
 
