@@ -67,8 +67,10 @@ def test_a_round_opens_the_weighted_mean_of_those_who_delivered() -> None:
     total = aegis_native.MaskedSum(terms())
     survivors = NODES[:2]
     for weight, node in enumerate(survivors, 1):
-        update = [struct.pack("<2f", weight, -1.0)]
-        total.add(cohort.clients[node].mask_input(json.dumps(cohort.delivery(node)), values, update, [weight], weight))
+        # far beyond the clip: what counts is the difference from the start
+        update, start = [struct.pack("<2f", 100.0 + weight, 99.0)], [struct.pack("<2f", 100.0, 100.0)]
+        delivery = json.dumps(cohort.delivery(node))
+        total.add(cohort.clients[node].mask_input(delivery, values, update, [weight], weight, start))
     listed = [str(node) for node in survivors]
     confirmations = [
         json.loads(cohort.clients[node].confirm_survivors(

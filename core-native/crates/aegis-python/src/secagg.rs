@@ -118,7 +118,9 @@ impl SecaggClient {
         detached(py, || Ok(to_json(&lock(&self.0).share_keys(from_json(&request)?, now)?)))
     }
 
-    /// Quantises an update (little-endian elements of each tensor, in order) and masks it.
+    /// Quantises an update (little-endian elements of each tensor, in order), or its difference from `start`, and masks it.
+    #[pyo3(signature = (request, grid, tensors, metrics, weight, start=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn mask_input<'py>(
         &self,
         py: Python<'py>,
@@ -127,11 +129,14 @@ impl SecaggClient {
         tensors: Vec<PyBackedBytes>,
         metrics: Vec<f64>,
         weight: u64,
+        start: Option<Vec<PyBackedBytes>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let packed = detached(py, || {
             let request = from_json(&request)?;
             let tensors: Vec<&[u8]> = tensors.iter().map(|tensor| &tensor[..]).collect();
-            let input = Contribution { tensors: &tensors, start: None, metrics: &metrics, weight };
+            let start: Option<Vec<&[u8]>> =
+                start.as_ref().map(|start| start.iter().map(|tensor| &tensor[..]).collect());
+            let input = Contribution { tensors: &tensors, start: start.as_deref(), metrics: &metrics, weight };
             let bits = lock(&self.0).terms().bits;
             let vector = grid.0.quantise(bits, &input, Rounding::Unbiased, &mut Drbg::new())?;
             Ok(lock(&self.0).mask_input(&request, vector, 1)?.pack())
