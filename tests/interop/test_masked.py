@@ -18,11 +18,11 @@ from harness.processes import wait_until
 from harness.releases import APPS, Release
 
 POLICY = """apps: [aegis/fedavg-msg]
-metrics: [{name: train_loss, min: 0, max: 100}]
+metrics: [{name: train_loss, min: 0, max: 100}, {name: eval_loss, min: 0, max: 100}]
 require-masking: true
 masking: {cohort: 4, survivors: 3}
 """
-MASKS = 'aegis.secagg.mode="aegis" aegis.secagg.metrics="train_loss:0:100" fraction-evaluate=0.0'
+MASKS = 'aegis.secagg.mode="aegis" aegis.secagg.metrics="train_loss:0:100:train,eval_loss:0:100:evaluate"'
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def alone(partition: int) -> tuple[np.ndarray, np.ndarray]:
 def test_every_release_is_in_one_masked_sum(masking, guards, app, folder, releases) -> None:
     count = len(guards)
     cli = FlwrCli(releases[-1], masking.server, folder / "masked")
-    size = f"num-server-rounds=1 min-train-nodes={count} min-available-nodes={count}"
+    size = f"num-server-rounds=1 min-train-nodes={count} min-evaluate-nodes={count} min-available-nodes={count}"
 
     run_id = cli.run(app, f"{size} {MASKS}")
     log = cli.log(run_id, stream=True)
@@ -90,15 +90,20 @@ def test_every_release_is_in_one_masked_sum(masking, guards, app, folder, releas
     for name, wanted in zip(("w", "b"), expected, strict=True):
         np.testing.assert_allclose(model[name], wanted, rtol=0, atol=5e-4)
         assert model[name].dtype == np.float32 and model[name].shape == wanted.shape
-    assert 0 <= only["trainMetrics"]["train_loss"] <= 100
+    assert 0 <= only["trainMetrics"]["train_loss"] <= 100 and 0 <= only["evaluateMetrics"]["eval_loss"] <= 100
     for guard in guards:
-        (joined,) = guard.events("round-joined")
-        (released,) = guard.events("answer-released")
-        (opened,) = guard.events("sum-opened") or [{"survivors": count, "dropped": 0}]
-        assert (joined["nodes"], opened["survivors"], opened["dropped"]) == (count, count, 0)
-        assert released["maskedAmong"] >= 3 and released["metrics"] == ["train_loss"], released
+        for kind, tensors, metric in (("train", ["w", "b"], "train_loss"), ("evaluate", [], "eval_loss")):
+            (joined,) = [line for line in guard.events("round-joined") if line["kind"] == kind]
+            (released,) = [line for line in guard.events("answer-released") if line["kind"] == kind]
+            assert joined["nodes"] == count and released["maskedAmong"] >= 3
+            assert (released["tensors"], released["metrics"], released["withheld"]) == (tensors, [metric], [])
+        assert {(line["survivors"], line["dropped"]) for line in guard.events("sum-opened")} <= {(count, 0)}
         assert guard.events("round-refused") == []
     assert any(guard.events("sum-opened") for guard in guards)
+    explained = guards[0].explain(run_id)
+    assert explained["masking"]["cohort"] == count
+    decisions = {(task["kind"], task["masked"]): task["decision"].get("rule") for task in explained["tasks"]}
+    assert decisions[("train", False)] == "require-masking" and decisions[("train", True)] is None, decisions
 
 
 def test_plan_without_masks_leaves_with_nothing(masking, guards, app, folder, releases) -> None:

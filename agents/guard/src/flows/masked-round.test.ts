@@ -99,6 +99,18 @@ describe('a masked round', () => {
     expect(await over()).toBe('done');
   });
 
+  it('masks what the policy noised first', async () => {
+    node.end();
+    await node.begin(server, own, { localNoise: { clip: 0.01, sigma: 1e-6 } });
+    await takeOffer(node.guard, task);
+    await answered();
+    expect(await over()).toBe('done');
+    expect(await lines('update-noised')).toMatchObject([{ clip: 0.01, clipped: true }]);
+    // One half each of four values is an L2 norm of 1: a hundredth of it is left, for the sum to be a fifth of.
+    const [first = 0] = floatsOf(server.opened[0]?.tensor(0) ?? Buffer.alloc(0));
+    expect(first).toBeCloseTo((0.5 * 0.01) / 5, 4);
+  });
+
   it('of an evaluation masks its metrics alone', async () => {
     const evaluation = maskedTask(model, { taskId: '01EVAL', kind: 'evaluate' }, { round: 130n });
     server.open(evaluation);

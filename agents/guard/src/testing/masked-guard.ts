@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DataKey, KeyFile, ModelFile } from '@aegis/core-native';
+import { type DataKey, KeyFile, LocalNoise, ModelFile } from '@aegis/core-native';
 import { type Clock, silentLogger } from '@aegis/service-kit';
 import { FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import type { Masking } from '../domain/masking.ts';
@@ -61,7 +61,8 @@ export class MaskedGuard {
       secrets: await SealedRounds.open(state),
       runs: new KnownRuns(journal, upstream, () => [], changes.requireSignedApp ?? false),
       ...{ tasks: new OpenTasks(), held: new HeldPull(clock), rounds: new OpenRounds() },
-      ...{ localNoise: null, ending: this.#ending.signal, say: () => {} },
+      localNoise: noiseOf(changes.localNoise ?? null),
+      ...{ ending: this.#ending.signal, say: () => {} },
     };
     this.#close = () => {
       journal.close();
@@ -120,6 +121,9 @@ export class MaskedGuard {
       .map((line) => JSON.parse(line));
   }
 }
+
+const noiseOf = (rule: Policy['localNoise']): LocalNoise | null =>
+  rule !== null && 'sigma' in rule ? LocalNoise.ofSigma(rule.clip, rule.sigma) : null;
 
 /** A model as the core names it, and as it travels. */
 export const realModel = async (tensors: Record<string, number[]>) => {
