@@ -139,7 +139,7 @@ const judgeMasked = (masking: Masking, answer: AnswerFacts): AnswerDecision => {
   return { allowed: true, metrics: [], masked: covered.values, withheld };
 };
 
-const judgeSpent = ({ perDay }: Policy, spent: Spent): Decision => {
+export const judgeSpent = ({ perDay }: Policy, spent: Spent): Decision => {
   if (spent.answers >= perDay.answers) {
     return refuse('limits.answers-per-day', `${spent.answers} answers left within a day`);
   }

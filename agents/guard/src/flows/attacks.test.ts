@@ -9,6 +9,8 @@ import { Federation } from '../testing/federation.ts';
 import type { NamedAdvert } from '../testing/honest-peers.ts';
 import { MaskedGuard, maskedTask, realModel } from '../testing/masked-guard.ts';
 import { GUARD_NODE, MaskedServer, type Tamper } from '../testing/masked-server.ts';
+import { pullTask } from './pull-task.ts';
+import { readModel, readyModel } from './ready-model.ts';
 import type { Signing } from './signing.ts';
 import { takeOffer } from './take-offer.ts';
 
@@ -253,9 +255,38 @@ describe('a server that lies in a round', () => {
   it('gives another model than it names: the guard hashes what it got', async () => {
     server.given = (await realModel({ w: [1, 2, 4], b: [0.5] })).bytes;
     await takeOffer(node.guard, task);
-    await node.answer(task, trained, [loss], 10);
-    expect(await over()).toBe('MODEL_DIFFERS');
-    await nothingLeft('mask');
+    const { signal } = new AbortController();
+    const pulled = pullTask(node.guard, signal, (offered) => readyModel(node.guard, offered));
+    expect(await over()).toContain('MODEL_DIFFERS');
+    expect(server.failed).toMatchObject([{ reason: expect.stringContaining('MODEL_DIFFERS') }]);
+    expect(server.submitted).toEqual([]);
+    node.stop();
+    node.guard.held.wake();
+    expect(await pulled).toBe(null);
+  });
+
+  it('gives another model to train on, and the one that it names when the vector is due', async () => {
+    server.given = (await realModel({ w: [1, 2, 4], b: [0.5] })).bytes;
+    await takeOffer(node.guard, task);
+    await expect(readyModel(node.guard, task)).rejects.toThrow('MODEL_DIFFERS');
+    await expect(readModel(node.guard, task.model ?? never(), 0, 8)).rejects.toThrow('ENOENT');
+  });
+
+  it('holds rounds back until more answers would leave on one day than the owner allows', async () => {
+    node.end();
+    await node.begin(server, own, { perDay: { answers: 1, bytes: 1e9 } });
+    const held = Promise.withResolvers<void>();
+    server.before = (stage) => (stage === 'share' ? held.promise : undefined);
+    const second = maskedTask(model, { taskId: '02TASK' }, { round: 133n });
+    server.open(second);
+    for (const each of [task, second]) {
+      await takeOffer(node.guard, each);
+      await node.answer(each, trained, [loss], 10);
+    }
+    held.resolve();
+    await eventually(() => server.failed.length === 1);
+    expect(server.failed[0]?.reason).toContain('limits.answers-per-day');
+    await eventually(() => server.submitted.length === 1);
   });
 
   it.each<[Stage, Stage]>([

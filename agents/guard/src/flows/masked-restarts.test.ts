@@ -111,6 +111,25 @@ describe('a guard that ends', () => {
     expect(server.secondAnswers).toEqual([]);
   });
 
+  it('while the SuperNode works: what is offered again under the same name is what it was', async () => {
+    await takeOffer(node.guard, task);
+    await eventually(() => server.said.length === 2);
+    await restart();
+    await takeOffer(node.guard, { ...task, config: [loss], model: null });
+    expect(node.guard.tasks.find(task.taskId)).toEqual(task);
+  });
+
+  it('and is told that a round is old: a run that was masked stays masked, and its terms are used up', async () => {
+    const old = maskedTask(model, { taskId: '01OLD', createdAt: 1, ttl: 2e9 });
+    server.open(old);
+    await takeOffer(node.guard, old);
+    node.guard.journal.endRound('01OLD', 'over');
+    await restart();
+    expect(node.guard.journal.lastMasking(7n)).toEqual(old.masking);
+    await takeOffer(node.guard, { ...old, taskId: '01AGAIN' });
+    expect(server.failed.at(-1)?.reason).toContain('ROUND_REPEATED');
+  });
+
   it('when the SuperNode has answered and the mask is not due: the SuperNode is not asked again', async () => {
     const asked = Promise.withResolvers<void>();
     server.before = (stage) => (stage === 'share' ? asked.promise : undefined);

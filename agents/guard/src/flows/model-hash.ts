@@ -1,28 +1,18 @@
 import { createHash } from 'node:crypto';
-import type { ModelFacts, Task } from '../domain/task.ts';
-import type { Guard } from './guard.ts';
-import { readModel, readyModel } from './ready-model.ts';
+import type { ModelFacts } from '../domain/task.ts';
 
 const PIECE = 4 * 2 ** 20;
+type Read = (offset: number, length: number) => Promise<Buffer>;
 
-/** The identity of the model that this guard received, from its bytes, as the core defines it. '' for a task without one. */
-export const modelHash = async (guard: Guard, task: Task): Promise<string> => {
-  const { model } = task;
-  if (model === null) return '';
-  await readyModel(guard, task);
+/** The identity of the model that this guard received, from its bytes, as the core defines it. */
+export const hashOf = async (model: ModelFacts, read: Read): Promise<string> => {
   const hash = createHash('sha256').update('aegis model v1');
   for (const { name, dtype, offset, length } of model.tensors) {
     for (const field of [Buffer.from(name), Buffer.from(dtype)]) hash.update(u64(field.byteLength)).update(field);
     hash.update(u64(length));
-    for await (const piece of piecesOf(guard, model, offset, length)) hash.update(piece);
+    for (let at = 0; at < length; at += PIECE) hash.update(await read(offset + at, Math.min(PIECE, length - at)));
   }
   return hash.digest('hex');
-};
-
-const piecesOf = async function* (guard: Guard, model: ModelFacts, offset: number, length: number) {
-  for (let at = 0; at < length; at += PIECE) {
-    yield await readModel(guard, model, offset + at, Math.min(PIECE, length - at));
-  }
 };
 
 const u64 = (value: number): Buffer => {

@@ -15,8 +15,10 @@ const deciding = new WeakMap<Guard, Set<string>>();
  * The server offers a task. One that has its answer gets that answer again; one that the policy refuses gets a refusal,
  * written down before it leaves; any other waits for the SuperNode.
  */
-export const takeOffer = async (guard: Guard, task: Task): Promise<void> => {
+export const takeOffer = async (guard: Guard, offered: Task): Promise<void> => {
   const { journal, tasks } = guard;
+  // A masked round goes on as it was begun: what its vector starts from and what the SuperNode is given are one task.
+  const task = journal.masked(offered.taskId)?.task ?? offered;
   const answered = journal.answerTo(task.taskId);
   if (answered) return repeat(guard, answered);
   const under = deciding.get(guard) ?? new Set<string>();

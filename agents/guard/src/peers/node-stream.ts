@@ -89,6 +89,8 @@ export class NodeStream {
   /** Says it, and waits for the frame that answers it: UNAVAILABLE when the stream ends first, or a Refusal's code. */
   async ask(frame: ToSay, answer: string, content?: Buffer): Promise<Heard> {
     const heard = this.#answer(answer, ANSWER_MS);
+    // It may be refused while the frame still waits for room.
+    heard.catch(() => {});
     if (!this.say(frame, content) && content && this.#over === null) {
       this.#drained ??= Promise.withResolvers();
       await Promise.race([this.#drained.promise, this.ended]);

@@ -69,11 +69,12 @@ export interface PartFiles {
 
 /** Models as they were read from the server, so that a restarted SuperNode need not wait for them again. */
 export interface ModelFiles {
-  /** The whole model's file; written from `pieces` when it is not there. */
+  /** The whole model's file; written from `pieces` when it is not there, and only when `check` finds nothing wrong with them. */
   ensure(
-    modelId: string,
+    name: string,
     bytes: number,
     pieces: () => AsyncIterable<{ offset: number; content: Buffer }>,
+    check: (read: (offset: number, length: number) => Promise<Buffer>) => Promise<void>,
   ): Promise<void>;
   read(modelId: string, offset: number, length: number): Promise<Buffer>;
 }

@@ -71,10 +71,11 @@ export class FolderModelFiles implements ModelFiles {
     modelId: string,
     bytes: number,
     pieces: () => AsyncIterable<{ offset: number; content: Buffer }>,
+    check: Parameters<ModelFiles['ensure']>[3],
   ): Promise<void> {
     const under = this.#writing.get(modelId);
     if (under) return under;
-    const writing = this.#write(modelId, bytes, pieces).finally(() => this.#writing.delete(modelId));
+    const writing = this.#write(modelId, bytes, pieces, check).finally(() => this.#writing.delete(modelId));
     this.#writing.set(modelId, writing);
     return writing;
   }
@@ -87,6 +88,7 @@ export class FolderModelFiles implements ModelFiles {
     modelId: string,
     bytes: number,
     pieces: () => AsyncIterable<{ offset: number; content: Buffer }>,
+    check: Parameters<ModelFiles['ensure']>[3],
   ): Promise<void> {
     const file = join(this.#folder, nameOf(modelId));
     if (await isThere(file, bytes)) return;
@@ -105,6 +107,7 @@ export class FolderModelFiles implements ModelFiles {
     } finally {
       await handle.close();
     }
+    await check((offset, length) => readRange(`${file}.part`, offset, length));
     await rename(`${file}.part`, file);
   }
 

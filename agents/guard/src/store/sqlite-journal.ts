@@ -34,10 +34,12 @@ const tables = `
 export class SqliteJournal implements Journal {
   readonly #database: DatabaseSync;
   readonly #lock: DatabaseSync | null;
+  readonly #openedAt: number;
 
-  private constructor(database: DatabaseSync, lock: DatabaseSync | null) {
+  private constructor(database: DatabaseSync, lock: DatabaseSync | null, openedAt = 0) {
     this.#database = database;
     this.#lock = lock;
+    this.#openedAt = openedAt;
   }
 
   /** GUARD_LOCKED when another guard has the folder. */
@@ -52,7 +54,7 @@ export class SqliteJournal implements Journal {
       database.exec(tables);
       database.prepare('DELETE FROM masked_rounds WHERE over IS NOT NULL AND begun_at < ?').run(now - KEEP_MS);
       database.prepare('DELETE FROM answers WHERE verdict IS NOT NULL AND answered_at < ?').run(now - KEEP_MS);
-      return new SqliteJournal(database, lock);
+      return new SqliteJournal(database, lock, now);
     } catch (cause) {
       lock.close();
       throw new AegisError('GUARD_JOURNAL', `${folder}/journal.sqlite cannot be opened.`, cause);
@@ -114,9 +116,11 @@ export class SqliteJournal implements Journal {
 
   beginRound({ task, stage, answer }: MaskedRound): boolean {
     const { taskId, runId, masking, createdAt } = task;
+    // Not the server's word alone: what it calls old would be forgotten at the next start, and its terms with it.
+    const begunAt = Math.max(this.#openedAt, createdAt * 1000);
     const { changes } = this.#database
       .prepare('INSERT INTO masked_rounds VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?) ON CONFLICT DO NOTHING')
-      .run(taskId, `${runId}`, `${masking?.round}`, toJson(task), stage, answer, Math.round(createdAt * 1000));
+      .run(taskId, `${runId}`, `${masking?.round}`, toJson(task), stage, answer, Math.round(begunAt));
     return changes === 1;
   }
 
@@ -134,7 +138,7 @@ export class SqliteJournal implements Journal {
 
   lastMasking(runId: bigint): Masking | null {
     const row = this.#database
-      .prepare('SELECT task FROM masked_rounds WHERE run_id = ? ORDER BY begun_at DESC LIMIT 1')
+      .prepare('SELECT task FROM masked_rounds WHERE run_id = ? ORDER BY begun_at DESC, rowid DESC LIMIT 1')
       .get(`${runId}`);
     return row === undefined ? null : fromJson<Task>(row.task).masking;
   }

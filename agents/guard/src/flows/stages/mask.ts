@@ -1,9 +1,12 @@
 import type { ShareDelivery, Update } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
 import { z } from 'zod';
+import { judgeSpent } from '../../domain/policy.ts';
 import { cutFile } from '../cut-parts.ts';
+import { spentToday } from '../guard.ts';
 import { gridOf } from '../masked-grid.ts';
-import { modelHash } from '../model-hash.ts';
+import { hashOf } from '../model-hash.ts';
+import { readModel, readyModel } from '../ready-model.ts';
 import { lineOf } from '../refuse-task.ts';
 import { forgetBefore, readRequest, type StageWork } from './stage.ts';
 import { tensorsOf } from './update-tensors.ts';
@@ -16,14 +19,16 @@ const VECTOR = 'masked';
  * keys and seed are forgotten with it.
  */
 export const mask = async ({ guard, round, masking, client, request }: StageWork): Promise<void> => {
-  const { journal, rounds, secrets, parts, audit, clock, upstream } = guard;
+  const { policy, journal, rounds, secrets, parts, audit, clock, upstream } = guard;
   const { task } = round;
   const { taskId, runId, model } = task;
   const shares = readRequest(request, delivery);
   // Read again: it may have come while the server was waited for.
   const update = journal.masked(taskId)?.update ?? (await rounds.updateFor(taskId));
-  const hash = await modelHash(guard, task);
-  if (hash !== model?.modelId) {
+  if (model === null) throw new AegisError('SECAGG_REFUSED', 'MODEL_DIFFERS');
+  await readyModel(guard, task);
+  const hash = await hashOf(model, (offset, length) => readModel(guard, model, offset, length));
+  if (hash !== model.modelId) {
     throw new AegisError('SECAGG_REFUSED', 'MODEL_DIFFERS');
   }
   const grid = gridOf(task, masking);
@@ -35,6 +40,10 @@ export const mask = async ({ guard, round, masking, client, request }: StageWork
   const cut = await cutFile(parts, taskId, VECTOR, vector.byteLength, upstream.maxPartBytes);
   await secrets.seal(taskId, 'mask', client.save());
   if (journal.masked(taskId)?.over !== null) throw new AegisError('SECAGG_ROUND_OVER');
+  // Judged when the answer came as well; but a server may hold many rounds until their answers leave on one day.
+  const spent = spentToday(guard);
+  const within = judgeSpent(policy, { answers: spent.answers, bytes: spent.bytes + vector.byteLength });
+  if (!within.allowed) throw new AegisError('SECAGG_REFUSED', `${within.rule}: ${within.reason}`);
   audit.write({
     event: 'answer-released',
     ...lineOf(task),
