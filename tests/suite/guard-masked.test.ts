@@ -7,6 +7,7 @@ import { createCrl, createRoot, issueCertificate, serviceOf, silentLogger } from
 import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { STAGES } from '../../agents/guard/src/domain/masking.ts';
+import type { ConfigEntry } from '../../agents/guard/src/domain/task.ts';
 import { Federation } from '../../agents/guard/src/testing/federation.ts';
 import { maskedTask, realModel } from '../../agents/guard/src/testing/masked-guard.ts';
 import { MaskedServer } from '../../agents/guard/src/testing/masked-server.ts';
@@ -95,18 +96,19 @@ it('a SuperNode behind a guard is in a sum with others, and the server sees noth
   server = new MaskedServer(peers, model.bytes, nodeId);
   server.peersGive = { tensors: [[0, 0, 0], [0]], metrics: [0] };
   const metrics = [{ name: 'seen', low: 0, high: 10 }];
-  const plain = maskedTask(model, { runId: 77n });
+  const config: ConfigEntry[] = [{ key: 'server-round', value: { kind: 'integer', value: 1n } }];
+  const grid = { clip: 4, ownClips: {}, metrics, valueBits: 20, weightMax: 1, maxExamples: null, normClip: null };
+  const plain = maskedTask(model, { runId: 77n, config }, { grid });
   const { masking } = plain;
   if (masking === null) throw new Error('the task is masked');
   const given = { modelId: model.info.sha256, tensors: model.tensors };
   const wire = {
     ...{ ...masking, plan: Buffer.from(masking.plan, 'hex'), length: BigInt(masking.length) },
     ...{ dropouts: 0.2, colluders: 0, stageSeconds: 60 },
-    grid: { ...masking.grid, metrics, weightMax: 1n, maxExamples: 0, normClip: 0, ownClips: {} },
+    grid: { ...grid, weightMax: 1n, maxExamples: 0, normClip: 0 },
   };
-  const grid = { ...masking.grid, metrics, maxExamples: null };
   const taskId = '01MASKED';
-  server.open({ ...plain, taskId, masking: { ...masking, grid } });
+  server.open({ ...plain, taskId });
   await fixture.task(nodeId, { taskId, masking: wire }, given);
   const sent = await eventually(
     () => aggregator.submitted.find(({ task }) => task?.taskId === taskId) ?? Promise.reject(new Error('not yet')),

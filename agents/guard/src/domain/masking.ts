@@ -63,3 +63,39 @@ export const termsOf = (runId: bigint, masking: Masking) => ({
 
 /** What a masked vector has in bytes. */
 export const vectorBytes = ({ bits, length }: Masking): number => Math.ceil((bits * length) / 8);
+
+/** What a node is asked, besides the terms. */
+export interface Asked {
+  readonly layout: {
+    readonly dialect: string;
+    readonly arrayRecordKey: string;
+    readonly configRecordKey: string;
+    readonly weightedByKey: string;
+  };
+  readonly config: readonly {
+    readonly key: string;
+    readonly value: { readonly kind: string; readonly value: unknown };
+  }[];
+}
+
+/** What the hash in the terms must be of: what this node was asked, so that no other node of the round was asked anything else. */
+export const canonicalPlan = (
+  { runId, kind, layout, config }: Asked & { readonly runId: bigint; readonly kind: string },
+  { round, cohort, grid }: Masking,
+): string => {
+  const { dialect, arrayRecordKey, configRecordKey, weightedByKey } = layout;
+  return JSON.stringify([
+    ...['aegis masked plan v2', String(runId), kind, String(round), cohort],
+    [grid.clip, grid.valueBits, grid.weightMax, grid.maxExamples ?? 0, grid.normClip ?? 0],
+    Object.entries(grid.ownClips).sort(([one], [other]) => (one < other ? -1 : 1)),
+    grid.metrics.map(({ name, low, high }) => [name, low, high]),
+    [dialect, arrayRecordKey, configRecordKey, weightedByKey],
+    config.map(({ key, value }) => [key, value.kind, plain(value.value)]),
+  ]);
+};
+
+const plain = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Uint8Array) return [...value];
+  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
+};

@@ -1,5 +1,6 @@
 import { eventually } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MaskedGrid } from '../domain/masking.ts';
 import type { ConfigEntry, Task } from '../domain/task.ts';
 import { Federation } from '../testing/federation.ts';
 import { MaskedGuard, maskedTask, realModel } from '../testing/masked-guard.ts';
@@ -36,6 +37,13 @@ function withMetrics(...metrics: { name: string; low: number; high: number }[]):
   const { masking } = task;
   if (masking === null) throw new Error('the task is masked');
   return { ...task, masking: { ...masking, grid: { ...masking.grid, metrics } } };
+}
+
+/** The terms that everybody signs, with a grid for this node. */
+function askedOtherwise(grid: Partial<MaskedGrid>): Task {
+  const { masking } = task;
+  if (masking === null) throw new Error('the task is masked');
+  return { ...task, masking: { ...masking, grid: { ...masking.grid, ...grid } } };
 }
 
 describe('terms that protect nothing', () => {
@@ -85,6 +93,9 @@ describe('terms that protect nothing', () => {
   it.each<[string, Task, string]>([
     ['a sum that could wrap', maskedTask(model, {}, { bits: 19 }), 'TERMS_DIFFER'],
     ['a vector of another length', maskedTask(model, {}, { length: 11 }), 'TERMS_DIFFER'],
+    ['an L2 clip that the others were not told of', askedOtherwise({ normClip: 1e-9 }), 'TERMS_DIFFER'],
+    ['a range of values of its own', askedOtherwise({ clip: 1e30 }), 'TERMS_DIFFER'],
+    ['a learning rate of its own', { ...task, config: [loss] }, 'TERMS_DIFFER'],
     ['a threshold that two stories could reach', maskedTask(model, {}, { threshold: 2 }), 'THRESHOLD_BELOW_FLOOR'],
   ])('%s', async (_name, of, reason) => {
     server.open(of);

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DataKey, KeyFile, LocalNoise, ModelFile } from '@aegis/core-native';
 import { type Clock, silentLogger } from '@aegis/service-kit';
 import { FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
-import type { Masking } from '../domain/masking.ts';
+import { canonicalPlan, type Masking } from '../domain/masking.ts';
 import { OpenTasks } from '../domain/open-tasks.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { ConfigEntry, Task } from '../domain/task.ts';
@@ -155,5 +156,6 @@ export const maskedTask = ({ info }: Model, changes: Partial<Task> = {}, terms: 
     ...{ bits: 23, length: 5 + grid.metrics.length + elements, grid },
     ...terms,
   };
-  return { ...task, masking };
+  const plan = createHash('sha256').update(canonicalPlan(task, masking)).digest('hex');
+  return { ...task, masking: { ...masking, plan } };
 };

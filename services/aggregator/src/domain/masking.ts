@@ -82,22 +82,45 @@ export function coreGrid(
 export const packedBytes = ({ length, bits }: Pick<Masking, 'length' | 'bits'>): number =>
   Math.ceil((length * bits) / 8);
 
-/** The text whose hash binds every signature to what was planned: settings, kind, attempt, and who was asked. */
+/** What a node is asked, besides the terms. */
+export interface Asked {
+  readonly layout: {
+    readonly dialect: string;
+    readonly arrayRecordKey: string;
+    readonly configRecordKey: string;
+    readonly weightedByKey: string;
+  };
+  readonly config: readonly {
+    readonly key: string;
+    readonly value: { readonly kind: string; readonly value: unknown };
+  }[];
+}
+
+/**
+ * The text whose hash binds every signature to what a node was asked: settings and configuration. Each guard writes it anew out of its own task (its
+ * domain/masking.ts), so that no two nodes of a round can be told two different things.
+ */
 export const canonicalPlan = (
-  what: { readonly runId: bigint; readonly kind: string; readonly round: number; readonly attempt: number },
-  assumed: { readonly dropouts: number; readonly colluders: number },
-  { ownClips, metrics, ...grid }: MaskedGrid,
-  cohort: readonly bigint[],
-): string =>
-  JSON.stringify([
-    'aegis masked plan v1',
-    [String(what.runId), what.kind, what.round, what.attempt],
-    [assumed.dropouts, assumed.colluders],
+  task: Asked & { readonly runId: bigint; readonly kind: string },
+  { round, cohort, grid }: Pick<Masking, 'round' | 'cohort' | 'grid'>,
+): string => {
+  const { dialect, arrayRecordKey, configRecordKey, weightedByKey } = task.layout;
+  const ownClips = grid.ownClips.map(({ tensor, clip }) => [tensor, clip] as const);
+  return JSON.stringify([
+    ...['aegis masked plan v2', String(task.runId), task.kind, String(round), cohort],
     [grid.clip, grid.valueBits, grid.weightMax, grid.maxExamples, grid.normClip],
-    ownClips.map(({ tensor, clip }) => [tensor, clip]),
-    metrics.map(({ name, low, high }) => [name, low, high]),
-    cohort.map(String).sort(),
+    ownClips.sort(([one], [other]) => (one < other ? -1 : 1)),
+    grid.metrics.map(({ name, low, high }) => [name, low, high]),
+    [dialect, arrayRecordKey, configRecordKey, weightedByKey],
+    task.config.map(({ key, value }) => [key, value.kind, plain(value.value)]),
   ]);
+};
+
+const plain = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Uint8Array) return [...value];
+  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
+};
 
 /** What came of a masked attempt, as people are shown it. */
 export interface MaskedOutcome {

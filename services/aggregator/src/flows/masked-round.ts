@@ -1,7 +1,7 @@
 import { AegisError, type ErrorCode } from '@aegis/errors';
 import { type MaskedOutcome, type Masking, packedBytes } from '../domain/masking.ts';
 import type { ModelInfo } from '../domain/model.ts';
-import type { Plan } from '../domain/plan.ts';
+import { type Plan, taskConfig } from '../domain/plan.ts';
 import type { RoundInput, RoundState } from '../domain/round.ts';
 import { phaseName } from '../domain/round-report.ts';
 import type { MaskedRef, Secagg, Sharing } from '../peers/contract.ts';
@@ -52,9 +52,10 @@ export class MaskedRound {
   /** Posts `masking` or `mask-failed`. */
   mask(state: RoundState): void {
     this.run(state, async () => {
-      const { secagg } = this.plan;
+      const { secagg, layout } = this.plan;
       if (secagg === undefined) throw new AegisError('INTERNAL', 'A round was to be masked without a plan for it.');
-      this.post({ type: 'masking', ...(await maskingOf(state, secagg, this.model)) });
+      const config = taskConfig(this.plan, state.kind, state.round, state.rules.privacy);
+      this.post({ type: 'masking', ...(await maskingOf(state, secagg, this.model, { layout, config })) });
     });
   }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { CoreError } from '@aegis/core-native';
 import { chooseParameters, Grid } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
-import { canonicalPlan, coreGrid, type Masking, maskedRound } from '../domain/masking.ts';
+import { type Asked, canonicalPlan, coreGrid, type Masking, maskedRound } from '../domain/masking.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { TaskKind } from '../domain/plan.ts';
 import type { RoundState } from '../domain/round.ts';
@@ -29,6 +29,7 @@ export async function maskingOf(
   state: RoundState,
   plan: SecaggPlan,
   model: ModelInfo | null,
+  asked: Asked,
 ): Promise<{ masking: Masking; without: string[] }> {
   const members = [...state.members.values()];
   const { size, found } = await largestCohort(members.length, state.rules.sampling.minNodes, (size) =>
@@ -37,14 +38,15 @@ export async function maskingOf(
   const { chosen, modulus, length } = found;
   const { dropouts, colluders, stageSeconds } = plan;
   const grid = gridOf(plan, state.kind);
-  const cohort = members.slice(0, size).map(({ nodeId }) => nodeId);
-  const text = canonicalPlan(state, { dropouts, colluders }, grid, cohort);
+  const round = maskedRound(state.round, state.attempt, state.kind);
+  const { runId, kind } = state;
+  const text = canonicalPlan({ runId, kind, ...asked }, { round, cohort: size, grid });
   const masking = {
     cohort: size,
     dropouts,
     colluders,
     plan: createHash('sha256').update(text).digest('hex'),
-    round: maskedRound(state.round, state.attempt, state.kind),
+    round,
     degree: chosen.degree,
     threshold: chosen.threshold,
     minSurvivors: chosen.min_survivors,

@@ -18,10 +18,17 @@ export interface ScriptedModel {
   tensors: { name: string; npy: Buffer }[];
 }
 
+/** Named as the core names models. */
 export const modelOf = (tensors: Record<string, readonly number[] | Float32Array>): ScriptedModel => {
   const list = Object.entries(tensors).map(([name, values]) => ({ name, npy: npyOf(values) }));
-  const hash = createHash('sha256');
-  for (const { name, npy } of list) hash.update(name).update(npy);
+  const hash = createHash('sha256').update('aegis model v1');
+  for (const { name, npy } of list) {
+    for (const field of [Buffer.from(name), Buffer.from(readNpyHeader(npy).dtype), npy]) {
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(field.byteLength));
+      hash.update(length).update(field);
+    }
+  }
   return { modelId: hash.digest('hex'), tensors: list };
 };
 

@@ -1,6 +1,7 @@
+import { sha256Hex } from '@aegis/core-native';
 import { SecaggClient } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
-import { type Masking, termsOf } from '../../domain/masking.ts';
+import { canonicalPlan, type Masking, termsOf } from '../../domain/masking.ts';
 import type { Task } from '../../domain/task.ts';
 import type { Guard } from '../guard.ts';
 import { gridOf } from '../masked-grid.ts';
@@ -18,6 +19,10 @@ export const advertise = async (guard: Guard, task: Task, masking: Masking, sign
   const { taskId, runId, createdAt, ttl } = task;
   if (journal.masked(taskId)) return;
   gridOf(task, masking);
+  // Every node signs over this hash. Of what it is, each sees for itself: a server that asks the others for less than nothing sees one alone.
+  if ((await sha256Hex([Buffer.from(canonicalPlan(task, masking))])) !== masking.plan) {
+    throw new AegisError('SECAGG_REFUSED', 'TERMS_DIFFER: the plan is not that of this task');
+  }
   signing.open(signing.certificatePem, clock.now());
   const nodeId = await upstream.nodeId(ending);
   const expires = Math.ceil(createdAt + ttl) + AFTER_TTL_SECONDS;
