@@ -98,7 +98,8 @@ it('a SuperNode behind a guard is in a sum with others, and the server sees noth
   const metrics = [{ name: 'seen', low: 0, high: 10 }];
   const config: ConfigEntry[] = [{ key: 'server-round', value: { kind: 'integer', value: 1n } }];
   const grid = { clip: 4, ownClips: {}, metrics, valueBits: 20, weightMax: 1, maxExamples: null, normClip: null };
-  const plain = maskedTask(model, { runId: 77n, config }, { grid });
+  const overrides: ConfigEntry[] = [{ key: 'lr', value: { kind: 'real', value: 0.5 } }];
+  const plain = maskedTask(model, { runId: 77n, config }, { grid }, { appHash: aggregator.appHash, overrides });
   const { masking } = plain;
   if (masking === null) throw new Error('the task is masked');
   const given = { modelId: model.info.sha256, tensors: model.tensors };

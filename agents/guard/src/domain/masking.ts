@@ -76,11 +76,14 @@ export interface Asked {
     readonly key: string;
     readonly value: { readonly kind: string; readonly value: unknown };
   }[];
+  /** Of the run: whose app, with which overrides. */
+  readonly appHash: string;
+  readonly overrides: Asked['config'];
 }
 
 /** What the hash in the terms must be of: what this node was asked, so that no other node of the round was asked anything else. */
 export const canonicalPlan = (
-  { runId, kind, layout, config }: Asked & { readonly runId: bigint; readonly kind: string },
+  { runId, kind, layout, config, appHash, overrides }: Asked & { readonly runId: bigint; readonly kind: string },
   { round, cohort, grid }: Masking,
 ): string => {
   const { dialect, arrayRecordKey, configRecordKey, weightedByKey } = layout;
@@ -90,9 +93,12 @@ export const canonicalPlan = (
     Object.entries(grid.ownClips).sort(([one], [other]) => (one < other ? -1 : 1)),
     grid.metrics.map(({ name, low, high }) => [name, low, high]),
     [dialect, arrayRecordKey, configRecordKey, weightedByKey],
-    config.map(({ key, value }) => [key, value.kind, plain(value.value)]),
+    entriesOf(config),
+    [appHash, entriesOf(overrides).sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))],
   ]);
 };
+
+const entriesOf = (entries: Asked['config']) => entries.map(({ key, value }) => [key, value.kind, plain(value.value)]);
 
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain);

@@ -19,6 +19,7 @@ import { AuditFile } from '../store/audit-file.ts';
 import { FolderModelFiles, FolderPartFiles } from '../store/files.ts';
 import { SealedRounds } from '../store/sealed-rounds.ts';
 import { SqliteJournal } from '../store/sqlite-journal.ts';
+import { APP_HASH } from './masked-server.ts';
 import { npyOf } from './npy.ts';
 
 export const openPolicy: Policy = {
@@ -138,7 +139,12 @@ export const realModel = async (tensors: Record<string, number[]>) => {
 type Model = Awaited<ReturnType<typeof realModel>>;
 
 /** A task of a masked run, with terms that fit its model. */
-export const maskedTask = ({ info }: Model, changes: Partial<Task> = {}, terms: Partial<Masking> = {}): Task => {
+export const maskedTask = (
+  { info }: Model,
+  changes: Partial<Task> = {},
+  terms: Partial<Masking> = {},
+  run: { readonly appHash: string; readonly overrides: readonly ConfigEntry[] } = { appHash: APP_HASH, overrides: [] },
+): Task => {
   const task: Task = {
     ...{ taskId: '01TASK', runId: 7n, round: 1, kind: 'train', config: [], createdAt: Date.now() / 1000, ttl: 600 },
     layout: { dialect: 'message', arrayRecordKey: 'arrays', configRecordKey: 'config', weightedByKey: 'num-examples' },
@@ -156,6 +162,8 @@ export const maskedTask = ({ info }: Model, changes: Partial<Task> = {}, terms: 
     ...{ bits: 23, length: 5 + grid.metrics.length + elements, grid },
     ...terms,
   };
-  const plan = createHash('sha256').update(canonicalPlan(task, masking)).digest('hex');
+  const plan = createHash('sha256')
+    .update(canonicalPlan({ ...task, ...run }, masking))
+    .digest('hex');
   return { ...task, masking: { ...masking, plan } };
 };

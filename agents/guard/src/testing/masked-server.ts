@@ -38,6 +38,9 @@ interface Round {
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
+const FAB = Buffer.from('PK an app');
+export const APP_HASH = createHash('sha256').update(FAB).digest('hex');
+
 /**
  * Gateway, aggregator and secagg service in one, towards one guard: the real protocol, with honest peers on the core's own state machines.
  * It lies where the test says so, and keeps whatever it is told.
@@ -72,7 +75,7 @@ export class MaskedServer implements Upstream {
   readonly #node: bigint;
   readonly #signings: ReadonlyMap<string, Signing>;
   readonly #rounds = new Map<string, Round>();
-  readonly #fab = Buffer.from('PK an app');
+  readonly #fab = FAB;
 
   constructor(signings: ReadonlyMap<string, Signing>, model: Buffer, node = GUARD_NODE) {
     this.#node = node;

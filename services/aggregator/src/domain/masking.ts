@@ -94,6 +94,9 @@ export interface Asked {
     readonly key: string;
     readonly value: { readonly kind: string; readonly value: unknown };
   }[];
+  /** Of the run: whose app, with which overrides. */
+  readonly appHash: string;
+  readonly overrides: Asked['config'];
 }
 
 /**
@@ -112,9 +115,12 @@ export const canonicalPlan = (
     ownClips.sort(([one], [other]) => (one < other ? -1 : 1)),
     grid.metrics.map(({ name, low, high }) => [name, low, high]),
     [dialect, arrayRecordKey, configRecordKey, weightedByKey],
-    task.config.map(({ key, value }) => [key, value.kind, plain(value.value)]),
+    entriesOf(task.config),
+    [task.appHash, entriesOf(task.overrides).sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))],
   ]);
 };
+
+const entriesOf = (entries: Asked['config']) => entries.map(({ key, value }) => [key, value.kind, plain(value.value)]);
 
 const plain = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(plain);

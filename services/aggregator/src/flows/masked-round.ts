@@ -6,6 +6,7 @@ import type { RoundInput, RoundState } from '../domain/round.ts';
 import { phaseName } from '../domain/round-report.ts';
 import type { MaskedRef, Secagg, Sharing } from '../peers/contract.ts';
 import { endMasked } from './end-masked.ts';
+import { getRun } from './get-run.ts';
 import type { Ground } from './ground.ts';
 import { maskingOf } from './masked-terms.ts';
 import type { PhaseResult } from './report-phase.ts';
@@ -55,7 +56,9 @@ export class MaskedRound {
       const { secagg, layout } = this.plan;
       if (secagg === undefined) throw new AegisError('INTERNAL', 'A round was to be masked without a plan for it.');
       const config = taskConfig(this.plan, state.kind, state.round, state.rules.privacy);
-      this.post({ type: 'masking', ...(await maskingOf(state, secagg, this.model, { layout, config })) });
+      const { run, overrides } = await getRun(this.ground, state.runId);
+      const asked = { layout, config, appHash: run.app.hash, overrides };
+      this.post({ type: 'masking', ...(await maskingOf(state, secagg, this.model, asked)) });
     });
   }
 

@@ -20,7 +20,9 @@ export const advertise = async (guard: Guard, task: Task, masking: Masking, sign
   if (journal.masked(taskId)) return;
   gridOf(task, masking);
   // Every node signs over this hash. Of what it is, each sees for itself: a server that asks the others for less than nothing sees one alone.
-  if ((await sha256Hex([Buffer.from(canonicalPlan(task, masking))])) !== masking.plan) {
+  const { appHash, overrides } = await guard.runs.facts(runId);
+  const text = canonicalPlan({ ...task, appHash, overrides }, masking);
+  if ((await sha256Hex([Buffer.from(text)])) !== masking.plan) {
     throw new AegisError('SECAGG_REFUSED', 'TERMS_DIFFER: the plan is not that of this task');
   }
   signing.open(signing.certificatePem, clock.now());

@@ -42,7 +42,7 @@ pub fn noise_trained(privatizer: &Privatizer, tensors: &[Trained<'_>]) -> Result
     let mut noised = done.tensors.into_iter();
     let tensors = tensors.iter().map(|tensor| match tensor.dtype.is_float() {
         true => tensor.after(&noised.next().expect("one for each tensor of floats")),
-        false => Ok(tensor.goes.to_vec()),
+        false => Ok(tensor.came.to_vec()),
     });
     Ok(Noised { tensors: tensors.collect::<Result<_>>()?, norm: done.norm, clipped: done.clipped })
 }
@@ -77,8 +77,9 @@ impl<'a> Trained<'a> {
     /// The file that goes, once its change has its noise.
     fn after(&self, change: &[u8]) -> Result<Vec<u8>> {
         let (came, goes) = (self.open(self.came)?, self.open(self.goes)?);
-        let mut file = Vec::with_capacity(self.goes.len());
-        file.extend_from_slice(&self.goes[..goes.data_offset]);
+        let mut file = Vec::with_capacity(self.came.len());
+        // Not the app's own: in the blanks of a header there is room for whatever has no noise.
+        file.extend_from_slice(&self.came[..came.data_offset]);
         let mut changes = change.chunks(BLOCK * 8);
         let mut noised = [0.0; BLOCK];
         self.each_block(&self.came[came.data_offset..], &self.goes[goes.data_offset..], |came, _| {
@@ -184,6 +185,19 @@ mod tests {
                 assert_eq!(npy::parse_header(&done.tensors[0]), npy::parse_header(&came));
                 assert_eq!(done.tensors[0].len(), came.len());
             }
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_apps_own_header_leaves() {
+        for dtype in [DType::F32, DType::I32] {
+            let came = npy(dtype, &[1], &[1.0]);
+            let mut goes = came.clone();
+            let at = goes.iter().rposition(|&byte| byte == b' ').unwrap();
+            goes[at] = b'\n';
+            let done = noise_trained(&Privatizer::new(1.0, 1.0).unwrap(), &one(dtype, &came, &goes)).unwrap();
+            let length = npy::parse_header(&came).unwrap().data_offset;
+            assert_eq!(done.tensors[0][..length], came[..length]);
         }
     }
 
