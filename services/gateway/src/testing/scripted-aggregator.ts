@@ -199,9 +199,10 @@ export class ScriptedAggregator {
         this.runs.set(runId, { ...run, status: { status: 'finished', subStatus: 'stopped', details: '' } });
         return {};
       },
-      watchLog: async function* () {
-        yield { text: 'round 1/3\n', latest: 1 };
-        yield { text: 'round 2/3\n', latest: 2 };
+      watchLog: async function* ({ after, follow }) {
+        const lines = ['run 9', 'round 1/3', 'round 2/3', 'round 3/3'];
+        const written = follow ? lines : lines.slice(0, 2); // the others come later
+        for (const [at, text] of written.entries()) if (at + 1 > after) yield { text, latest: at + 1 };
       },
       watchRun: async function* (this: void, { runId }) {
         yield { run: undefined, message: `nothing of ${runId}`, nodes: [] };
