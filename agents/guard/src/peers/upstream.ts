@@ -16,6 +16,7 @@ import { type Identity, NodeStream, type ValueOf } from './node-stream.ts';
 const STEADY_MS = 10_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
+const LONGEST_REASON = 300;
 /** Asked at once of a model. */
 const MODEL_PIECE = 4 * 2 ** 20;
 const CLIENT = 'aegis-guard/0.1.0';
@@ -35,6 +36,19 @@ export interface UpstreamOptions {
 /** Errors that a new connection cannot mend: the guard ends with them. */
 const isFinal = ({ entry, code }: AegisError): boolean =>
   entry.kind === 'unauthenticated' || entry.kind === 'forbidden' || ['NODE_PROTOCOL', 'NODE_REPLACED'].includes(code);
+
+/** Where the server said nothing itself, what gRPC knows: that its certificate is not trusted, that nobody listens there. */
+const spelledOut = ({ message, detail, cause }: AegisError): string => {
+  const known = (cause as { details?: unknown } | undefined)?.details;
+  if (detail !== '' || typeof known !== 'string' || known === '') return message;
+  const [, last = known] = /Last error: (?:Error: )?([^;]+?)(?:;|\. Resolution note|$)/.exec(known) ?? [];
+  return `${last.slice(0, LONGEST_REASON)}${hintFor(last)}`;
+};
+
+const hintFor = (reason: string): string => {
+  if (reason.includes('altnames')) return '; --server-name says which name of the certificate is meant';
+  return reason.includes('certificate') ? '; --ca is to be the ca.pem of the server: aegis doctor checks it' : '';
+};
 
 /** Keeps one stream to the server open: lost, it is opened again with full jitter, and everybody who waits goes on over the new one. */
 export class NodeUpstream implements Upstream {
@@ -192,7 +206,7 @@ export class NodeUpstream implements Upstream {
       if (clock.monotonic() - began > STEADY_MS) bound = FIRST_WAIT_MS;
       const wait = chance() * bound;
       bound = Math.min(LONGEST_WAIT_MS, bound * 2);
-      events.lost(error.message, wait);
+      events.lost(spelledOut(error), wait);
       await clock.sleep(wait, signal).catch(() => {});
     }
   }
