@@ -22,6 +22,8 @@ import { unmask } from './stages/unmask.ts';
 // asks for the next stage; what was answered once is never answered otherwise, whatever ends in between.
 
 const AGAIN_MS = 1_000;
+/** What only the server says of an answer; it knows the detail, so it may be told it. */
+const OF_THE_SERVICE: ReadonlySet<string> = new Set(['SECAGG_CERTIFICATE', 'SECAGG_ANSWER', 'SECAGG_SECOND_ANSWER']);
 const following = new WeakMap<Guard, Set<string>>();
 const stages = { share, mask, confirm, unmask } as const satisfies Partial<Record<Stage, unknown>>;
 
@@ -119,7 +121,8 @@ const stateOf = async ({ rounds, secrets }: Guard, { task, stage }: MaskedRound)
 };
 
 /** The round is over for this node; the owner is told why, the server as little as it needs. */
-const giveUp = (guard: Guard, { task }: MaskedRound, asked: StageRequest | null, caught: unknown): void => {
+const giveUp = (guard: Guard, round: MaskedRound, asked: StageRequest | null, caught: unknown): void => {
+  const { task } = round;
   const { audit, log } = guard;
   const { reason, detail } = named(caught);
   endRound(guard, task.taskId, reason);
@@ -128,17 +131,15 @@ const giveUp = (guard: Guard, { task }: MaskedRound, asked: StageRequest | null,
     refuseTask(guard, task, FAILURE.replyUnavailable, 'The masked round is over for this node.');
     return;
   }
-  const stage = asked?.stage ?? 'none';
+  const stage = asked?.stage ?? round.stage;
   audit.write({ event: 'round-refused', ...about(task), stage, reason, detail });
-  guard.say(
-    `run ${task.runId} round ${task.round}: ${reason} at the stage ${stage}; nothing more is said in this round`,
-  );
-  refuseTask(
-    guard,
-    task,
-    FAILURE.refused,
-    `The data owner's guard refuses: ${reason} at the stage ${stage} (masking).`,
-  );
+  const why = detail === '' ? reason : `${reason} (${detail})`;
+  guard.say(`run ${task.runId} round ${task.round}: ${why} at the stage ${stage}; nothing more is said in this round`);
+  const refusal =
+    asked === null && OF_THE_SERVICE.has(reason)
+      ? `The secagg service refuses what this node said at the stage ${stage}: ${why}.`
+      : `The data owner's guard refuses: ${reason} at the stage ${stage} (masking).`;
+  refuseTask(guard, task, FAILURE.refused, refusal);
 };
 
 const about = (task: Task) => {
