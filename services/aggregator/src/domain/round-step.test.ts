@@ -287,6 +287,12 @@ describe('the deadline', () => {
     expect(next.give({ type: 'nodes', online: all, overdue: all }).effects).toEqual([]);
   });
 
+  it('says how many of those who are online cannot mask', () => {
+    const sampling = { fraction: 1, minNodes: 3, minAvailable: 3, overSelect: 1 };
+    const play = new Play(open({ sampling })).give({ type: 'nodes', online: new Set([1n, 2n]), unmasked: 1 });
+    expect(play.effects).toMatchObject([{ line: expect.stringContaining('2 online (and 1 that cannot mask: ') }]);
+  });
+
   it('is not over before its time, and is looked at again', () => {
     const play = collecting().give(accept('t2-1')).at(59);
     expect(play.effects).toEqual([{ do: 'wake', at: 60_000 }]);

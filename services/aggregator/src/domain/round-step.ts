@@ -60,7 +60,8 @@ class Machine {
     }
     switch (input.type) {
       case 'nodes':
-        if (this.draft.stage === 'selecting') this.select(input.online, input.overdue ?? new Set());
+        if (this.draft.stage === 'selecting')
+          this.select(input.online, input.overdue ?? new Set(), input.unmasked ?? 0);
         else this.dropOffline(input.online);
         break;
       case 'drawn':
@@ -111,7 +112,7 @@ class Machine {
     }
   }
 
-  private select(online: ReadonlySet<bigint>, overdue: ReadonlySet<bigint>): void {
+  private select(online: ReadonlySet<bigint>, overdue: ReadonlySet<bigint>, unmasked: number): void {
     const able = [...online].filter((node) => !overdue.has(node));
     const sample = sampleSize(able.length, this.draft.rules.sampling);
     if (sample.kind === 'draw') {
@@ -129,7 +130,11 @@ class Machine {
     if (this.draft.waitingFor !== sample.needed) {
       this.draft.waitingFor = sample.needed;
       const silent = online.size - able.length;
-      const without = silent === 0 ? '' : ` (and ${silent} that did not answer their last task)`;
+      const others = [
+        ...(silent === 0 ? [] : [`${silent} that did not answer their last task`]),
+        ...(unmasked === 0 ? [] : [`${unmasked} that cannot mask: a guard with a signing certificate can`]),
+      ];
+      const without = others.length === 0 ? '' : ` (and ${others.join('; ')})`;
       this.log(`waiting for nodes: ${able.length} online${without}, ${sample.needed} needed`);
     }
     this.wake();

@@ -70,7 +70,13 @@ export interface RoundState {
 
 export type RoundInput =
   /** `overdue` are online, but not to be selected. */
-  | { readonly type: 'nodes'; readonly online: ReadonlySet<bigint>; readonly overdue?: ReadonlySet<bigint> }
+  | {
+      readonly type: 'nodes';
+      readonly online: ReadonlySet<bigint>;
+      readonly overdue?: ReadonlySet<bigint>;
+      /** So many more are online and cannot mask, where that is asked for. */
+      readonly unmasked?: number;
+    }
   | {
       readonly type: 'drawn';
       readonly tasks: readonly { readonly nodeId: bigint; readonly taskId: string }[];

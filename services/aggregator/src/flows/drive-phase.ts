@@ -176,7 +176,8 @@ export class PhaseDriver {
     const isAble = (node: bigint) =>
       suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
     const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
-    return { type: 'nodes', online: suited, overdue: presence.overdue() };
+    const unmasked = masks === null ? 0 : [...online].filter((node) => !masks.has(node)).length;
+    return { type: 'nodes', online: suited, overdue: presence.overdue(), unmasked };
   }
 
   private postQuietly(input: RoundInput): void {
