@@ -89,10 +89,12 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     options;
   if (insecure && signatures === 'per-connection')
     throw new AegisError('CONFIG_INVALID', '--signatures per-connection needs TLS: leave out --insecure.');
-  if ((clients.rule !== 'off') !== (clients.ca !== undefined) || (clients.rule !== 'off' && insecure))
+  if (clients.rule === 'off' && clients.ca !== undefined)
+    throw new AegisError('CONFIG_INVALID', '--client-ca needs --client-certificates accept (or require).');
+  if (clients.rule !== 'off' && (clients.ca === undefined || insecure))
     throw new AegisError(
       'CONFIG_INVALID',
-      '--client-certificates accept and require need TLS and --client-ca FILE; nothing else does.',
+      `--client-certificates ${clients.rule} needs ${insecure ? 'TLS: leave out --insecure' : "--client-ca FILE, the federation's root.pem"}.`,
     );
   if (join && enrolment !== 'open')
     throw new AegisError('CONFIG_INVALID', '--join needs --enrolment open: start_client shows no key to register.');

@@ -19,7 +19,7 @@ describe('a signing certificate', () => {
   });
 
   it.each([
-    ['of a stranger with the same name', 'issued by somebody else'],
+    ['of a stranger with the same name', 'None of the federation roots given here'],
     ['of another kind', 'not of the kind'],
     ['that has ended', 'is good from'],
     ['that is the root', 'not of the kind'],

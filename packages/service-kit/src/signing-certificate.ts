@@ -23,7 +23,8 @@ const MOST_CHARACTERS = 8_192;
 export const openSigningCertificate = (pem: string, roots: readonly X509Certificate[], now: number): CertifiedKey => {
   const certificate = parse(pem);
   const root = roots.find((candidate) => certificate.checkIssued(candidate) && certificate.verify(candidate.publicKey));
-  if (root === undefined) throw refuse('It was issued by somebody else.');
+  if (root === undefined)
+    throw refuse('None of the federation roots given here (root.pem of aegis ca init) issued it.');
   for (const { validFromDate, validToDate } of [certificate, root]) {
     if (now < validFromDate.getTime() || now > validToDate.getTime())
       throw refuse(`It is good from ${validFromDate.toISOString()} to ${validToDate.toISOString()} only.`);
