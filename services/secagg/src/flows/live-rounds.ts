@@ -18,8 +18,9 @@ export class LiveRounds {
     this.#ground = ground;
   }
 
+  /** Without those that are over and not let go yet. */
   get size(): number {
-    return this.#byRef.size;
+    return [...this.#byRef.values()].filter((live) => !live.isOver).length;
   }
 
   get isDraining(): boolean {
