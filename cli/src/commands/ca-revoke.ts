@@ -14,5 +14,5 @@ export const addCaRevoke: AddCommand = (program, context) =>
       const { revoked, crl } = await revokeFrom(await openAuthority(resolve(options.dir), now), which, now);
       terminal.result({ revoked: revoked.map(({ serial, kind, name }) => ({ serial, kind, name })), crl });
       for (const { serial, kind, name } of revoked) terminal.line(`Revoked: ${name} (${kind}, serial ${serial}).`);
-      terminal.line(`Give ${crl} to the gateway; it takes it at its next start.`);
+      terminal.line(`Give ${crl} to the gateway; a running one takes the new file within seconds.`);
     });

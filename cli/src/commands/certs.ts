@@ -28,5 +28,5 @@ export const addCerts: AddCommand = (program, context) =>
       terminal.line(`  certificate  ${cert}`);
       terminal.line(`  names        ${hosts.join(', ')}`);
       terminal.line(`  until        ${validTo.toISOString().slice(0, 10)}`);
-      if (issued) terminal.line('A running suite takes it at its next start.');
+      if (issued) terminal.line('A running suite takes it within seconds.');
     });
