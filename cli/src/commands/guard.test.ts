@@ -78,6 +78,11 @@ describe('aegis guard', () => {
     expect((await guard(...given, ...all, '--', 'true')).err).toContain('chmod 600');
     await chmod(key as string, 0o600);
     expect((await guard(...given, ...all, '--', 'true')).exitCode).toBe(0);
+    const bob = await issueCertificate(root, { kind: 'guard', name: 'bob', days: 1 }, now);
+    await writeFile(join(folder, 'bob.pem'), bob.certPem);
+    await writeFile(join(folder, 'bob.key'), bob.keyPem, { mode: 0o600 });
+    const asBob = ['--certificate', join(folder, 'bob.pem'), '--key', join(folder, 'bob.key')];
+    expect((await guard(...given, ...asBob, ...all, '--', 'true')).err).toContain("is ada's, and this guard is bob");
     await writeFile(join(folder, 'policy.yaml'), 'apps: [a/b]\nrequire-masking: true\n');
     expect((await guard(...given, '--', 'true')).err).toContain('require-masking');
   });

@@ -1,8 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import { access, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import type { Explanation, Launch, readSigning, Signing } from '@aegis/guard';
-import { createLogger, readTls, type TlsMaterial } from '@aegis/service-kit';
+import { createLogger, federationIdentity, readTls, type TlsMaterial } from '@aegis/service-kit';
 import { CommandError } from '../command-error.ts';
 import type { AddCommand } from '../context.ts';
 import { ExitCode } from '../exit-codes.ts';
@@ -69,6 +70,7 @@ export const addGuard: AddCommand = (program, context) =>
       }
       const [address, tls] = [required(options.server, '--server HOST:PORT'), await material(options)];
       const signs = signing(options, guard.readSigning);
+      if (signs !== null) demandOneName(tls.cert, signs.certificatePem);
       if (signs === null && loaded.policy.requireMasking) {
         throw new CommandError('USAGE', 'The policy says require-masking, and nothing could leave.', {
           todo: 'Give --signing-certificate, --signing-key and --federation-root.',
@@ -136,6 +138,15 @@ const signing = (options: Options, read: typeof readSigning): Signing | null => 
     roots: resolve(required(federationRoot, '--federation-root FILE')),
   };
   return read(files, Date.now());
+};
+
+/** Another node's signing certificate would push that node out of rounds: the first that shows it is the one that counts. */
+const demandOneName = (own: string | Buffer, signs: string): void => {
+  const [node, signer] = [own, signs].map((pem) => federationIdentity(new X509Certificate(pem).subjectAltName)?.name);
+  if (node === undefined || node === signer) return;
+  throw new CommandError('SIGNING_OF_ANOTHER', `The signing certificate is ${signer}'s, and this guard is ${node}.`, {
+    todo: `Issue one with: aegis ca issue ${node} --kind signing`,
+  });
 };
 
 const mustBeFound = async (program: string, env: NodeJS.ProcessEnv): Promise<void> => {
