@@ -145,7 +145,7 @@ export const catalog = {
   CERTIFICATE_REQUIRED: entry(
     'unauthenticated',
     'This node must show a client certificate.',
-    'Run it behind `aegis guard`, or give aegis_fl.Client(certificate=…); the federation issues certificates with `aegis ca issue`.',
+    'Run it behind `aegis guard`, or give aegis_fl.Client(certificate=…); the federation issues certificates with `aegis ca issue`. A server whose `client-certificates` is off asks nobody for one: then its operator changes that.',
   ),
   CERTIFICATE_EXPIRED: entry(
     'unauthenticated',
@@ -422,7 +422,7 @@ export const catalog = {
   SECAGG_NOT_SERVED: entry(
     'not-found',
     'This suite runs no masked rounds: its secagg service knows no root of a federation.',
-    'Operator: name the root that issued the signing certificates (`federation-root`; `aegis up --client-ca`).',
+    'Operator: name the root that issued the signing certificates (`federation-root`; `aegis up --client-certificates accept --client-ca FILE`).',
   ),
   SECAGG_SUM: entry(
     'conflict',

@@ -15,7 +15,7 @@ export async function planSecagg({ peers }: Ground, plan: Plan, model: ModelInfo
   if (peers.secagg === null)
     throw new AegisError(
       'PLAN_INVALID',
-      'aegis.secagg.mode is "aegis", but this aggregator was started without a secagg service that knows a federation root (aegis up --client-ca FILE, or `secagg` in its own configuration).',
+      'aegis.secagg.mode is "aegis", but this aggregator was started without a secagg service that knows a federation root (aegis up --client-certificates accept --client-ca FILE, or `secagg` in its own configuration).',
     );
   const unknown = secagg.grid.ownClips.find(({ tensor }) => !model?.tensors.some(({ name }) => name === tensor));
   if (unknown !== undefined)
