@@ -34,7 +34,7 @@ describe('the masks of a plan', () => {
       stageSeconds: 30,
     });
     expect(notes).toContainEqual(
-      expect.stringMatching(/all answers weigh the same; of the metrics no metric travels.*20 % .* 10 %/),
+      expect.stringMatching(/all answers weigh the same; no metric leaves a node.*20 % .* 10 %/),
     );
   });
 

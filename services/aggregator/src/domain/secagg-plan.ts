@@ -193,9 +193,12 @@ export function secaggNotes({ grid, dropouts, colluders }: SecaggPlan): string[]
     grid.weightMax === 1
       ? 'all answers weigh the same'
       : `answers weigh 1 to ${grid.weightMax}, ${grid.maxExamples} examples the most`;
-  const metrics = grid.metrics.length === 0 ? 'no metric' : grid.metrics.map(({ name }) => name).join(', ');
+  const metrics =
+    grid.metrics.length === 0
+      ? 'no metric leaves a node (aegis.secagg.metrics)'
+      : `of the metrics ${grid.metrics.map(({ name }) => name).join(', ')} travels, inside the sum`;
   return [
-    `masked: the server opens sums only; ${weights}; of the metrics ${metrics} travels, inside the sum; up to ${percent(dropouts)} of a cohort may drop out, ${percent(colluders)} may work with the server`,
+    `masked: the server opens sums only; ${weights}; ${metrics}; up to ${percent(dropouts)} of a cohort may drop out, ${percent(colluders)} may work with the server`,
   ];
 }
 
