@@ -122,7 +122,8 @@ const figure = (id: string, unit: string, must: number, aim: string, meaning: st
   must: { text: String(must), limit: fixed(must) },
   aim,
   meaning,
-  shortfall: '',
+  shortfall:
+    'Each answer is looked at twice by loss distributions, the second time on a finer grid, so as never to be looser than the peer; calibration does so at every step of its search.',
 });
 
 /** What questions about privacy cost; `make bench-privacy`. */
