@@ -43,13 +43,16 @@ export class CrowdNode {
   async #live(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
+      let stream: NativeStream | undefined;
       try {
-        const { stream } = await this.#node.connect();
-        const beat = setInterval(() => stream.say({ $case: 'heartbeat', value: {} }), 10_000);
-        void stream.ended.then(() => clearInterval(beat));
-        for (;;) await this.#work(stream, await stream.next('taskOffer'));
+        ({ stream } = await this.#node.connect());
+        const open = stream;
+        const beat = setInterval(() => open.say({ $case: 'heartbeat', value: {} }), 10_000);
+        void open.ended.then(() => clearInterval(beat));
+        for (;;) await this.#work(open, await open.next('taskOffer'));
       } catch {
-        // whatever ended the stream, another one goes on where it stopped
+        // whatever ended the stream or was refused, another stream goes on where this one stopped
+        stream?.close();
         if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 250 + 500 * Math.random()));
       }
     }
@@ -68,13 +71,13 @@ export class CrowdNode {
       metrics: [weightOf(this.#images.y.length)],
     });
     stream.say({ $case: 'beginUpdate', value: { taskId, partIds: [...parts.keys()] } });
-    const { partIds } = await stream.next('missingParts');
+    const { partIds } = (await stream.answer('missingParts')).value;
     for (const partId of partIds) {
       stream.say({ $case: 'part', value: { taskId, partId } }, parts.get(partId) as Buffer);
-      await stream.next('partStored');
+      await stream.answer('partStored');
     }
     stream.say(submit);
-    await stream.next('verdict');
+    await stream.answer('verdict');
   }
 }
 

@@ -35,7 +35,10 @@ const everybody = CROWD + stock.length;
 const folder = join(projectRoot, '.aegis', 'demo-privacy');
 const app = join(projectRoot, 'examples', 'digits-private');
 const started = performance.now();
-const limit = AbortSignal.timeout(170_000);
+const LIMIT_SECONDS = 170;
+const limit = AbortSignal.timeout(LIMIT_SECONDS * 1000);
+/** What the demo waits for, to be said when it waits too long. */
+let waitsFor = 'the Python environments';
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 await rm(folder, { recursive: true, force: true });
@@ -50,7 +53,7 @@ let failed: unknown;
 try {
   await demo();
 } catch (error) {
-  failed = error;
+  failed = limit.aborted ? new Error(`over ${LIMIT_SECONDS} s; it still waited for ${waitsFor}`) : error;
 } finally {
   for (const node of crowd) void node.stop();
   await Promise.all(superNodes.map(({ group }) => group.end(5000)));
@@ -131,7 +134,9 @@ async function sklearnDigits(): Promise<string> {
 async function allOnline(): Promise<void> {
   for (;;) {
     const { nodes } = await withOperator((operator) => operator.call('listNodes', {}));
-    if (nodes.filter(({ state: is }) => is === 'online').length >= everybody) return;
+    const online = nodes.filter(({ state: is }) => is === 'online').length;
+    if (online >= everybody) return;
+    waitsFor = `nodes, of which ${online} of ${everybody} were online`;
     await sleep(300, undefined, { signal: limit });
   }
 }
@@ -143,7 +148,6 @@ async function watch(runId: bigint, images: Images): Promise<{ points: Point[]; 
   const toKill = [...KILL_IN];
   let neverLower = true;
   for (;;) {
-    limit.throwIfAborted();
     const run = await withOperator((operator) => operator.call('listRuns', { runId, limit: 1, skip: 0 })).then(
       ({ runs }) => runs[0],
     );
@@ -156,6 +160,7 @@ async function watch(runId: bigint, images: Images): Promise<{ points: Point[]; 
         `  ${String(summary.round).padStart(5)}  ${epsilon.toFixed(3).padStart(7)}  ${`${Math.floor(left * 100)} %`.padStart(11)}  ${accuracy(model, test).toFixed(3).padStart(17)}`,
       );
     }
+    waitsFor = `round ${points.length + 1} of ${ROUNDS}, ${run?.phase}`;
     if (run?.run?.status?.status === 'finished') {
       if (run.run.status.subStatus !== 'completed')
         throw new Error(`the run is ${run.run.status.subStatus}: ${run.run.status.details}`);

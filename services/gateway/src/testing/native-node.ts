@@ -59,18 +59,30 @@ export class NativeStream {
     return (await this.nextFrame($case)).value as ValueOf<C>;
   }
 
+  /** The same for the answer to a request: a refusal of it is thrown. */
+  async answer<C extends Case>($case: C): Promise<{ value: ValueOf<C>; content: Buffer }> {
+    const { frame, content } = await this.#nextOf([$case, 'refusal']);
+    if (frame.$case === 'refusal') throw new Error(`${frame.value.code}: ${frame.value.detail}`);
+    return { value: frame.value as ValueOf<C>, content };
+  }
+
   async nextFrame($case: Case): Promise<{ value: unknown; content: Buffer }> {
+    const { frame, content } = await this.#nextOf([$case]);
+    return { value: frame.value, content };
+  }
+
+  async #nextOf(cases: readonly Case[]): Promise<{ frame: Said; content: Buffer }> {
     let over = false;
     void this.ended.then(() => {
       over = true;
     });
     for (;;) {
-      const found = this.heard.find((item) => item.frame.$case === $case && !this.#taken.has(item));
+      const found = this.heard.find((item) => cases.includes(item.frame.$case) && !this.#taken.has(item));
       if (found) {
         this.#taken.add(found);
-        return { value: found.frame.value, content: found.content };
+        return found;
       }
-      if (over) throw new Error(`The stream ended without "${$case}": ${JSON.stringify(await this.ended)}`);
+      if (over) throw new Error(`The stream ended without "${cases[0]}": ${JSON.stringify(await this.ended)}`);
       await new Promise<void>((resolve) => {
         this.#waiting.add(resolve);
       });
@@ -187,8 +199,8 @@ export const readModel = async (stream: NativeStream, { taskId, model }: TaskOff
   stream.say({ $case: 'readModel', value: { requestId: 1n, taskId, offset: 0n, length } });
   const body = Buffer.alloc(Number(length));
   for (let got = 0; got < body.length; ) {
-    const { value, content } = await stream.nextFrame('modelBytes');
-    content.copy(body, Number((value as ValueOf<'modelBytes'>).offset));
+    const { value, content } = await stream.answer('modelBytes');
+    content.copy(body, Number(value.offset));
     got += content.length;
   }
   return body;
