@@ -222,6 +222,7 @@ export interface Binding {
     ): RawMaskRemoval;
   };
   MaskedSum: { create(terms: string): RawMaskedSum };
+  resetOnClose(fd: number, on: boolean): boolean;
   testPanicOnLoop(): void;
   testPanicOffLoop(): Promise<void>;
   testPanicUnguarded(): void;

@@ -18,6 +18,7 @@ export * from './privacy-accounting.ts';
 export * from './privacy-filter.ts';
 export { type AddedPrivately, type Noised, type PrivateFinish, PrivateFold } from './privacy-mechanisms.ts';
 export { DataKey, KeyFile, openFile, sealFile } from './sealing.ts';
+export { resetOnClose } from './sockets.ts';
 export {
   type NpyHeader,
   npyElements,

@@ -28,6 +28,11 @@ export interface OnePortOptions {
   /** Never bound itself; services already added. */
   grpc: GrpcServer;
   limits?: Partial<OnePortLimits>;
+  /**
+   * Says of a socket whether its end, also by the death of this process, is a reset. Used until the TLS handshake is over: a SuperNode
+   * of 1.40 and later comes back after a reset, but takes an orderly end there for a bad certificate and never comes again.
+   */
+  resetOnClose?: (socket: Socket, on: boolean) => void;
   /** Told why a connection was refused or failed before it carried anything. */
   onRefused?: (reason: RefusedConnection, address: string, error?: Error) => void;
 }
@@ -123,6 +128,8 @@ class Port implements OnePort {
       );
       this.#server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
         options.onRefused?.('handshake', socket.remoteAddress ?? '', error);
+        // The other end may read why; one that was too slow for us shall come again.
+        if ((error as NodeJS.ErrnoException).code !== 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#endOrderly(socket);
         socket.destroy();
       });
     }
@@ -203,6 +210,7 @@ class Port implements OnePort {
     const fromHere = (this.#byAddress.get(address) ?? 0) + 1;
     this.#sockets.add(socket);
     this.#byAddress.set(address, fromHere);
+    if (this.#options.tls !== null) this.#options.resetOnClose?.(socket, true);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 30_000);
     socket.on('error', () => socket.destroy());
@@ -231,10 +239,17 @@ class Port implements OnePort {
   #sortByAlpn(socket: TLSSocket): void {
     socket.on('error', () => socket.destroy());
     if (socket.destroyed) return;
-    const connection = this.#byPeer.get(peerOf(socket)) ?? socket;
+    const connection = this.#endOrderly(socket);
     if (this.#options.screen?.(socket, connection) === false) return;
     if (socket.alpnProtocol === 'h2') this.#carryHttp2(socket);
     else this.#options.http.emit('connection', socket);
+  }
+
+  /** The TCP socket below, whose end is an ordinary one from now on. */
+  #endOrderly(secured: TLSSocket): Socket {
+    const socket = this.#byPeer.get(peerOf(secured)) ?? secured;
+    this.#options.resetOnClose?.(socket, false);
+    return socket;
   }
 
   #carryHttp2(socket: Socket): void {

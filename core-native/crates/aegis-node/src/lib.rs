@@ -17,4 +17,5 @@ mod privacy_local;
 mod seal;
 mod secagg;
 mod signature;
+mod socket;
 mod test_hooks;

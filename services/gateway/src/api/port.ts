@@ -1,5 +1,6 @@
 import type { Server as HttpServer } from 'node:http';
 import type { TLSSocket } from 'node:tls';
+import { resetOnClose } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
 import {
   addFlowerServices,
@@ -127,6 +128,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     http,
     grpc,
     limits: { connections: limits.connections, connectionsPerAddress: limits['connections-per-address'] },
+    resetOnClose,
     onRefused: refusedConnections(telemetry, gateway.log, () => gateway.clock.now()),
   });
   const metrics = config.metrics ? await listenMetrics(config.metrics.address, telemetry) : undefined;
