@@ -67,7 +67,12 @@ beforeAll(async () => {
   const model = ModelVersion.fromPartial({ modelId: 'cd'.repeat(32), name: 'start', bytes: 1234n });
   const service = serviceOf(OperatorService, {
     listNodes: async () => ({
-      nodes: [NodeRecord.fromPartial({ nodeId: largest, name: 'ada', state: 'online', flwrVersion: '1.41.0' })],
+      nodes: [
+        NodeRecord.fromPartial({
+          ...{ nodeId: largest, name: 'ada', state: 'online', flwrVersion: '1.41.0' },
+          ...{ masks: true, certificate: 'CN=ada,OU=guard,O=hospitals' },
+        }),
+      ],
     }),
     approveNode: async (request) => {
       asked.push({ name: request.name, publicKey: request.publicKey.toString() });
@@ -275,7 +280,10 @@ describe('aegis --json', () => {
     });
     expect(await oneValue('runs', 'watch', '9')).toMatchObject({ round: 2 });
     expect(await oneValue('nodes', 'ls')).toMatchObject([
-      { nodeId: largest.toString(), name: 'ada', lastSeenAt: null },
+      {
+        ...{ nodeId: largest.toString(), name: 'ada', lastSeenAt: null },
+        ...{ masks: true, certificate: 'CN=ada,OU=guard,O=hospitals' },
+      },
     ]);
     expect(await oneValue('models', 'ls')).toMatchObject([{ name: 'start', bytes: '1234', runId: null }]);
   });
@@ -383,6 +391,18 @@ describe('ids', () => {
       expect(asked).toEqual([]);
     });
   }
+});
+
+describe('aegis nodes ls', () => {
+  it('says who masks, and whose certificate a node came with', async () => {
+    const { out } = await aegis('nodes', 'ls', ...there());
+    const [head, row] = out.split('\n');
+    for (const [name, value] of [
+      ['MASKS', 'yes'],
+      ['CERTIFICATE', 'CN=ada,OU=guard,O=hospitals'],
+    ] as const)
+      expect(row?.slice(head?.indexOf(name)).startsWith(value)).toBe(true);
+  });
 });
 
 describe('aegis nodes approve', () => {

@@ -7,13 +7,26 @@ export const nodeJson = (node: NodeRecord) => ({
   state: node.state,
   flwrVersion: node.flwrVersion,
   dialect: node.dialect,
+  masks: node.masks,
   keyFingerprint: node.keyFingerprint,
+  certificate: node.certificate,
   selfRegistered: node.selfRegistered,
   registeredAt: isoTime(node.registeredAt),
   lastSeenAt: isoTime(node.lastSeenAt),
 });
 
-export const nodeHead = ['NODE', 'NAME', 'STATE', 'FLWR', 'DIALECT', 'KEY', 'ENROLLED BY', 'LAST SEEN'];
+export const nodeHead = [
+  'NODE',
+  'NAME',
+  'STATE',
+  'FLWR',
+  'DIALECT',
+  'MASKS',
+  'KEY',
+  'CERTIFICATE',
+  'ENROLLED BY',
+  'LAST SEEN',
+];
 
 export const nodeRow = (node: NodeRecord): string[] => [
   node.nodeId.toString(),
@@ -21,7 +34,9 @@ export const nodeRow = (node: NodeRecord): string[] => [
   node.state,
   node.flwrVersion,
   node.dialect,
+  node.masks ? 'yes' : 'no',
   node.keyFingerprint.slice(0, 23),
+  node.certificate,
   node.selfRegistered ? 'itself' : 'operator',
   formatTime(node.lastSeenAt),
 ];

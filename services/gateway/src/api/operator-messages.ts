@@ -13,6 +13,8 @@ export const encodeNode = ({ record, state, lastSeenAt }: NodeView): WireNode =>
   nodeId: record.nodeId,
   state,
   keyFingerprint: record.fingerprint,
+  certificate: record.subject,
+  masks: record.canMask,
   flwrVersion: record.flwrVersion,
   dialect: record.dialect,
   registeredAt: record.registeredAt / 1000,

@@ -80,7 +80,7 @@ describe('the operator door', () => {
     });
     const listed = async () =>
       (await call('listNodes', {})).nodes.find((found: { nodeId: bigint }) => found.nodeId === nodeId);
-    expect(await listed()).toMatchObject({ state: 'registered', name: 'site-a', selfRegistered: false });
+    expect(await listed()).toMatchObject({ state: 'registered', name: 'site-a', selfRegistered: false, masks: false });
 
     expect(await node.start({ register: false })).toBe(nodeId);
     expect(await listed()).toMatchObject({ state: 'online', dialect: 'grpc', flwrVersion: '1.39.0' });

@@ -74,6 +74,8 @@ export interface NodeRecord {
   lastSeenAt: number;
   selfRegistered: boolean;
   name: string;
+  certificate: string;
+  masks: boolean;
 }
 
 export interface ApproveNodeRequest {
@@ -210,6 +212,8 @@ function createBaseNodeRecord(): NodeRecord {
     lastSeenAt: 0,
     selfRegistered: false,
     name: "",
+    certificate: "",
+    masks: false,
   };
 }
 
@@ -244,6 +248,12 @@ export const NodeRecord: MessageFns<NodeRecord> = {
     }
     if (message.name !== "") {
       writer.uint32(74).string(message.name);
+    }
+    if (message.certificate !== "") {
+      writer.uint32(82).string(message.certificate);
+    }
+    if (message.masks !== false) {
+      writer.uint32(88).bool(message.masks);
     }
     return writer;
   },
@@ -333,6 +343,22 @@ export const NodeRecord: MessageFns<NodeRecord> = {
             message.name = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.masks = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -359,6 +385,8 @@ export const NodeRecord: MessageFns<NodeRecord> = {
     message.lastSeenAt = object.lastSeenAt ?? 0;
     message.selfRegistered = object.selfRegistered ?? false;
     message.name = object.name ?? "";
+    message.certificate = object.certificate ?? "";
+    message.masks = object.masks ?? false;
     return message;
   },
 };
