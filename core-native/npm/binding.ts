@@ -101,6 +101,8 @@ export interface RawSigningKey {
 export interface RawSecaggGrid {
   length(): number;
   modulus(cohort: number, noise: number): string;
+  noiseShare(multiplier: number, honest: number): number;
+  noise(honest: number): string;
   weightOf(examples: number, maxExamples: number): number;
 }
 export interface RawSecaggClient {
@@ -142,7 +144,13 @@ export interface RawMaskedSum {
   checkSlices(log: RawIntakeLog, slices: RawSlice[]): Promise<void>;
   addSlices(log: RawIntakeLog, slices: RawSlice[]): Promise<void>;
   count(): number;
-  open(grid: RawSecaggGrid, survivors: number, noise: number, totalMask: Uint8Array): Promise<RawOpenedSum>;
+  open(
+    grid: RawSecaggGrid,
+    survivors: number,
+    noise: number,
+    totalMask: Uint8Array,
+    divisor?: number,
+  ): Promise<RawOpenedSum>;
   close(): void;
 }
 
@@ -202,6 +210,7 @@ export interface Binding {
   };
   secaggParameters(cohort: number, dropouts: number, colluders: number, complete: boolean): Promise<string>;
   secaggTermsDigest(terms: string): string;
+  secaggPlanDigest(plan: string): string;
   secaggRefusals(): string[];
   SigningKey: { fromPkcs8(der: Uint8Array): RawSigningKey };
   SecaggGrid: { create(specs: RawSpec[], options: string): RawSecaggGrid };

@@ -13,8 +13,11 @@ import {
   chooseParameters,
   type Floors,
   Grid,
+  type GridOptions,
   MaskedSum,
   MaskRemoval,
+  type PlanEntry,
+  planDigest,
   REFUSALS,
   type Refusal,
   refusalOf,
@@ -312,5 +315,60 @@ describe('parameters', () => {
       await code(() => Grid.create([{ name: 'n', dtype: '<i8', shape: [] }], { clip: 1, valueBits: 16, weightMax: 1 })),
     ).toBe('SECAGG_PARAMETERS');
     expect(await code(() => GRID.weightOf(101, 100))).toBe('WEIGHT_INVALID');
+  });
+});
+
+describe('a plan', () => {
+  /** As the vectors write a value, to what an app is told. */
+  const told = (kind: string, value: unknown): PlanEntry['value']['value'] => {
+    if (Array.isArray(value)) return value.map((one) => told(kind.slice(0, -1), one)) as never;
+    if (kind === 'real') return Buffer.from(String(value), 'hex').readDoubleBE();
+    if (kind === 'data') return Buffer.from(String(value), 'hex');
+    return kind === 'integer' ? BigInt(String(value)) : (value as never);
+  };
+  const entryOf = ({ key, value }: { key: string; value: Record<string, unknown> }): PlanEntry => {
+    const [[kind, content] = ['', null]] = Object.entries(value);
+    return { key, value: { kind, value: told(kind, content) } };
+  };
+  const path = new URL('../../tests/vectors/secagg/plan.json', import.meta.url);
+  const { cases } = JSON.parse(readFileSync(path, 'utf8'));
+  const planOf = ({ run, round, config, overrides, ...plan }: (typeof cases)[number]['plan']) => ({
+    ...plan,
+    run: BigInt(run),
+    round: BigInt(round),
+    config: config.map(entryOf),
+    overrides: overrides.map(entryOf),
+  });
+
+  it('is named as in the vectors, which no code of ours wrote', () => {
+    for (const { plan, digest } of cases) expect(planDigest(planOf(plan))).toBe(digest);
+  });
+
+  it('that is none is refused', async () => {
+    const plan = planOf(cases[0].plan);
+    expect(await code(() => planDigest({ ...plan, cohort: -1 }))).toBe('SECAGG_MALFORMED');
+    const list = { key: 'x', value: { kind: 'list', value: 'x' } };
+    expect(await code(() => planDigest({ ...plan, config: [list] }))).toBe('SECAGG_MALFORMED');
+  });
+});
+
+describe('noise', () => {
+  const specs = [{ name: 'w', dtype: '<f4', shape: [500] }];
+  const options: GridOptions = { clip: 1, valueBits: 16, weightMax: 1, normClip: 0.5 };
+
+  it('is planned by shares that make what was asked for', async () => {
+    const plain = Grid.create(specs, options);
+    const noiseSigma = plain.noiseShare(1.5, 4);
+    const noised = Grid.create(specs, { ...options, noiseSigma });
+    const noise = noised.noise(4);
+    expect(noise).toMatchObject({ parties: 4, local_sigma: noiseSigma, dimension: 500 });
+    expect(noise.noise_multiplier).toBeGreaterThanOrEqual(1.5);
+    expect(noise.noise_multiplier).toBeLessThan(1.501);
+    expect(noise.l2).toBeGreaterThan(0.5 * 32_767);
+    expect(noised.modulus(5).noise).toBeGreaterThan(5 * noiseSigma);
+    expect(await code(() => plain.noise(4))).toBe('SECAGG_PARAMETERS');
+    expect(await code(() => noised.noise(0))).toBe('SECAGG_PARAMETERS');
+    expect(await code(() => plain.noiseShare(1e-9, 4))).toBe('SECAGG_PARAMETERS');
+    expect(await code(() => Grid.create(specs, { ...options, noiseSigma, weightMax: 2 }))).toBe('SECAGG_PARAMETERS');
   });
 });

@@ -46,6 +46,69 @@ export function termsDigest(terms: Terms): string {
   return calling(() => binding.secaggTermsDigest(JSON.stringify(terms)));
 }
 
+/** A typed value as apps are told it. */
+export interface PlanEntry {
+  readonly key: string;
+  readonly value: { readonly kind: string; readonly value: PlanValue | readonly PlanValue[] };
+}
+type PlanValue = number | bigint | boolean | string | Uint8Array;
+
+/** What a node of a masked round is asked, besides the terms. */
+export interface MaskedPlan {
+  readonly run: bigint;
+  readonly kind: string;
+  /** Of the terms. */
+  readonly round: bigint;
+  readonly cohort: number;
+  readonly grid: GridOptions;
+  /** What weighs weightMax; 0 where nobody counts. */
+  readonly maxExamples: number;
+  readonly layout: {
+    readonly dialect: string;
+    readonly arrayRecordKey: string;
+    readonly configRecordKey: string;
+    readonly weightedByKey: string;
+  };
+  readonly config: readonly PlanEntry[];
+  readonly appHash: string;
+  /** In any order. */
+  readonly overrides: readonly PlanEntry[];
+}
+
+/**
+ * What {@link Terms.plan} names a plan by. Every node puts the plan together out of its own task and compares: so no two nodes of a round
+ * were asked two different things.
+ */
+export function planDigest({ run, round, layout, config, overrides, ...plan }: MaskedPlan): string {
+  const { dialect, arrayRecordKey, configRecordKey, weightedByKey } = layout;
+  const text = JSON.stringify({
+    ...plan,
+    run: String(run),
+    round: String(round),
+    layout: { dialect, arrayRecordKey, configRecordKey, weightedByKey },
+    config: config.map(plainEntry),
+    overrides: overrides.map(plainEntry),
+  });
+  return calling(() => binding.secaggPlanDigest(text));
+}
+
+const plainEntry = ({ key, value: { kind, value } }: PlanEntry) => ({
+  key,
+  value: { [kind]: isList(value) ? value.map(plain) : plain(value) },
+});
+
+const isList = (value: PlanValue | readonly PlanValue[]): value is readonly PlanValue[] => Array.isArray(value);
+
+/** As the core reads it in JSON: a real by its bits, so that it is the same number everywhere. */
+const plain = (value: PlanValue): string | boolean => {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'number') return value;
+  const bits = Buffer.alloc(8);
+  bits.writeDoubleBE(value);
+  return bits.toString('hex');
+};
+
 /** Round 0, answer. */
 export interface Advert {
   node: string;
@@ -218,6 +281,21 @@ export interface GridOptions {
   weightMax: number;
   /** Of the whole update, in L2. */
   normClip?: number;
+  /** σ of the discrete Gaussian that each node adds to each element of its tensors, in steps of the grid; needs an L2 clip. */
+  noiseSigma?: number;
+}
+
+/** What the noise of so many honest nodes amounts to, in steps of the grid. */
+export interface Noise {
+  parties: number;
+  /** σ of one node's share. */
+  local_sigma: number;
+  dimension: number;
+  /** Sensitivity of the rounded integers. */
+  l1: number;
+  l2: number;
+  /** σ of all of them over l2, rounded down. */
+  noise_multiplier: number;
 }
 
 let rawGrid: (grid: Grid) => RawSecaggGrid;
@@ -244,7 +322,20 @@ export class Grid {
     return calling(() => this.#raw.length());
   }
 
-  /** The modulus that the sums of a cohort fit into; SECAGG_PARAMETERS, with the arithmetic, where none does. */
+  /**
+   * The least σ of one node's share with which `honest` of them make noise of `multiplier` times a node's sensitivity. SECAGG_PARAMETERS below 4
+   * steps of the grid, and without an L2 clip, weights of 1 and one range for all tensors.
+   */
+  noiseShare(multiplier: number, honest: number): number {
+    return calling(() => this.#raw.noiseShare(multiplier, honest));
+  }
+
+  /** Of a grid with noise. SECAGG_PARAMETERS where nobody is honest: then it protects nobody. */
+  noise(honest: number): Noise {
+    return JSON.parse(calling(() => this.#raw.noise(honest)));
+  }
+
+  /** The modulus that the sums of a cohort fit into, with its noise; SECAGG_PARAMETERS, with the arithmetic, where none does. */
   modulus(cohort: number, noise = 0): Modulus {
     return JSON.parse(calling(() => this.#raw.modulus(cohort, noise)));
   }
@@ -485,9 +576,17 @@ export class MaskedSum {
     return calling(() => this.#raw.count());
   }
 
-  /** SECAGG_SUM unless what comes out is the sum of that many honest vectors: sentinels, weight, range. */
-  async open(grid: Grid, survivors: number, totalMask: Uint8Array, noise = 0): Promise<OpenedSum> {
-    return new OpenedSum(await awaiting(() => this.#raw.open(rawGrid(grid), survivors, noise, totalMask)));
+  /**
+   * SECAGG_SUM unless what comes out is the sum of that many honest vectors: sentinels, weight, range with the grid's noise and `noise` more.
+   * With a divisor, tensors are divided by that and not by the weight of who came.
+   */
+  async open(
+    grid: Grid,
+    survivors: number,
+    totalMask: Uint8Array,
+    { noise = 0, divisor }: { noise?: number; divisor?: number | undefined } = {},
+  ): Promise<OpenedSum> {
+    return new OpenedSum(await awaiting(() => this.#raw.open(rawGrid(grid), survivors, noise, totalMask, divisor)));
   }
 
   /** Gives the memory back; nothing else may be called afterwards. */

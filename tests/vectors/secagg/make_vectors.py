@@ -9,6 +9,7 @@ the same files; P-256 signatures are the exception, their nonce is random, and a
 import hashlib
 import json
 import math
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -248,7 +249,67 @@ def a_round() -> None:
             "sum": add(*inputs.values())}])
 
 
+def plan() -> None:
+    def text(value: str | bytes) -> bytes:
+        value = value.encode() if isinstance(value, str) else value
+        return len(value).to_bytes(8, "little") + value
+
+    def number(value: int, size: int = 8) -> bytes:
+        return value.to_bytes(size, "little", signed=value < 0)
+
+    def real(value: float) -> bytes:
+        return struct.pack("<d", value)
+
+    of = {
+        "real": lambda value: struct.pack("<d", struct.unpack(">d", bytes.fromhex(value))[0]),
+        "integer": lambda value: int(value).to_bytes(16, "little", signed=True),
+        "flag": lambda value: bytes([value]),
+        "text": text,
+        "data": lambda value: text(bytes.fromhex(value)),
+    }
+
+    def scalar(value: dict) -> bytes:
+        [(kind, content)] = value.items()
+        each = of.get(kind) or of[kind[:-1]]
+        content = content if kind not in of else [content]
+        return text(kind) + number(len(content)) + b"".join(each(item) for item in content)
+
+    def entries(listed: list[dict]) -> bytes:
+        return number(len(listed)) + b"".join(text(item["key"]) + scalar(item["value"]) for item in listed)
+
+    def identity(plan: dict) -> str:
+        grid, layout = plan["grid"], plan["layout"]
+        clips, metrics = sorted(grid.get("ownClips", {}).items()), grid.get("metrics", [])
+        keys = ["dialect", "arrayRecordKey", "configRecordKey", "weightedByKey"]
+        parts = [
+            text("aegis masked plan v3"), number(int(plan["run"])), text(plan["kind"]), number(int(plan["round"])),
+            number(plan["cohort"], 4), real(grid["clip"]), real(grid.get("normClip") or 0.0),
+            real(grid.get("noiseSigma") or 0.0), number(grid["valueBits"], 4), number(grid["weightMax"]),
+            number(plan["maxExamples"]), number(len(clips)), *[text(name) + real(clip) for name, clip in clips],
+            number(len(metrics)), *[text(one["name"]) + real(one["low"]) + real(one["high"]) for one in metrics],
+            *[text(layout[key]) for key in keys], entries(plan["config"]), text(plan["appHash"]),
+            entries(sorted(plan["overrides"], key=lambda item: item["key"].encode())),
+        ]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    layout = {"dialect": "message", "arrayRecordKey": "arrays", "configRecordKey": "config", "weightedByKey": "num-examples"}
+    config = [{"key": "lr", "value": {"real": "3fb999999999999a"}}, {"key": "server-round", "value": {"integer": "3"}},
+              {"key": "mixed", "value": {"flags": [True, False]}}, {"key": "deltas", "value": {"integers": ["-1", "0"]}},
+              {"key": "names", "value": {"texts": ["a", "", "ß"]}}, {"key": "blob", "value": {"data": "00ff"}}]
+    overrides = [{"key": "b", "value": {"text": "x"}}, {"key": "a", "value": {"flag": True}}]
+    whole = {"run": "7", "kind": "train", "round": "129", "cohort": 5,
+             "grid": {"clip": 4.0, "valueBits": 16, "weightMax": 1, "normClip": 2.0, "noiseSigma": 37.5,
+                      "ownClips": {"b": 0.5, "a": 2.0}, "metrics": [{"name": "loss", "low": 0.0, "high": 10.0}]},
+             "maxExamples": 10, "layout": layout, "config": config, "appHash": "ab" * 32, "overrides": overrides}
+    bare = {"run": str(2**64 - 1), "kind": "evaluate", "round": "0", "cohort": 2,
+            "grid": {"clip": 8.0, "valueBits": 2, "weightMax": 2**32}, "maxExamples": 2**53,
+            "layout": {key: "" for key in layout}, "config": [], "appHash": "", "overrides": []}
+    write("plan", "What every node of a round must have been asked alike, in the JSON of the core's faces, and its identity.",
+          [{"plan": case, "digest": identity(case)} for case in (whole, bare)])
+
+
 if __name__ == "__main__":
+    plan()
     keystream()
     mask()
     shamir()

@@ -124,3 +124,19 @@ def test_the_round_of_the_vectors_opens_to_its_sum() -> None:
         _, weight, _, tensors = total.open(values, len(survivors), mask)
         sums = [round(value * weight) for value in struct.unpack("<15d", tensors[0])]
         assert sums == case["sum"][5:]
+
+
+def test_a_plan_is_named_as_in_the_vectors() -> None:
+    for case in json.loads((VECTORS / "plan.json").read_text())["cases"]:
+        assert aegis_native.secagg_plan_digest(json.dumps(case["plan"])) == case["digest"]
+        assert aegis_native.secagg_plan_digest(json.dumps({**case["plan"], "cohort": 9})) != case["digest"]
+    assert refusal(lambda: aegis_native.secagg_plan_digest("{}")) == "SECAGG_MALFORMED"
+
+
+def test_noise_is_counted_as_the_core_counts_it() -> None:
+    options = {"clip": 1.0, "valueBits": 16, "weightMax": 1, "normClip": 0.5, "noiseSigma": 4096.0}
+    noised = aegis_native.SecaggGrid([("w", "<f4", [500])], json.dumps(options))
+    noise = json.loads(noised.noise(4))
+    assert (noise["parties"], noise["local_sigma"], noise["dimension"]) == (4, 4096.0, 500)
+    assert 0.49 < noise["noise_multiplier"] < 0.5
+    assert refusal(lambda: noised.noise(0)) == "SECAGG_PARAMETERS"

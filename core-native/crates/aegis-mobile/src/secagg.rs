@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aegis_core::privacy::noise::Drbg;
 use aegis_core::secagg::client::{Client, Floors};
 use aegis_core::secagg::messages::{Terms, from_json, to_json};
+use aegis_core::secagg::plan::Plan;
 use aegis_core::secagg::quantise::{self, Contribution, Rounding};
 use aegis_core::secagg::signing;
 use aegis_core::tensor::{DType, TensorSpec};
@@ -31,6 +32,12 @@ impl SigningKey {
 #[uniffi::export]
 pub fn secagg_terms_digest(terms: String) -> Result<String, CoreException> {
     guarded(|| Ok(aegis_core::hash::to_hex(&from_json::<Terms>(&terms)?.digest())))
+}
+
+/// What the terms name a plan by: what this node was asked, so that no other node of the round was asked anything else.
+#[uniffi::export]
+pub fn secagg_plan_digest(plan: String) -> Result<String, CoreException> {
+    guarded(|| Ok(aegis_core::hash::to_hex(&from_json::<Plan>(&plan)?.digest())))
 }
 
 #[derive(uniffi::Record)]
@@ -62,6 +69,11 @@ impl SecaggGrid {
     /// The modulus of a cohort and its arithmetic, as JSON.
     pub fn modulus(&self, cohort: u64, noise: u64) -> Result<String, CoreException> {
         guarded(|| Ok(to_json(&self.0.modulus(cohort, noise)?)))
+    }
+
+    /// What the noise of so many honest nodes amounts to, as JSON.
+    pub fn noise(&self, honest: u64) -> Result<String, CoreException> {
+        guarded(|| Ok(to_json(&self.0.noise(honest)?)))
     }
 }
 

@@ -19,5 +19,7 @@ mod aegis_native {
     #[pymodule_export]
     use crate::privatize::Privatizer;
     #[pymodule_export]
-    use crate::secagg::{MaskRemoval, MaskedSum, SecaggClient, SecaggGrid, SigningKey, secagg_terms_digest};
+    use crate::secagg::{
+        MaskRemoval, MaskedSum, SecaggClient, SecaggGrid, SigningKey, secagg_plan_digest, secagg_terms_digest,
+    };
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aegis_core::privacy::noise::Drbg;
 use aegis_core::secagg::client::{Client, Floors};
 use aegis_core::secagg::messages::{CertifiedAdvert, Terms, from_json, to_json};
+use aegis_core::secagg::plan::Plan;
 use aegis_core::secagg::quantise::{self, Contribution, Rounding};
 use aegis_core::secagg::roster::Roster;
 use aegis_core::secagg::server::{masked_sum, removal};
@@ -58,6 +59,11 @@ impl SecaggGrid {
     /// The modulus of a cohort and its arithmetic, as JSON.
     fn modulus(&self, py: Python<'_>, cohort: u64, noise: u64) -> PyResult<String> {
         detached(py, || Ok(to_json(&self.0.modulus(cohort, noise)?)))
+    }
+
+    /// What the noise of so many honest nodes amounts to, as JSON.
+    fn noise(&self, py: Python<'_>, honest: u64) -> PyResult<String> {
+        detached(py, || Ok(to_json(&self.0.noise(honest)?)))
     }
 }
 
@@ -157,6 +163,12 @@ impl SecaggClient {
 #[pyfunction]
 pub fn secagg_terms_digest(py: Python<'_>, terms: String) -> PyResult<String> {
     detached(py, || Ok(hash::to_hex(&from_json::<Terms>(&terms)?.digest())))
+}
+
+/// What the terms name a plan by.
+#[pyfunction]
+pub fn secagg_plan_digest(py: Python<'_>, plan: String) -> PyResult<String> {
+    detached(py, || Ok(hash::to_hex(&from_json::<Plan>(&plan)?.digest())))
 }
 
 /// Opened shares into one total mask.

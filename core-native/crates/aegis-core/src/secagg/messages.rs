@@ -231,7 +231,7 @@ fn joined(fields: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-mod decimal {
+pub(crate) mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {

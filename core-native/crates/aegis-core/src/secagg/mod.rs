@@ -5,7 +5,7 @@
 //! has the threat model and every format.
 //!
 //! Read in this order: [`parameters`] (who masks with whom), [`field`] and [`shamir`] (how secrets are shared), [`keys`] and [`sealing`] (with
-//! whom), [`keystream`] and [`residues`] (masks and what they hide), [`quantise`] (updates as integers), [`messages`] and [`roster`] (what
+//! whom), [`keystream`] and [`residues`] (masks and what they hide), [`quantise`] (updates as integers), [`messages`], [`plan`] and [`roster`] (what
 //! travels), [`client`] (a node's rounds), [`server`] (how a sum is opened). [`flower`] is apart: the weak
 //! protocol of Flower's own clients.
 
@@ -18,6 +18,7 @@ pub mod masks;
 pub mod messages;
 mod packing;
 pub mod parameters;
+pub mod plan;
 pub mod quantise;
 pub mod refusal;
 pub mod residues;

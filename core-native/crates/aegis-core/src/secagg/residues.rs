@@ -94,6 +94,20 @@ impl Residues {
         }
     }
 
+    /// Adds signed values to the elements from `first` on, modulo 2^b.
+    pub fn add_signed(&mut self, first: usize, values: &[i64]) {
+        match &mut self.lanes {
+            Lanes::Narrow(lanes) => lanes[first..][..values.len()]
+                .iter_mut()
+                .zip(values)
+                .for_each(|(lane, &value)| *lane = lane.wrapping_add(value as u32)),
+            Lanes::Wide(lanes) => lanes[first..][..values.len()]
+                .iter_mut()
+                .zip(values)
+                .for_each(|(lane, &value)| *lane = lane.wrapping_add(value as u64)),
+        }
+    }
+
     /// The element as the representative in [−2^(b−1), 2^(b−1)).
     pub fn signed(&self, position: usize) -> i64 {
         let wide = match &self.lanes {

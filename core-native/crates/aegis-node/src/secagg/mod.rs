@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aegis_core::hash::to_hex;
 use aegis_core::secagg::messages::{Terms, from_json, to_json};
 use aegis_core::secagg::parameters::{Assumptions, Parameters};
+use aegis_core::secagg::plan::Plan;
 use aegis_core::secagg::quantise;
 use aegis_core::{Code, Error, Result};
 use napi_derive::napi;
@@ -37,6 +38,12 @@ pub fn secagg_terms_digest(terms: String) -> napi::Result<String> {
     on_loop(|| Ok(to_hex(&from_json::<Terms>(&terms)?.digest())))
 }
 
+/// What the terms name a plan by.
+#[napi(catch_unwind)]
+pub fn secagg_plan_digest(plan: String) -> napi::Result<String> {
+    on_loop(|| Ok(to_hex(&from_json::<Plan>(&plan)?.digest())))
+}
+
 /// Tensors and metrics of a plan, with their ranges.
 #[napi(js_name = "SecaggGrid")]
 pub struct SecaggGrid(pub(crate) Arc<quantise::Grid>);
@@ -61,6 +68,18 @@ impl SecaggGrid {
     #[napi(catch_unwind)]
     pub fn modulus(&self, cohort: f64, noise: f64) -> napi::Result<String> {
         on_loop(|| Ok(to_json(&self.0.modulus(whole("cohort", cohort)?, whole("noise", noise)?)?)))
+    }
+
+    /// σ of one node's share, in steps.
+    #[napi(catch_unwind)]
+    pub fn noise_share(&self, multiplier: f64, honest: f64) -> napi::Result<f64> {
+        on_loop(|| self.0.noise_share(multiplier, whole("honest", honest)?))
+    }
+
+    /// What the shares of so many honest nodes amount to, as JSON.
+    #[napi(catch_unwind)]
+    pub fn noise(&self, honest: f64) -> napi::Result<String> {
+        on_loop(|| Ok(to_json(&self.0.noise(whole("honest", honest)?)?)))
     }
 
     #[napi(catch_unwind)]

@@ -112,6 +112,7 @@ impl MaskedSum {
         on_loop(|| Ok(lock(&self.0).as_ref().ok_or_else(gone)?.count() as f64))
     }
 
+    /// With a divisor, tensors are divided by that and not by the weight of who came.
     #[napi(catch_unwind)]
     pub fn open(
         &self,
@@ -119,6 +120,7 @@ impl MaskedSum {
         survivors: f64,
         noise: f64,
         total_mask: Buffer,
+        divisor: Option<f64>,
     ) -> Promised<OpenedSum, OpenedSum> {
         let (sum, grid) = (Arc::clone(&self.0), Arc::clone(&grid.0));
         off_loop(
@@ -126,6 +128,10 @@ impl MaskedSum {
                 let (survivors, noise) = (whole("survivors", survivors)?, whole("noise", noise)?);
                 let sum = lock(&sum).take().ok_or_else(gone)?;
                 let sum = sum.open(&grid, survivors, noise, &total_mask)?;
+                let sum = match divisor {
+                    Some(divisor) => sum.over(divisor)?,
+                    None => sum,
+                };
                 Ok(OpenedSum { sum: Mutex::new(Some(Arc::new(sum))), grid })
             },
             |opened| opened,

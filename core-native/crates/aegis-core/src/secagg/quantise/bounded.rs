@@ -42,7 +42,6 @@ impl Grid {
         if weight != 1 || self.weight_max != 1 || self.tensors.iter().any(|range| range.clip != clip) {
             return Err(refuse("a bounded rounding needs weights of 1 and one clip for all tensors"));
         }
-        let dimensions = self.tensors.iter().map(|range| range.spec.elements()).sum();
-        norm_bound(norm / clip * self.half_range() as f64, dimensions, beta)
+        norm_bound(norm / clip * self.half_range() as f64, self.dimension(), beta)
     }
 }

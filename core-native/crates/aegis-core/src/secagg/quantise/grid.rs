@@ -54,13 +54,16 @@ pub struct GridOptions {
     /// Of the whole update, in L2.
     #[serde(default)]
     pub norm_clip: Option<f64>,
+    /// σ of the discrete Gaussian that every node adds to each element of its tensors, in steps of the grid.
+    #[serde(default)]
+    pub noise_sigma: Option<f64>,
 }
 
 impl GridOptions {
     /// One range for everything, weights of 1, no metrics.
     pub fn uniform(clip: f64, value_bits: u32) -> Self {
         let (own_clips, metrics) = (BTreeMap::new(), Vec::new());
-        Self { clip, own_clips, metrics, value_bits, weight_max: 1, norm_clip: None }
+        Self { clip, own_clips, metrics, value_bits, weight_max: 1, norm_clip: None, noise_sigma: None }
     }
 }
 
@@ -71,12 +74,15 @@ pub struct Grid {
     pub(super) value_bits: u32,
     pub(super) weight_max: u64,
     pub(super) norm_clip: Option<f64>,
+    /// σ of each node's share.
+    pub(super) noise: Option<f64>,
 }
 
 impl Grid {
-    /// [`Code::SecaggParameters`] for ranges, bits and weights that make no sense, and for an integer tensor without a range.
+    /// [`Code::SecaggParameters`] for ranges, bits and weights that make no sense, for an integer tensor without a range, and for noise where it
+    /// would promise nothing (see [`super::noise`]).
     pub fn new(specs: Vec<TensorSpec>, options: GridOptions) -> Result<Self> {
-        let GridOptions { clip, own_clips, metrics, value_bits, weight_max, norm_clip } = options;
+        let GridOptions { clip, own_clips, metrics, value_bits, weight_max, norm_clip, noise_sigma } = options;
         let refuse = |why: &str| Error::new(Code::SecaggParameters, why);
         let mut tensors = Vec::with_capacity(specs.len());
         for spec in specs {
@@ -110,7 +116,7 @@ impl Grid {
         if norm_clip.is_some_and(|clip| !(clip.is_finite() && clip > 0.0)) {
             return Err(refuse("an L2 clip is above 0"));
         }
-        Ok(Self { tensors, metrics, value_bits, weight_max, norm_clip })
+        Self { tensors, metrics, value_bits, weight_max, norm_clip, noise: None }.with_noise(noise_sigma)
     }
 
     /// Greatest magnitude of a value of weight 1.
@@ -138,8 +144,9 @@ impl Grid {
         super::PREAMBLE + self.metrics.len() + elements as usize
     }
 
-    /// The modulus that a cohort's sums fit into.
+    /// The modulus that a cohort's sums fit into, with the noise of all its nodes and `noise` more.
     pub fn modulus(&self, cohort: u64, noise: u64) -> Result<Modulus> {
+        let noise = noise.saturating_add(self.noise_tail(cohort)?);
         Modulus::choose(cohort, self.weight_max, self.half_range(), noise)
     }
 

@@ -9,16 +9,19 @@
 //! | one a metric | w · metric on the metric's range | the weighted mean |
 //! | the tensors, in order, C order | w · x/clip · half-range, rounded; x is the value, or its difference from the start | the weighted mean of x |
 //!
-//! half-range = 2^(value-bits − 1) − 1. Rounding is stochastic and unbiased: E[rounded] is the value.
+//! half-range = 2^(value-bits − 1) − 1. Rounding is stochastic and unbiased: E[rounded] is the value. Where a plan asks for noise, each node adds
+//! its share of it to the tensors after rounding ([`noise`]).
 
 mod bounded;
 mod grid;
+mod noise;
 mod opened;
 
 use serde::{Deserialize, Serialize};
 
 pub use bounded::{NormBound, norm_bound};
 pub use grid::{Grid, GridOptions, MetricRange, TensorRange};
+pub use noise::{Noise, ROUNDING_BETA};
 pub use opened::OpenedSum;
 
 use super::residues::Residues;
@@ -57,7 +60,8 @@ pub struct Contribution<'a> {
 }
 
 impl Grid {
-    /// The vector to be masked. [`Code::ValueNotFinite`] for NaN and infinities, [`Code::NpySizeMismatch`] for a tensor of another size,
+    /// The vector to be masked; of a grid with noise rounded bounded, whatever is asked for, and with this node's share of the noise in it.
+    /// [`Code::ValueNotFinite`] for NaN and infinities, [`Code::NpySizeMismatch`] for a tensor of another size,
     /// [`Code::WeightInvalid`] for a weight outside its range.
     pub fn quantise(&self, bits: u32, input: &Contribution, rounding: Rounding, drbg: &mut Drbg) -> Result<Residues> {
         self.check_input(input)?;
@@ -70,29 +74,31 @@ impl Grid {
             vector.put(PREAMBLE + slot, &[round(scaled, drbg)]);
         }
         let shrink = self.shrink(input)?;
-        let bound = match rounding {
-            Rounding::Unbiased => None,
-            Rounding::Bounded { beta } => Some(self.norm_bound(input.weight, beta)?),
+        let bound = match (rounding, self.noise) {
+            (Rounding::Unbiased, None) => None,
+            (Rounding::Bounded { beta }, None) => Some(self.norm_bound(input.weight, beta)?),
+            (_, Some(_)) => Some(self.norm_bound(input.weight, ROUNDING_BETA)?),
         };
         for _ in 0..ATTEMPTS {
             let squares = self.round_tensors(&mut vector, input, shrink, drbg)?;
-            if bound.is_none_or(|bound| squares <= bound.squared) {
+            if bound.is_none_or(|bound| squares <= bound.squared as u128) {
+                self.add_noise(&mut vector, drbg)?;
                 return Ok(vector);
             }
         }
         Err(Error::new(Code::NormExceeded, "no rounding within the bound was found").with("attempts", ATTEMPTS))
     }
 
-    /// The sum of squares of what was put.
-    fn round_tensors(&self, vector: &mut Residues, input: &Contribution, shrink: f64, drbg: &mut Drbg) -> Result<f64> {
+    /// The sum of squares of what was put, exactly: a guarantee counts with it.
+    fn round_tensors(&self, vector: &mut Residues, input: &Contribution, shrink: f64, drbg: &mut Drbg) -> Result<u128> {
         let mut rounded = [0i64; BLOCK];
-        let (mut at, mut squares) = (PREAMBLE + self.metrics.len(), 0.0);
+        let (mut at, mut squares) = (PREAMBLE + self.metrics.len(), 0u128);
         let limit = (input.weight * self.half_range()) as f64;
         self.each_block(input, |range, values| {
             let scale = limit / range.clip * shrink;
             for (out, value) in rounded.iter_mut().zip(values) {
                 *out = round((value * scale).clamp(-limit, limit), drbg);
-                squares += (*out as f64).powi(2);
+                squares += u128::from(out.unsigned_abs()).pow(2);
             }
             vector.put(at, &rounded[..values.len()]);
             at += values.len();

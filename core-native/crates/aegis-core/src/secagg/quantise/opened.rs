@@ -16,11 +16,13 @@ pub struct OpenedSum {
     sum: Residues,
     survivors: u64,
     weight: u64,
+    /// What tensors are divided by.
+    divisor: f64,
 }
 
 impl OpenedSum {
     /// [`Code::SecaggSum`] unless the sentinels sum to the number of survivors, the weight lies between them and weight-max times
-    /// them, and no sum is beyond weight × half-range + noise.
+    /// them, and no sum is beyond weight × half-range + the survivors' noise, of which `noise` is what the grid does not know of.
     pub fn check(grid: &Grid, sum: Residues, survivors: u64, noise: u64) -> Result<Self> {
         let refuse = |why: &str| Error::new(Code::SecaggSum, why).with("survivors", survivors);
         if sum.len() != grid.length() {
@@ -33,13 +35,23 @@ impl OpenedSum {
         if survivors == 0 || !(survivors..=survivors.saturating_mul(grid.weight_max)).contains(&weight) {
             return Err(refuse("the total weight is not that of the survivors").with("weight", weight));
         }
+        let noise = noise.saturating_add(grid.noise_tail(survivors)?);
         let limit = weight.saturating_mul(grid.half_range()).saturating_add(noise);
         if let Some(slot) = (PREAMBLE..sum.len()).find(|&slot| sum.signed(slot).unsigned_abs() > limit) {
             return Err(refuse("a sum is beyond what the survivors can add up to")
                 .with("element", slot)
                 .with("limit", limit));
         }
-        Ok(Self { sum, survivors, weight })
+        Ok(Self { sum, survivors, weight, divisor: weight as f64 })
+    }
+
+    /// Tensors are divided by this from here on, and not by the weight of who came: what a guarantee counts with was fixed before anybody
+    /// answered. [`Code::Argument`] unless it is above 0.
+    pub fn over(self, divisor: f64) -> Result<Self> {
+        if divisor.is_finite() && divisor > 0.0 {
+            return Ok(Self { divisor, ..self });
+        }
+        Err(Error::new(Code::Argument, "a sum is divided by a number above 0").with("argument", "divisor"))
     }
 
     pub fn survivors(&self) -> u64 {
@@ -111,7 +123,7 @@ impl OpenedSum {
     fn means(&self, grid: &Grid, index: usize, start: usize, out: &mut [f64]) {
         let before: u64 = grid.tensors[..index].iter().map(|range| range.spec.elements()).sum();
         let first = PREAMBLE + grid.metrics.len() + before as usize + start;
-        let step = grid.tensors[index].clip / (self.weight as f64 * grid.half_range() as f64);
+        let step = grid.tensors[index].clip / (self.divisor * grid.half_range() as f64);
         for (offset, value) in out.iter_mut().enumerate() {
             *value = self.sum.signed(first + offset) as f64 * step;
         }

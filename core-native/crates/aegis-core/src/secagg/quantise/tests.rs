@@ -18,7 +18,7 @@ pub fn made(
     norm_clip: Option<f64>,
 ) -> Result<Grid> {
     let own_clips = own_clips.iter().map(|(name, clip)| (name.to_string(), *clip)).collect();
-    Grid::new(specs, GridOptions { clip, own_clips, metrics, value_bits, weight_max, norm_clip })
+    Grid::new(specs, GridOptions { clip, own_clips, metrics, value_bits, weight_max, norm_clip, noise_sigma: None })
 }
 
 fn grid(specs: Vec<TensorSpec>, clip: f64, weight_max: u64) -> Grid {
