@@ -97,7 +97,16 @@ it('a SuperNode behind a guard is in a sum with others, and the server sees noth
   server.peersGive = { tensors: [[0, 0, 0], [0]], metrics: [0] };
   const metrics = [{ name: 'seen', low: 0, high: 10 }];
   const config: ConfigEntry[] = [{ key: 'server-round', value: { kind: 'integer', value: 1n } }];
-  const grid = { clip: 4, ownClips: {}, metrics, valueBits: 20, weightMax: 1, maxExamples: null, normClip: null };
+  const grid = {
+    clip: 4,
+    ownClips: {},
+    metrics,
+    valueBits: 20,
+    weightMax: 1,
+    maxExamples: null,
+    normClip: null,
+    noiseSigma: null,
+  };
   const overrides: ConfigEntry[] = [{ key: 'lr', value: { kind: 'real', value: 0.5 } }];
   const plain = maskedTask(model, { runId: 77n, config }, { grid }, { appHash: aggregator.appHash, overrides });
   const { masking } = plain;
@@ -106,7 +115,7 @@ it('a SuperNode behind a guard is in a sum with others, and the server sees noth
   const wire = {
     ...{ ...masking, plan: Buffer.from(masking.plan, 'hex'), length: BigInt(masking.length) },
     ...{ dropouts: 0.2, colluders: 0, stageSeconds: 60 },
-    grid: { ...grid, weightMax: 1n, maxExamples: 0, normClip: 0 },
+    grid: { ...grid, weightMax: 1n, maxExamples: 0, normClip: 0, noiseSigma: 0 },
   };
   const taskId = '01MASKED';
   server.open({ ...plain, taskId });

@@ -16,6 +16,7 @@ describe('the policy file', () => {
       requireSignedApp: true,
       requireMasking: true,
       floors: { cohort: 3, survivors: 3, colluders: 0.1 },
+      leastNoise: 0.5,
       metrics: [
         { name: 'loss', min: 0, max: 100 },
         { name: 'accuracy*', min: 0, max: 1 },
@@ -41,6 +42,7 @@ describe('the policy file', () => {
     ['a cohort of one', 'apps: [a]\nmasking: { cohort: 1, survivors: 1 }', /masking.cohort/],
     ['more survivors than nodes', 'apps: [a]\nmasking: { survivors: 4 }', /survivors is above cohort/],
     ['a cohort that all colludes', 'apps: [a]\nmasking: { colluders: 1 }', /masking.colluders/],
+    ['noise below nothing', 'apps: [a]\nmasking: { noise-multiplier: -1 }', /masking.noise-multiplier/],
     ['an unknown floor', 'apps: [a]\nmasking: { threshold: 3 }', /masking.threshold is not a known key/],
     ['bounds the wrong way round', 'apps: [a]\nmetrics: [{ name: loss, min: 2, max: 1 }]', /min is above max/],
     ['a signature without anybody to trust', 'apps: [a]\nrequire-signed-app: true', /trusted-entities/],

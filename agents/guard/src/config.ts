@@ -45,6 +45,7 @@ export const policyFile = z
         cohort: z.number().int().min(2).default(3),
         survivors: z.number().int().min(2).default(3),
         colluders: z.number().min(0).lt(1).default(0),
+        'noise-multiplier': z.number().min(0).default(0),
       })
       .prefault({})
       .refine(({ cohort, survivors }) => survivors <= cohort, 'survivors is above cohort'),
@@ -80,6 +81,7 @@ export const loadPolicy = (file: string): LoadedPolicy => {
   const read = loadConfig(file, policyFile);
   const entities = read['trusted-entities'];
   const limits = read.limits;
+  const { cohort, survivors, colluders } = read.masking;
   return {
     trusted: entities === undefined ? new Map() : readTrustedEntities(resolve(dirname(file), entities)),
     policy: {
@@ -89,7 +91,8 @@ export const loadPolicy = (file: string): LoadedPolicy => {
       kinds: read.kinds,
       requireSignedApp: read['require-signed-app'],
       requireMasking: read['require-masking'],
-      floors: read.masking,
+      floors: { cohort, survivors, colluders },
+      leastNoise: read.masking['noise-multiplier'],
       tensors: read.tensors,
       metrics: read.metrics,
       weight: read.weight,

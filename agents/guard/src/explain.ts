@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { LoadedPolicy } from './config.ts';
-import type { Floors, Masking } from './domain/masking.ts';
-import { judgeOffer } from './domain/policy.ts';
+import type { Masking } from './domain/masking.ts';
+import { judgeOffer, type Policy } from './domain/policy.ts';
 import type { Decision } from './domain/rules.ts';
 import type { RunFacts, TaskKind } from './domain/task.ts';
 import { SqliteJournal } from './store/sqlite-journal.ts';
@@ -39,7 +39,7 @@ export const explainRun = (
     const facts = { runId, appId: run?.appId ?? '', appHash: run?.appHash ?? '', signedBy };
     const masking = journal?.lastMasking(runId) ?? null;
     const wasMasked = masking !== null;
-    const terms = masking ?? atTheFloors(policy.floors);
+    const terms = masking ?? atTheFloors(policy);
     const tasks = KINDS.flatMap((kind) =>
       [terms, null].flatMap((one) => {
         const masked = one !== null;
@@ -56,10 +56,19 @@ export const explainRun = (
 };
 
 /** The weakest round that the owner lets this node take part in. */
-const atTheFloors = ({ cohort, survivors }: Floors): Masking => ({
+const atTheFloors = ({ floors: { cohort, survivors }, leastNoise }: Policy): Masking => ({
   ...{ cohort, minSurvivors: survivors, threshold: survivors, degree: cohort - 1 },
   ...{ plan: '', round: 0n, bits: 2, length: 1 },
-  grid: { clip: 1, ownClips: {}, metrics: [], valueBits: 2, weightMax: 1, maxExamples: 1, normClip: null },
+  grid: {
+    clip: 1,
+    ownClips: {},
+    metrics: [],
+    valueBits: 2,
+    weightMax: 1,
+    maxExamples: 1,
+    normClip: null,
+    noiseSigma: leastNoise > 0 ? leastNoise : null,
+  },
 });
 
 const linesAbout = (file: string, runId: bigint): Record<string, unknown>[] => {

@@ -33,6 +33,8 @@ export type AuditEvent =
       readonly bytes: number;
       /** Nodes of the sum that its values are hidden in, at least; 0: it left in the clear. */
       readonly maskedAmong: number;
+      /** σ of the noise that this node added to each element, in steps of the grid; absent: none. */
+      readonly noiseSigma?: number;
     }
   | {
       readonly event: 'round-joined';

@@ -8,6 +8,8 @@ export interface MaskingRules {
   readonly requireMasking: boolean;
   /** Of masked rounds, required or not. */
   readonly floors: Floors;
+  /** Least noise multiplier of a sum of training; 0: none is asked for. */
+  readonly leastNoise: number;
   readonly metrics: readonly MetricRule[];
 }
 
@@ -46,6 +48,9 @@ export const judgeMasking = (policy: MaskingRules, { kind, masking, wasMasked, c
       `a sum of ${masking.minSurvivors} nodes may be opened, the floor is ${floors.survivors}`,
     );
   }
+  if (kind === 'train' && policy.leastNoise > 0 && masking.grid.noiseSigma === null) {
+    return refuse('masking.noise-multiplier', `the plan has no noise, the floor is ${policy.leastNoise}`);
+  }
   for (const { name, low, high } of masking.grid.metrics) {
     const rules = policy.metrics.filter((rule) => matches(rule.name, name));
     if (rules.length === 0) return refuse('metrics', `the mask is to cover the metric "${shown(name)}", not listed`);
@@ -55,6 +60,14 @@ export const judgeMasking = (policy: MaskingRules, { kind, masking, wasMasked, c
   }
   return { allowed: true };
 };
+
+/**
+ * Nodes whose noise is in every sum that may be opened, as the owner sees it: who may work with the server adds none. At least 0, and this
+ * node is one of them.
+ */
+export const honestIn = ({ cohort, minSurvivors }: Masking, { colluders }: Floors): number =>
+  // a hair below, as the core counts: a third of three is one
+  Math.max(minSurvivors - Math.ceil(cohort * colluders - 1e-9), 0);
 
 /** The numbers that go under the mask, in the grid's order; a metric that is no finite number has no place there. */
 export const underMask = (

@@ -10,6 +10,8 @@ export interface MaskedGrid {
   readonly maxExamples: number | null;
   /** Of the whole update, in L2; null: none. */
   readonly normClip: number | null;
+  /** σ of the noise that this node adds to each element of its tensors, in steps of the grid; null: none. */
+  readonly noiseSigma: number | null;
 }
 
 export interface MaskedMetric {
@@ -63,45 +65,3 @@ export const termsOf = (runId: bigint, masking: Masking) => ({
 
 /** What a masked vector has in bytes. */
 export const vectorBytes = ({ bits, length }: Masking): number => Math.ceil((bits * length) / 8);
-
-/** What a node is asked, besides the terms. */
-export interface Asked {
-  readonly layout: {
-    readonly dialect: string;
-    readonly arrayRecordKey: string;
-    readonly configRecordKey: string;
-    readonly weightedByKey: string;
-  };
-  readonly config: readonly {
-    readonly key: string;
-    readonly value: { readonly kind: string; readonly value: unknown };
-  }[];
-  /** Of the run: whose app, with which overrides. */
-  readonly appHash: string;
-  readonly overrides: Asked['config'];
-}
-
-/** What the hash in the terms must be of: what this node was asked, so that no other node of the round was asked anything else. */
-export const canonicalPlan = (
-  { runId, kind, layout, config, appHash, overrides }: Asked & { readonly runId: bigint; readonly kind: string },
-  { round, cohort, grid }: Masking,
-): string => {
-  const { dialect, arrayRecordKey, configRecordKey, weightedByKey } = layout;
-  return JSON.stringify([
-    ...['aegis masked plan v2', String(runId), kind, String(round), cohort],
-    [grid.clip, grid.valueBits, grid.weightMax, grid.maxExamples ?? 0, grid.normClip ?? 0],
-    Object.entries(grid.ownClips).sort(([one], [other]) => (one < other ? -1 : 1)),
-    grid.metrics.map(({ name, low, high }) => [name, low, high]),
-    [dialect, arrayRecordKey, configRecordKey, weightedByKey],
-    entriesOf(config),
-    [appHash, entriesOf(overrides).sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))],
-  ]);
-};
-
-const entriesOf = (entries: Asked['config']) => entries.map(({ key, value }) => [key, value.kind, plain(value.value)]);
-
-const plain = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof Uint8Array) return [...value];
-  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
-};

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Masking } from './masking.ts';
+import { honestIn } from './masking-policy.ts';
 import { type AnswerFacts, judgeAnswer, judgeOffer, type OfferFacts, type Policy } from './policy.ts';
 import { matches } from './rules.ts';
 import type { ConfigEntry } from './task.ts';
@@ -13,6 +14,7 @@ const open: Policy = {
   requireSignedApp: false,
   requireMasking: false,
   floors: { cohort: 3, survivors: 3, colluders: 0 },
+  leastNoise: 0,
   tensors: ['*'],
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   weight: { min: 0, max: 100 },
@@ -29,7 +31,16 @@ const offer: OfferFacts = {
 const masking: Masking = {
   ...{ cohort: 5, plan: '', round: 1n, degree: 4, threshold: 3, minSurvivors: 4, bits: 20, length: 7 },
   grid: {
-    ...{ clip: 1, ownClips: {}, metrics: [], valueBits: 16, weightMax: 1, maxExamples: 100, normClip: null },
+    ...{
+      clip: 1,
+      ownClips: {},
+      metrics: [],
+      valueBits: 16,
+      weightMax: 1,
+      maxExamples: 100,
+      normClip: null,
+      noiseSigma: null,
+    },
   },
 };
 const covering = (...metrics: Masking['grid']['metrics']): Masking => ({
@@ -73,6 +84,7 @@ describe('an offer', () => {
     ['masked, to a guard that signs nothing', {}, { masking, canMask: false }, {}, 'masking'],
     ['of a cohort of one', {}, { masking: { ...masking, cohort: 1 } }, {}, 'masking.cohort'],
     ['of a cohort below the floor', { floors: { ...open.floors, cohort: 6 } }, { masking }, {}, 'masking.cohort'],
+    ['without noise', { leastNoise: 0.1 }, { masking }, {}, 'masking.noise-multiplier'],
     ['of few survivors', { floors: { ...open.floors, survivors: 5 } }, { masking }, {}, 'masking.survivors'],
     ['with a metric listed', {}, { masking: covering({ name: 'loss', low: 0, high: 10 }) }, {}, ''],
     ['with a metric not listed', {}, { masking: covering({ name: 'age', low: 0, high: 1 }) }, {}, 'metrics'],
@@ -233,5 +245,17 @@ describe('a pattern', () => {
         expect(matches(pattern.join(''), text.join(''))).toBe(expression.test(text.join('')));
       }),
     );
+  });
+});
+
+describe('nodes that are honest in every sum', () => {
+  it.each([
+    [5, 4, 0, 4],
+    [5, 4, 0.2, 3],
+    [5, 4, 0.21, 2],
+    [3, 3, 1 / 3, 2],
+    [10, 3, 0.5, 0],
+  ])('%i nodes, %i survivors, a share of %f colludes: %i', (cohort, minSurvivors, colluders, honest) => {
+    expect(honestIn({ ...masking, cohort, minSurvivors }, { cohort: 2, survivors: 2, colluders })).toBe(honest);
   });
 });

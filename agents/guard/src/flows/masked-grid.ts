@@ -1,4 +1,4 @@
-import { Grid } from '@aegis/core-native/secagg';
+import { Grid, type GridOptions } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
 import type { Masking } from '../domain/masking.ts';
 import type { Task } from '../domain/task.ts';
@@ -8,14 +8,10 @@ import type { Task } from '../domain/task.ts';
  * what makes no sense in itself.
  */
 export const gridOf = ({ kind, model }: Task, masking: Masking): Grid => {
-  const { clip, ownClips, metrics, valueBits, weightMax, normClip } = masking.grid;
   const tensors = kind === 'train' ? (model?.tensors ?? []) : [];
   const grid = Grid.create(
     tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
-    {
-      ...{ clip, ownClips: { ...ownClips }, metrics: [...metrics], valueBits, weightMax },
-      ...(normClip !== null && { normClip }),
-    },
+    gridOptions(masking),
   );
   if (grid.length !== masking.length) {
     throw terms(`the vector has ${grid.length} elements, the terms say ${masking.length}`);
@@ -25,6 +21,16 @@ export const gridOf = ({ kind, model }: Task, masking: Masking): Grid => {
     throw terms(`sums of ${masking.cohort} nodes need ${bits} bits, not ${masking.bits}`);
   }
   return grid;
+};
+
+/** The grid of the terms as the core takes it. */
+export const gridOptions = ({ grid }: Masking): GridOptions => {
+  const { clip, ownClips, metrics, valueBits, weightMax, normClip, noiseSigma } = grid;
+  return {
+    ...{ clip, ownClips: { ...ownClips }, metrics: [...metrics], valueBits, weightMax },
+    ...(normClip !== null && { normClip }),
+    ...(noiseSigma !== null && { noiseSigma }),
+  };
 };
 
 const terms = (detail: string): AegisError => new AegisError('SECAGG_REFUSED', `TERMS_DIFFER: ${detail}`);

@@ -39,7 +39,8 @@ export const readMasking = (masking: WireMasking): Masking => {
   return { ...terms, grid: readGrid(grid) };
 };
 
-const readGrid = ({ clip, ownClips, metrics, valueBits, weightMax, maxExamples, normClip }: WireGrid): MaskedGrid => {
+const readGrid = (grid: WireGrid): MaskedGrid => {
+  const { clip, ownClips, metrics, valueBits, weightMax, maxExamples, normClip, noiseSigma } = grid;
   if (metrics.length > MOST_METRICS) throw malformed(`A mask over ${metrics.length} metrics.`);
   const named = metrics.map(({ name, low, high }) => {
     if (name === '' || name.length > LONGEST_NAME) throw malformed('A metric has a name that is none.');
@@ -56,6 +57,7 @@ const readGrid = ({ clip, ownClips, metrics, valueBits, weightMax, maxExamples, 
     maxExamples:
       maxExamples === 0 && weightMax === 1n ? null : whole('max_examples', maxExamples, 1, Number.MAX_SAFE_INTEGER),
     normClip: normClip === 0 ? null : above0('norm_clip', normClip),
+    noiseSigma: noiseSigma === 0 ? null : above0('noise_sigma', noiseSigma),
   };
 };
 

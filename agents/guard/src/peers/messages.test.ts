@@ -57,7 +57,7 @@ const masking = (changes: DeepPartial<Masking> = {}, grid: DeepPartial<MaskedGri
   ...{ bits: 23, length: 10n, stageSeconds: 60 },
   grid: {
     ...{ clip: 4, ownClips: { w: 2 }, metrics: [{ name: 'loss', low: 0, high: 10 }] },
-    ...{ valueBits: 16, weightMax: 2n ** 32n, maxExamples: 1_000, normClip: 0, ...grid },
+    ...{ valueBits: 16, weightMax: 2n ** 32n, maxExamples: 1_000, normClip: 0, noiseSigma: 0, ...grid },
   },
   ...changes,
 });
@@ -69,7 +69,7 @@ describe('the terms of a masked task', () => {
       ...{ bits: 23, length: 10 },
       grid: {
         ...{ clip: 4, ownClips: { w: 2 }, metrics: [{ name: 'loss', low: 0, high: 10 }] },
-        ...{ valueBits: 16, weightMax: 2 ** 32, maxExamples: 1_000, normClip: null },
+        ...{ valueBits: 16, weightMax: 2 ** 32, maxExamples: 1_000, normClip: null, noiseSigma: null },
       },
     });
     const alike = masking({}, { weightMax: 1n, maxExamples: 0 });
@@ -96,6 +96,8 @@ describe('the terms of a masked task', () => {
     ['a weight too large', masking({}, { weightMax: 2n ** 32n + 1n })],
     ['no examples', masking({}, { maxExamples: 0 })],
     ['a norm that is none', masking({}, { normClip: Number.NaN })],
+    ['noise below nothing', masking({}, { noiseSigma: -1 })],
+    ['noise that is none', masking({}, { noiseSigma: Number.NaN })],
     ['a metric without a range', masking({}, { metrics: [{ name: 'loss', low: 1, high: 1 }] })],
     ['a metric without a name', masking({}, { metrics: [metric('')] })],
     ['a name in which a record could hide', masking({}, { metrics: [metric('x'.repeat(201))] })],

@@ -96,7 +96,16 @@ describe('the journal', () => {
         masking: {
           ...{ cohort: 5, plan: 'ab', round, degree: 4, threshold: 3, minSurvivors: 4, bits: 23, length: 10 },
           grid: {
-            ...{ clip: 1, ownClips: {}, metrics: [], valueBits: 16, weightMax: 1, maxExamples: 1, normClip: null },
+            ...{
+              clip: 1,
+              ownClips: {},
+              metrics: [],
+              valueBits: 16,
+              weightMax: 1,
+              maxExamples: 1,
+              normClip: null,
+              noiseSigma: null,
+            },
           },
         },
       },

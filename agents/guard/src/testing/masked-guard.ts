@@ -1,16 +1,17 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DataKey, KeyFile, LocalNoise, ModelFile } from '@aegis/core-native';
+import { planDigest } from '@aegis/core-native/secagg';
 import { type Clock, silentLogger } from '@aegis/service-kit';
 import { FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
-import { canonicalPlan, type Masking } from '../domain/masking.ts';
+import type { Masking } from '../domain/masking.ts';
 import { OpenTasks } from '../domain/open-tasks.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { ConfigEntry, Task } from '../domain/task.ts';
 import type { Guard } from '../flows/guard.ts';
 import { HeldPull } from '../flows/held-pull.ts';
 import { KnownRuns } from '../flows/known-runs.ts';
+import { gridOptions } from '../flows/masked-grid.ts';
 import { OpenRounds } from '../flows/open-rounds.ts';
 import type { Signing } from '../flows/signing.ts';
 import { takeAnswer } from '../flows/take-answer.ts';
@@ -24,7 +25,13 @@ import { npyOf } from './npy.ts';
 
 export const openPolicy: Policy = {
   ...{ apps: ['*'], appHashes: null, runs: null, kinds: ['train', 'evaluate'], requireSignedApp: false },
-  ...{ requireMasking: true, localNoise: null, floors: { cohort: 4, survivors: 4, colluders: 0 }, tensors: ['*'] },
+  ...{
+    requireMasking: true,
+    localNoise: null,
+    floors: { cohort: 4, survivors: 4, colluders: 0 },
+    leastNoise: 0,
+    tensors: ['*'],
+  },
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   ...{ weight: { min: 0, max: 1_000 }, errorDetails: false, updateBytes: 1e6, perDay: { answers: 99, bytes: 1e9 } },
 };
@@ -154,7 +161,7 @@ export const maskedTask = (
   };
   const grid = {
     ...{ clip: 4, ownClips: {}, metrics: [{ name: 'loss', low: 0, high: 10 }], valueBits: 20 },
-    ...{ weightMax: 1, maxExamples: 1_000, normClip: null },
+    ...{ weightMax: 1, maxExamples: 1_000, normClip: null, noiseSigma: null },
   };
   const elements = task.kind === 'train' ? info.tensors.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0) : 0;
   const masking: Masking = {
@@ -162,8 +169,9 @@ export const maskedTask = (
     ...{ bits: 23, length: 5 + grid.metrics.length + elements, grid },
     ...terms,
   };
-  const plan = createHash('sha256')
-    .update(canonicalPlan({ ...task, ...run }, masking))
-    .digest('hex');
+  const { runId, kind, layout, config } = task;
+  const { round, cohort, grid: its } = masking;
+  const asked = { run: runId, kind, round, cohort, grid: gridOptions(masking), maxExamples: its.maxExamples ?? 0 };
+  const plan = planDigest({ ...asked, layout, config, ...run });
   return { ...task, masking: { ...masking, plan } };
 };

@@ -21,6 +21,8 @@ export interface MaskedGrid {
   readonly maxExamples: number;
   /** L2 of the whole difference; 0: no such clip. */
   readonly normClip: number;
+  /** σ of the noise that each node adds to each element of its tensors, in steps of the grid; absent or 0: none. */
+  readonly noiseSigma?: number | undefined;
 }
 
 export interface Masking {
@@ -28,7 +30,7 @@ export interface Masking {
   /** Fractions assumed to drop out, and to work with the server. */
   readonly dropouts: number;
   readonly colluders: number;
-  /** SHA-256 of {@link canonicalPlan}, in hexadecimal. */
+  /** What the core names the plan by that every node puts together out of its own task, in hexadecimal (planDigest). */
   readonly plan: string;
   /** Of the terms: {@link maskedRound}. */
   readonly round: number;
@@ -62,7 +64,7 @@ export const termsOf = (runId: bigint, masking: Masking) => ({
 
 /** The grid as the core takes it: arrays for training, metrics alone for evaluation. */
 export function coreGrid(
-  { normClip, maxExamples: _, ownClips, metrics, ...rest }: MaskedGrid,
+  { normClip, noiseSigma = 0, maxExamples: _, ownClips, metrics, ...rest }: MaskedGrid,
   kind: string,
   model: Pick<ModelInfo, 'tensors'> | null,
 ) {
@@ -74,6 +76,7 @@ export function coreGrid(
       ownClips: kind === 'train' ? Object.fromEntries(ownClips.map(({ tensor, clip }) => [tensor, clip])) : {},
       metrics: metrics.map((metric) => ({ ...metric })),
       ...(normClip > 0 && { normClip }),
+      ...(noiseSigma > 0 && { noiseSigma }),
     },
   };
 }
@@ -81,52 +84,6 @@ export function coreGrid(
 /** Bytes of one packed vector. */
 export const packedBytes = ({ length, bits }: Pick<Masking, 'length' | 'bits'>): number =>
   Math.ceil((length * bits) / 8);
-
-/** What a node is asked, besides the terms. */
-export interface Asked {
-  readonly layout: {
-    readonly dialect: string;
-    readonly arrayRecordKey: string;
-    readonly configRecordKey: string;
-    readonly weightedByKey: string;
-  };
-  readonly config: readonly {
-    readonly key: string;
-    readonly value: { readonly kind: string; readonly value: unknown };
-  }[];
-  /** Of the run: whose app, with which overrides. */
-  readonly appHash: string;
-  readonly overrides: Asked['config'];
-}
-
-/**
- * The text whose hash binds every signature to what a node was asked: settings and configuration. Each guard writes it anew out of its own task (its
- * domain/masking.ts), so that no two nodes of a round can be told two different things.
- */
-export const canonicalPlan = (
-  task: Asked & { readonly runId: bigint; readonly kind: string },
-  { round, cohort, grid }: Pick<Masking, 'round' | 'cohort' | 'grid'>,
-): string => {
-  const { dialect, arrayRecordKey, configRecordKey, weightedByKey } = task.layout;
-  const ownClips = grid.ownClips.map(({ tensor, clip }) => [tensor, clip] as const);
-  return JSON.stringify([
-    ...['aegis masked plan v2', String(task.runId), task.kind, String(round), cohort],
-    [grid.clip, grid.valueBits, grid.weightMax, grid.maxExamples, grid.normClip],
-    ownClips.sort(([one], [other]) => (one < other ? -1 : 1)),
-    grid.metrics.map(({ name, low, high }) => [name, low, high]),
-    [dialect, arrayRecordKey, configRecordKey, weightedByKey],
-    entriesOf(task.config),
-    [task.appHash, entriesOf(task.overrides).sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))],
-  ]);
-};
-
-const entriesOf = (entries: Asked['config']) => entries.map(({ key, value }) => [key, value.kind, plain(value.value)]);
-
-const plain = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof Uint8Array) return [...value];
-  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
-};
 
 /** What came of a masked attempt, as people are shown it. */
 export interface MaskedOutcome {

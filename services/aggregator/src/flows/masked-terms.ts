@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { CoreError } from '@aegis/core-native';
-import { chooseParameters, Grid } from '@aegis/core-native/secagg';
+import { chooseParameters, Grid, type MaskedPlan, planDigest } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
-import { type Asked, canonicalPlan, coreGrid, type Masking, maskedRound } from '../domain/masking.ts';
+import { coreGrid, type Masking, maskedRound } from '../domain/masking.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { TaskKind } from '../domain/plan.ts';
 import type { RoundState } from '../domain/round.ts';
@@ -29,7 +28,7 @@ export async function maskingOf(
   state: RoundState,
   plan: SecaggPlan,
   model: ModelInfo | null,
-  asked: Asked,
+  asked: Pick<MaskedPlan, 'layout' | 'config' | 'appHash' | 'overrides'>,
 ): Promise<{ masking: Masking; without: string[] }> {
   const members = [...state.members.values()];
   const { size, found } = await largestCohort(members.length, state.rules.sampling.minNodes, (size) =>
@@ -40,12 +39,14 @@ export async function maskingOf(
   const grid = gridOf(plan, state.kind);
   const round = maskedRound(state.round, state.attempt, state.kind);
   const { runId, kind } = state;
-  const text = canonicalPlan({ runId, kind, ...asked }, { round, cohort: size, grid });
+  const { options } = coreGrid(grid, kind, model);
+  const { maxExamples } = grid;
+  const terms = { run: runId, kind, round: BigInt(round), cohort: size, grid: options, maxExamples };
   const masking = {
     cohort: size,
     dropouts,
     colluders,
-    plan: createHash('sha256').update(text).digest('hex'),
+    plan: planDigest({ ...terms, ...asked }),
     round,
     degree: chosen.degree,
     threshold: chosen.threshold,

@@ -34,6 +34,7 @@ const masking: Masking = {
     weightMax: 2 ** 32,
     maxExamples: 2 ** 33,
     normClip: 0,
+    noiseSigma: 0,
   },
   stageSeconds: 30,
 };
@@ -56,6 +57,7 @@ const wire = {
     weightMax: 2n ** 32n,
     maxExamples: 2 ** 33,
     normClip: 0,
+    noiseSigma: 0,
   },
   stageSeconds: 30,
 };

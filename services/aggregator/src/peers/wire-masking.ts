@@ -10,6 +10,7 @@ export const toWireMasking = ({ plan, round, length, grid, ...numbers }: Masking
   grid: {
     ...grid,
     weightMax: BigInt(grid.weightMax),
+    noiseSigma: grid.noiseSigma ?? 0,
     metrics: grid.metrics.map((metric) => ({ ...metric })),
     ownClips: Object.fromEntries(grid.ownClips.map(({ tensor, clip }) => [tensor, clip])),
   },

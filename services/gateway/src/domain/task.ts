@@ -49,6 +49,7 @@ interface MaskedGrid {
   readonly weightMax: bigint;
   readonly maxExamples: number;
   readonly normClip: number;
+  readonly noiseSigma: number;
 }
 
 export interface TaskRef {

@@ -52,6 +52,7 @@ export const mask = async ({ guard, round, masking, client, request }: StageWork
     withheld: update.withheld,
     bytes: vector.byteLength,
     maskedAmong: masking.minSurvivors,
+    ...(masking.grid.noiseSigma !== null && { noiseSigma: masking.grid.noiseSigma }),
   });
   const masked = cut.map(({ partId }) => partId);
   const { runtimeSeconds } = update;

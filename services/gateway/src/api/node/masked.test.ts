@@ -14,7 +14,7 @@ const masking: Masking = {
   ...{ degree: 2, threshold: 2, minSurvivors: 2, bits: 23, length: 11n, stageSeconds: 30 },
   grid: {
     ...{ clip: 1.5, ownClips: { b: 0.25 }, metrics: [{ name: 'loss', low: 0, high: 9 }] },
-    ...{ valueBits: 16, weightMax: 100n, maxExamples: 1e6, normClip: 3 },
+    ...{ valueBits: 16, weightMax: 100n, maxExamples: 1e6, normClip: 3, noiseSigma: 20.5 },
   },
 };
 

@@ -155,6 +155,7 @@ export interface MaskedGrid {
   weightMax: bigint;
   maxExamples: number;
   normClip: number;
+  noiseSigma: number;
 }
 
 export interface MaskedGrid_OwnClipsEntry {
@@ -1353,7 +1354,16 @@ export const Masking: MessageFns<Masking> = {
 };
 
 function createBaseMaskedGrid(): MaskedGrid {
-  return { clip: 0, ownClips: {}, metrics: [], valueBits: 0, weightMax: 0n, maxExamples: 0, normClip: 0 };
+  return {
+    clip: 0,
+    ownClips: {},
+    metrics: [],
+    valueBits: 0,
+    weightMax: 0n,
+    maxExamples: 0,
+    normClip: 0,
+    noiseSigma: 0,
+  };
 }
 
 export const MaskedGrid: MessageFns<MaskedGrid> = {
@@ -1381,6 +1391,9 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
     }
     if (message.normClip !== 0) {
       writer.uint32(57).double(message.normClip);
+    }
+    if (message.noiseSigma !== 0) {
+      writer.uint32(65).double(message.noiseSigma);
     }
     return writer;
   },
@@ -1457,6 +1470,14 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
             message.normClip = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.noiseSigma = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1489,6 +1510,7 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
     message.weightMax = (object.weightMax !== undefined && object.weightMax !== null) ? BigInt(object.weightMax) : 0n;
     message.maxExamples = object.maxExamples ?? 0;
     message.normClip = object.normClip ?? 0;
+    message.noiseSigma = object.noiseSigma ?? 0;
     return message;
   },
 };
