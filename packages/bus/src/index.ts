@@ -1,4 +1,5 @@
 export { type BucketName, type BucketOptions, buckets, maxPayloadBytes } from './buckets.ts';
+export { natsConfig, openBus } from './config.ts';
 export { type BusCredentials, type BusOptions, connectBus } from './connect.ts';
 export {
   type Bucket,

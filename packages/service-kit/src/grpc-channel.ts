@@ -6,9 +6,10 @@ import { fromGrpcStatus } from './grpc-status.ts';
 import { defaultTimeoutMs } from './in-process-channel.ts';
 import { messageCodec } from './message-codec.ts';
 import { noTelemetry } from './no-telemetry.ts';
+import type { PeerConfig } from './process-config.ts';
 import type { CallOptions, MethodDefinition, ServiceChannel, ServiceClient, ServiceDefinition } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
-import type { TlsMaterial } from './tls-material.ts';
+import { readTls, type TlsMaterial } from './tls-material.ts';
 
 // grpc-js writes plain lines to stderr; what they say arrives as errors anyway. GRPC_VERBOSITY brings them back.
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
@@ -168,3 +169,10 @@ const errorOf = (error: unknown): AegisError =>
     : error === null
       ? new AegisError('INTERNAL')
       : fromGrpcStatus(error as ServiceError);
+
+/** The way to another service, as a service's file has it. */
+export const peerChannel = (peer: PeerConfig, telemetry: Telemetry): ServiceChannel =>
+  grpcChannel({
+    ...{ address: peer.address, insecure: peer.insecure, serverName: peer['server-name'], telemetry },
+    tls: peer.tls && readTls(peer.tls),
+  });

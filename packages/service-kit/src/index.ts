@@ -14,7 +14,7 @@ export {
   issueCertificate,
   type Revoked,
 } from './federation-ca.ts';
-export { type GrpcChannelOptions, grpcChannel, maxMessageBytes } from './grpc-channel.ts';
+export { type GrpcChannelOptions, grpcChannel, maxMessageBytes, peerChannel } from './grpc-channel.ts';
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from './grpc-server.ts';
 export { fromGrpcStatus, grpcStatusOf, toGrpcStatus } from './grpc-status.ts';
 export { healthService } from './health.ts';
@@ -26,6 +26,15 @@ export { createLogger, type Logger, type LoggerOptions, type LogLevel, silentLog
 export { type MessageCodec, messageCodec } from './message-codec.ts';
 export { type MetricsDoor, serveMetrics } from './metrics-door.ts';
 export { noTelemetry } from './no-telemetry.ts';
+export {
+  hostPort,
+  listenShape,
+  logConfig,
+  metricsConfig,
+  type PeerConfig,
+  peerConfig,
+  peersConfig,
+} from './process-config.ts';
 export { type Random, randomFrom, systemRandom } from './random.ts';
 export { rawField, type SplitMessage } from './raw-field.ts';
 export { Revocations } from './revocations.ts';
@@ -43,6 +52,7 @@ export {
   serviceOf,
   type UnaryHandler,
 } from './service.ts';
+export { type ProcessParts, serviceProcess } from './service-process.ts';
 export { type CertifiedKey, openSigningCertificate, readRoots } from './signing-certificate.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
-import { secretFile, tlsFiles } from '@aegis/service-kit';
+import { natsConfig } from '@aegis/bus';
+import { hostPort, listenShape, logConfig, metricsConfig, peerConfig } from '@aegis/service-kit';
 import { z } from 'zod';
 
 const GIB = 2 ** 30;
-const hostPort = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be host:port');
 
 /** What an aggregator is told, wherever it runs. */
 export const aggregatorConfig = z.strictObject({
@@ -27,46 +27,24 @@ export const aggregatorConfig = z.strictObject({
 });
 export type AggregatorConfig = z.infer<typeof aggregatorConfig>;
 
-/** Another service. */
-const peer = z
-  .strictObject({
-    address: hostPort,
-    tls: tlsFiles.optional(),
-    insecure: z.boolean().default(false),
-    'server-name': z.string().optional(),
-  })
-  .refine((one) => (one.tls === undefined) === one.insecure, { error: 'give either tls or insecure: true' });
-
 /** The file of a separate process. */
 export const processConfig = z.strictObject({
   aggregator: aggregatorConfig,
   listen: z.strictObject({
-    address: hostPort,
+    ...listenShape,
     /** Where gateways reach this process and no other, when there are several; `{hostname}` stands for the machine's name. */
     advertise: z
       .string()
       .transform((text) => text.replaceAll('{hostname}', hostname()))
       .pipe(hostPort)
       .optional(),
-    tls: tlsFiles.optional(),
-    /** Plain text; for development only. */
-    insecure: z.boolean().default(false),
-    /** For each service, the certificate names that may call it. */
-    callers: z.record(z.string(), z.array(z.string().min(1))).default({}),
   }),
-  nats: z.strictObject({
-    servers: z.array(z.string().min(1)).min(1),
-    user: z.string().optional(),
-    'password-file': secretFile.optional(),
-    tls: tlsFiles.optional(),
-    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
-  }),
+  nats: natsConfig,
   /** The privacy accountant; without it private runs are refused. */
-  accountant: peer.optional(),
+  accountant: peerConfig.optional(),
   /** The secagg service; without it masked runs are refused. */
-  secagg: peer.optional(),
-  /** Where Prometheus reads; without it nobody can. */
-  metrics: z.strictObject({ address: hostPort }).optional(),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
+  secagg: peerConfig.optional(),
+  metrics: metricsConfig,
+  log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;

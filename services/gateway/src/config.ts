@@ -1,11 +1,11 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
+import { natsConfig } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
-import { Secret, secretFile, tlsFiles } from '@aegis/service-kit';
+import { hostPort, logConfig, peerConfig, peersConfig, Secret } from '@aegis/service-kit';
 import { z } from 'zod';
 import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 
-const hostPort = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be host:port');
 const positive = z.number().int().positive();
 
 /** What a gateway needs, whether it runs alone or inside `aegis up`. Keys are those of config.example.yaml. */
@@ -107,43 +107,16 @@ export type GatewayConfig = z.infer<typeof gatewayConfig>;
 /** The separate process: the same, and the way to the others. */
 export const processConfig = z.strictObject({
   gateway: gatewayConfig,
-  nats: z.strictObject({
-    servers: z.array(z.string().min(1)).min(1),
-    user: z.string().optional(),
-    'password-file': secretFile.optional(),
-    tls: tlsFiles.optional(),
-    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
-  }),
-  aggregator: z
-    .strictObject({
-      /** One, or all there are: calls about a run go to its owner, wherever that says it is; others to the first that answers. */
-      address: z.union([hostPort, z.array(hostPort).min(1)]).transform((one) => [one].flat() as [string, ...string[]]),
-      tls: tlsFiles.optional(),
-      insecure: z.boolean().default(false),
-      'server-name': z.string().optional(),
-    })
-    .refine(secured, securedMessage),
+  nats: natsConfig,
+  /** One, or all there are: calls about a run go to its owner, wherever that says it is; others to the first that answers. */
+  aggregator: peersConfig(
+    z.union([hostPort, z.array(hostPort).min(1)]).transform((one) => [one].flat() as [string, ...string[]]),
+  ),
   /** The privacy accountant; without it there are no budgets. */
-  accountant: z
-    .strictObject({
-      address: hostPort,
-      tls: tlsFiles.optional(),
-      insecure: z.boolean().default(false),
-      'server-name': z.string().optional(),
-    })
-    .refine(secured, securedMessage)
-    .optional(),
+  accountant: peerConfig.optional(),
   /** The secagg service; without it nodes take part in no masked round. */
-  secagg: z
-    .strictObject({
-      address: hostPort,
-      tls: tlsFiles.optional(),
-      insecure: z.boolean().default(false),
-      'server-name': z.string().optional(),
-    })
-    .refine(secured, securedMessage)
-    .optional(),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
+  secagg: peerConfig.optional(),
+  log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;
 

@@ -1,47 +1,19 @@
 // The privacy accountant as a process of its own: node services/privacy-accountant/src/main.ts --config FILE
-import { parseArgs } from 'node:util';
-import { connectBus } from '@aegis/bus';
-import { AegisError } from '@aegis/errors';
-import {
-  createLogger,
-  createTelemetry,
-  loadConfig,
-  readTls,
-  runService,
-  serveGrpc,
-  serveMetrics,
-} from '@aegis/service-kit';
+import { openBus } from '@aegis/bus';
+import { readTls, serveGrpc, serveMetrics, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAccountant } from './index.ts';
 
-const log = createLogger({ name: 'privacy-accountant' });
+await serviceProcess('privacy-accountant', processConfig, async (parts) => {
+  const { config, log, telemetry } = parts;
+  const bus = await openBus(config.nats, parts);
+  const accountant = await startAccountant(config.accountant, { bus, telemetry, log });
 
-await runService(log, async () => {
-  const { config: file } = parseArgs({ options: { config: { type: 'string' } } }).values;
-  if (file === undefined) throw new AegisError('CONFIG_INVALID', 'Say which: --config FILE');
-  const config = loadConfig(file, processConfig);
-  const own = createLogger({ name: 'privacy-accountant', level: config.log.level });
-  const telemetry = createTelemetry({ service: 'aegis-privacy-accountant', version: '0.1.0' });
-
-  const { servers, user, 'password-file': password, tls: natsTls, replicas } = config.nats;
-  const bus = await connectBus({
-    servers,
-    name: 'privacy-accountant',
-    replicas,
-    log: own,
-    telemetry,
-    ...(user !== undefined && password !== undefined && { credentials: { user, password } }),
-    ...(natsTls && { tls: readTls(natsTls) }),
-  });
-  const { address, tls, insecure, callers } = config.listen;
-  const accountant = await startAccountant(config.accountant, { bus, telemetry, log: own });
-
+  const { tls, ...listen } = config.listen;
   const server = await serveGrpc({
-    address,
-    insecure,
-    callers,
+    ...listen,
     services: accountant.services,
-    log: own,
+    log,
     telemetry,
     // Of several processes the one that writes is ready; the others are asked nothing.
     healthy: () => bus.ready() && accountant.isOpen(),
@@ -59,7 +31,6 @@ await runService(log, async () => {
       await metrics?.close();
       await accountant.close();
       await bus.close();
-      await telemetry.shutdown();
     },
   };
 });

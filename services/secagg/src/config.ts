@@ -1,10 +1,9 @@
 import type { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { natsConfig } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
-import { readRoots, secretFile, tlsFiles } from '@aegis/service-kit';
+import { listenShape, logConfig, metricsConfig, readRoots } from '@aegis/service-kit';
 import { z } from 'zod';
-
-const hostPort = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be host:port');
 
 /** What a secagg service is told, wherever it runs. */
 export const secaggConfig = z.strictObject({
@@ -18,24 +17,10 @@ export type SecaggConfig = z.infer<typeof secaggConfig>;
 /** The file of a separate process. */
 export const processConfig = z.strictObject({
   secagg: secaggConfig,
-  listen: z.strictObject({
-    address: hostPort,
-    tls: tlsFiles.optional(),
-    /** Plain text; for development only. */
-    insecure: z.boolean().default(false),
-    /** For each service, the certificate names that may call it. */
-    callers: z.record(z.string(), z.array(z.string().min(1))).default({}),
-  }),
-  nats: z.strictObject({
-    servers: z.array(z.string().min(1)).min(1),
-    user: z.string().optional(),
-    'password-file': secretFile.optional(),
-    tls: tlsFiles.optional(),
-    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
-  }),
-  /** Where Prometheus reads; without it nobody can. */
-  metrics: z.strictObject({ address: hostPort }).optional(),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).default({ level: 'info' }),
+  listen: z.strictObject(listenShape),
+  nats: natsConfig,
+  metrics: metricsConfig,
+  log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;
 
