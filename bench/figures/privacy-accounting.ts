@@ -123,7 +123,7 @@ const figure = (id: string, unit: string, must: number, aim: string, meaning: st
   aim,
   meaning,
   shortfall:
-    'Each answer is looked at twice by loss distributions, the second time on a finer grid, so as never to be looser than the peer; calibration does so at every step of its search.',
+    'Each answer is looked at twice by loss distributions, the second time on a finer grid, so as never to be looser than the peer; calibration does so for its last steps.',
 });
 
 /** What questions about privacy cost; `make bench-privacy`. */

@@ -11,8 +11,10 @@ pub struct Search {
     /// Where to begin, and the factor of the first steps.
     pub start: f64,
     pub stride: f64,
-    /// Relative width at which it ends; the upper end is the answer.
+    /// What the answer may be too large by, as a part of it.
     pub precision: f64,
+    /// How fast ln ε falls with ln σ near the start, if an earlier search has found out; it is believed for the first step.
+    pub slope: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +22,13 @@ pub struct Calibrated {
     pub noise_multiplier: f64,
     /// What the events cost with it: at most what was asked.
     pub spent: Epsilon,
+}
+
+/// Where a search ended, and how fast ln ε fell with ln σ there.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub calibrated: Calibrated,
+    pub slope: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +45,7 @@ pub fn sigma_for(
     (epsilon, delta): (f64, f64),
     search: Search,
     mut measure: impl FnMut(&mut Composition, f64) -> Result<Epsilon>,
-) -> Result<Calibrated> {
+) -> Result<Found> {
     check_target(epsilon, delta)?;
     if events.is_empty() || events.len() != chosen.len() || !chosen.contains(&true) {
         return Err(
@@ -60,10 +69,26 @@ pub fn sigma_for(
         spent
     };
     let (lowest, highest) = NOISE_MULTIPLIERS;
+    let found = |noise_multiplier, spent, slope| Found { calibrated: Calibrated { noise_multiplier, spent }, slope };
+    // The first to fall between here and the answer is by less than the precision: ε says so, at this slope.
+    let enough = |spent: &Epsilon, slope: f64| {
+        spent.epsilon <= epsilon && (epsilon / spent.epsilon).ln() <= 0.5 * search.precision * slope
+    };
+    let hair = 0.25 * search.precision;
+    let mut start = search.start;
+    let mut spent = at(start)?;
+    if let Some(slope) = search.slope {
+        if !enough(&spent, slope) {
+            start = (start * ((spent.epsilon / epsilon).ln() / slope + hair).exp()).clamp(lowest, highest);
+            spent = at(start)?;
+        }
+        if enough(&spent, slope) {
+            return Ok(found(start, spent, search.slope));
+        }
+    }
     let mut stride = search.stride;
-    // A bracket by growing steps, then false position on logarithms with the bisection's guarantee.
-    let (mut low, mut high) = (search.start, search.start);
-    let mut spent = at(high)?;
+    // A bracket by growing steps, then secants on logarithms with the bisection's guarantee.
+    let (mut low, mut high) = (start, start);
     let mut low_epsilon = spent.epsilon;
     if spent.epsilon > epsilon {
         while spent.epsilon > epsilon {
@@ -81,40 +106,54 @@ pub fn sigma_for(
             }
         }
     } else {
+        let mut below = spent;
         while low_epsilon <= epsilon {
-            (high, spent) = (low, Epsilon { epsilon: low_epsilon, ..spent });
+            (high, spent) = (low, below);
             if low == lowest {
-                return Ok(Calibrated { noise_multiplier: low, spent: at(low)? });
+                return Ok(found(low, spent, None));
             }
             low = (low / stride).max(lowest);
             stride *= stride;
             // an ε that cannot be shown at all is above every target
-            low_epsilon = at(low).map_or(f64::INFINITY, |spent| spent.epsilon);
+            low_epsilon = f64::INFINITY;
+            if let Ok(here) = at(low) {
+                (low_epsilon, below) = (here.epsilon, here);
+            }
         }
-        spent = at(high)?;
     }
+    // the two latest points: a line through them is better than one through the ends of the bracket
+    let (mut earlier, mut latest) = ((low.ln(), low_epsilon), (high.ln(), spent.epsilon));
+    let mut slope = None;
     let mut bisect = false;
     while high / low - 1.0 > search.precision {
         let (from, to) = (low.ln(), high.ln());
-        let share = (low_epsilon / epsilon).ln() / (low_epsilon / spent.epsilon).ln();
-        // a hair above the crossing, so that the upper end comes close too
-        let guess = (from + share * (to - from)) * 1.0 + (to - from) * 1e-3;
-        let inside = guess.is_finite() && guess > from && guess < to;
-        let middle = if bisect || !inside { 0.5 * (from + to) } else { guess };
-        let noise_multiplier = middle.exp();
+        let steep = |(x, y): (f64, f64), (u, v): (f64, f64)| (y / v).ln() / (u - x);
+        let across = steep((from, low_epsilon), (to, spent.epsilon));
+        if across.is_finite() && across > 0.0 {
+            slope = Some(across);
+            if enough(&spent, across) {
+                break;
+            }
+        }
+        let inside = |guess: &f64| guess.is_finite() && *guess > from && *guess < to;
+        let secant = latest.0 + (latest.1 / epsilon).ln() / steep(earlier, latest) + hair;
+        let chord = from + (low_epsilon / epsilon).ln() / across + hair;
+        let guess = Some(secant).filter(inside).or(Some(chord).filter(inside)).filter(|_| !bisect);
+        let noise_multiplier = guess.unwrap_or(0.5 * (from + to)).exp();
         if noise_multiplier <= low || noise_multiplier >= high {
             break;
         }
         let width = high / low - 1.0;
         let here = at(noise_multiplier)?;
+        (earlier, latest) = (latest, (noise_multiplier.ln(), here.epsilon));
         if here.epsilon <= epsilon {
             (high, spent) = (noise_multiplier, here);
         } else {
             (low, low_epsilon) = (noise_multiplier, here.epsilon);
         }
-        bisect = !bisect && (high / low - 1.0) > 0.25 * width;
+        bisect = !bisect && (high / low - 1.0) > 0.25 * width && (epsilon / here.epsilon).ln().abs() > 0.1 * width;
     }
-    Ok(Calibrated { noise_multiplier: high, spent })
+    Ok(found(high, spent, slope))
 }
 
 /// How often the whole list may be repeated with ε(δ) ≤ `epsilon`; about `guess` times.

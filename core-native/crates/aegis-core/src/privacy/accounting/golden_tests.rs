@@ -140,6 +140,13 @@ fn tight_calibration_needs_no_more_noise_than_the_peer() {
         let got = sigma_for(&events, &[true], epsilon, delta, Effort::Tight).unwrap();
         assert!(got.spent.epsilon <= epsilon);
         assert!(got.noise_multiplier <= real(row, "dpa_pld_sigma") * 1.0005, "{row}: {got:?}");
+        // the answer is certified as any other is, and a little less noise is not enough
+        let costs = |factor: f64| {
+            let events = [Event { noise_multiplier: got.noise_multiplier * factor, ..events[0].clone() }];
+            epsilon_of(&events, delta, Effort::Tight).unwrap().epsilon
+        };
+        assert_eq!(costs(1.0), got.spent.epsilon, "{row}");
+        assert!(costs(1.0 - 5e-6) > epsilon, "{row}: {got:?}");
     }
 }
 

@@ -68,15 +68,20 @@ pub fn delta_of(events: &[Event], epsilon: f64, effort: Effort) -> Result<Delta>
 
 /// The smallest noise multiplier for the `chosen` rows that keeps all events within (ε, δ).
 pub fn sigma_for(events: &[Event], chosen: &[bool], epsilon: f64, delta: f64, effort: Effort) -> Result<Calibrated> {
-    let quick = calibrate::Search { start: 1.0, stride: 2.0, precision: 1e-8 };
-    let found = calibrate::sigma_for(events, chosen, (epsilon, delta), quick, report::quick_epsilon);
+    let search = |start, stride, precision, slope| calibrate::Search { start, stride, precision, slope };
+    let target = (epsilon, delta);
+    let found = calibrate::sigma_for(events, chosen, target, search(1.0, 2.0, 1e-8, None), report::quick_epsilon);
     if effort == Effort::Quick {
-        return found;
+        return Ok(found?.calibrated);
     }
     // what the quick methods find is enough noise, and usually a tenth too much
-    let start = found.map_or(1.0, |found| found.noise_multiplier);
-    let tight = calibrate::Search { start, stride: 1.1, precision: 1e-5 };
-    calibrate::sigma_for(events, chosen, (epsilon, delta), tight, report::tight_epsilon)
+    let start = found.map_or(1.0, |found| found.calibrated.noise_multiplier);
+    // the search itself is content with a first look at the losses; what it finds is then measured as every answer is
+    let rough = calibrate::sigma_for(events, chosen, target, search(start, 1.1, 2e-4, None), report::rough_epsilon);
+    let (start, stride, slope) =
+        rough.map_or((start, 1.1, None), |rough| (rough.calibrated.noise_multiplier, 1.0 + 5e-4, rough.slope));
+    let tight = search(start, stride, 1e-6, slope);
+    Ok(calibrate::sigma_for(events, chosen, target, tight, report::tight_epsilon)?.calibrated)
 }
 
 /// How often the list of events may be repeated within (ε, δ).

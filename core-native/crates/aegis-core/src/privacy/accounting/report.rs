@@ -123,6 +123,19 @@ pub fn tight_epsilon(composition: &mut Composition, delta: f64) -> Result<Epsilo
     }
 }
 
+/// The same to some 1e-4, for a search that ends with the tight one. It leaves out the direction in which a unit is added: no answer may rest on it.
+pub fn rough_epsilon(composition: &mut Composition, delta: f64) -> Result<Epsilon> {
+    let quick = quick_epsilon(composition, delta);
+    if composition.parts.is_empty() {
+        return quick;
+    }
+    let Some(upper) = pld::rough_epsilon(composition, delta) else { return quick };
+    match quick {
+        Ok(quick) if quick.epsilon <= upper => Ok(quick),
+        _ => finite(Epsilon { epsilon: upper, lower: 0.0, delta, method: Method::Pld, order: None }),
+    }
+}
+
 /// How far below the quick bound of ln δ the tight one is looked for, and in how many steps.
 const TIGHTER: f64 = 16.0;
 const HALVINGS: u32 = 12;

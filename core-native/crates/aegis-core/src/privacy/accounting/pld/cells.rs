@@ -1,6 +1,7 @@
 //! From the loss of one release to masses on a grid, once so that δ can only grow and once so that it can only shrink.
 
 use super::loss::{Loss, Range};
+use super::smooth::Smooth;
 
 /// Mass of the cell (iΔ, (i+1)Δ], and the part of it that goes to the upper end so that P's and Q's masses are both kept.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,16 +62,24 @@ impl Cells {
             cells[at as usize].mass += atom.mass;
             cells[at as usize].up += atom.mass * up;
         }
-        let mut from = range.from;
+        let smooth = Smooth::of(loss, first, delta, cells.len());
+        let mut ended = Some(range.from);
         for (offset, cell) in cells.iter_mut().enumerate() {
+            if let Some((mass, up)) = smooth.as_ref().and_then(|smooth| smooth.cell(offset)) {
+                cell.mass += mass;
+                cell.up += up.clamp(0.0, mass);
+                ended = None;
+                continue;
+            }
             let low = (first + offset as i64) as f64 * delta;
+            let from = ended.unwrap_or_else(|| loss.at_loss(low).clamp(range.from, range.to));
             let to = loss.at_loss(low + delta).clamp(from, range.to);
             let to = if offset as i64 == last - first - 1 { range.to } else { to };
             loss.integrate(from, to, |atom| {
                 cell.mass += atom.mass;
                 cell.up += atom.mass * (unit * small_exp_m1(low - atom.loss)).clamp(0.0, 1.0);
             });
-            from = to;
+            ended = Some(to);
         }
         Self { first, cells, below: range.below, above: range.above, shrink: (-delta).exp() }
     }

@@ -72,7 +72,7 @@ pub fn compose(window: &Window, grids: &[(Grid, u64)]) -> Composed {
                 let ln_size = 0.5 * square.ln_1p();
                 let angle = w.im.atan2(1.0 + w.re);
                 *logarithm += Complex64::new(times * ln_size, times * angle);
-                *off += times * (rounding + 4.0 * f64::EPSILON * w.norm()) * (-ln_size).exp();
+                *off += times * (rounding + 4.0 * f64::EPSILON * w.norm_sqr().sqrt()) / (1.0 + square).sqrt();
             }
         }
         let (mut squares, mut energy) = (0.0, 0.0);
@@ -88,8 +88,9 @@ pub fn compose(window: &Window, grids: &[(Grid, u64)]) -> Composed {
                 let whole = logarithm.re.exp();
                 (Complex64::from_polar(whole, logarithm.im), whole)
             };
-            squares += (whole * off + 8.0 * f64::EPSILON * value.norm()).powi(2);
-            energy += value.norm_sqr();
+            let square = value.norm_sqr();
+            squares += (whole * off + 8.0 * f64::EPSILON * square.sqrt()).powi(2);
+            energy += square;
             value
         };
         let mut product: Vec<Complex64> = logarithms.into_iter().map(power).collect();
@@ -126,30 +127,41 @@ struct Tilted {
     ln_mean: f64,
 }
 
+/// Masses that share one power of the tilt.
+const BLOCK: usize = 64;
+
 fn tilt(grid: &Grid, window: &Window, size: usize) -> Tilted {
-    let exponent = |index: usize| window.s * (grid.first + index as i64) as f64 * window.delta;
-    let weighted: Vec<f64> = grid
-        .masses
-        .iter()
-        .enumerate()
-        .map(|(index, mass)| if *mass > 0.0 { exponent(index) + mass.ln() } else { f64::NEG_INFINITY })
-        .collect();
-    let (heaviest, top) = weighted.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
-    let mut rest = vec![0.0; size];
-    let mut sum = 0.0;
-    let place = |index: usize| (index as i64 - heaviest as i64).rem_euclid(size as i64) as usize;
-    let mut at = place(0);
-    for (index, ln) in weighted.iter().enumerate() {
-        if index != heaviest && *ln > top - 700.0 {
-            let weight = (ln - top).exp();
-            rest[at] += weight;
-            sum += weight;
+    let exponent = |block: usize| window.s * (grid.first + (block * BLOCK) as i64) as f64 * window.delta;
+    let within: Vec<f64> = (0..BLOCK).map(|place| (window.s * place as f64 * window.delta).exp()).collect();
+    let blocks = || grid.masses.chunks(BLOCK).enumerate();
+    // about the logarithm of the heaviest: all that is needed is that nothing overflows
+    let top = blocks()
+        .map(|(block, masses)| (block, masses.iter().copied().fold(0.0, f64::max)))
+        .filter(|(_, most)| *most > 0.0)
+        .map(|(block, most)| exponent(block) + most.ln())
+        .fold(f64::NEG_INFINITY, f64::max);
+    let mut weights = vec![0.0; grid.masses.len()];
+    for ((block, masses), weights) in blocks().zip(weights.chunks_mut(BLOCK)) {
+        // in two halves, so that a mass that hardly exists still meets the power it needs
+        let half = (0.5 * (exponent(block) - top)).min(709.0).exp();
+        for ((weight, mass), power) in weights.iter_mut().zip(masses).zip(&within) {
+            *weight = mass * half * power * half;
         }
-        at = if at + 1 == size { 0 } else { at + 1 };
     }
+    let (heaviest, most) = weights.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 1.0));
+    weights[heaviest] = 0.0;
+    let sum = weights.iter().sum::<f64>() / most;
     let scale = 1.0 / (1.0 + sum);
-    rest.iter_mut().for_each(|mass| *mass *= scale);
-    Tilted { heaviest: scale, index: grid.first + heaviest as i64, rest, ln_mean: top + sum.ln_1p() }
+    let mut rest = vec![0.0; size];
+    let start = (-(heaviest as i64)).rem_euclid(size as i64) as usize;
+    let (before, after) = weights.split_at((size - start).min(weights.len()));
+    let places = std::iter::once((start, before)).chain(after.chunks(size).map(|turn| (0, turn)));
+    for (from, turn) in places {
+        for (mass, weight) in rest[from..].iter_mut().zip(turn) {
+            *mass += weight * (scale / most);
+        }
+    }
+    Tilted { heaviest: scale, index: grid.first + heaviest as i64, rest, ln_mean: top + most.ln() + sum.ln_1p() }
 }
 
 /// Grid points after which the running target is computed afresh.

@@ -28,6 +28,13 @@ pub struct Atom {
     pub mass: f64,
 }
 
+/// A loss on the grid: P's density there, and about how much of the noise variable the cell beside it spans.
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    pub density: f64,
+    pub length: f64,
+}
+
 /// The range of the noise variable that is looked at; beyond it P has `below` and `above`.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
@@ -130,8 +137,40 @@ impl Loss {
         }
     }
 
+    /// P's density at consecutive multiples of Δ, as one of the loss; nothing where it is not smooth or f64 does not hold it.
+    pub fn on_grid(&self, first: i64, delta: f64, count: usize) -> Option<Vec<Point>> {
+        let Loss::Gaussian { rate, sigma, direction } = *self else { return None };
+        let far = first.abs().max((first + count as i64).abs()) as f64 * delta;
+        if far > LARGEST_EXPONENT {
+            return None;
+        }
+        let sign = if direction == Direction::Remove { 1 } else { -1 };
+        let square = sigma * sigma;
+        let (precision, unit) = (0.5 / square, (-LN_SQRT_2PI).exp() / sigma);
+        let ends = [sign * first, sign * (first + count as i64)];
+        let powers = Powers::of(delta, ends);
+        let at = |index: usize| {
+            let step = sign * (first + index as i64);
+            // of the mixture's loss l: z = σ²x + ½ with x = ln(1 + (e^l − 1)/q), dz/dl = σ²e^l/(q + e^l − 1), and P(z) = e^l·Q(z)
+            let (power, less_one) = powers.at(step);
+            let odds = rate + less_one;
+            if rate < 1.0 && odds < 1e-3 * rate {
+                // next to the lowest loss, what is left of the odds is rounding
+                return Point { density: 0.0, length: f64::INFINITY };
+            }
+            let (x, slope) = match rate {
+                1.0 => (step as f64 * delta, square),
+                _ => ((less_one / rate).ln_1p(), square * power / odds),
+            };
+            let z = square * x + 0.5;
+            let lift = if direction == Direction::Remove { power } else { 1.0 };
+            Point { density: lift * slope * unit * (-z * z * precision).exp(), length: slope * delta }
+        };
+        Some((0..count).map(at).collect())
+    }
+
     /// Longest panel on which density and loss are smooth to full precision.
-    fn scale(&self) -> f64 {
+    pub fn scale(&self) -> f64 {
         match *self {
             Loss::Gaussian { sigma, .. } => (0.5 * sigma).min(0.5 * sigma * sigma),
             Loss::Laplace { scale } => scale.min(0.5),
@@ -154,6 +193,39 @@ impl Loss {
             z = end;
         }
     }
+}
+
+/// Beyond it e^l is not looked at as such.
+const LARGEST_EXPONENT: f64 = 300.0;
+
+/// e^{iΔ} and e^{iΔ} − 1, each to its own precision: from those of a block and of a place in it, away from 0, where nothing cancels.
+struct Powers {
+    up: Vec<(f64, f64)>,
+    down: Vec<(f64, f64)>,
+    first_block: i64,
+    blocks: Vec<(f64, f64)>,
+}
+
+impl Powers {
+    const BLOCK: i64 = 64;
+
+    fn of(delta: f64, ends: [i64; 2]) -> Self {
+        let table = |sign: f64| (0..Self::BLOCK).map(|step| both(sign * step as f64 * delta)).collect();
+        let [first, last] = [ends[0].min(ends[1]) / Self::BLOCK, ends[0].max(ends[1]) / Self::BLOCK];
+        let blocks = (first..=last).map(|block| both((block * Self::BLOCK) as f64 * delta)).collect();
+        Self { up: table(1.0), down: table(-1.0), first_block: first, blocks }
+    }
+
+    fn at(&self, step: i64) -> (f64, f64) {
+        let (block, place) = (step / Self::BLOCK, (step % Self::BLOCK).unsigned_abs() as usize);
+        let (power, less_one) = if step < 0 { self.down[place] } else { self.up[place] };
+        let (far, far_less_one) = self.blocks[(block - self.first_block) as usize];
+        (power * far, far_less_one * power + less_one)
+    }
+}
+
+fn both(exponent: f64) -> (f64, f64) {
+    (exponent.exp(), exponent.exp_m1())
 }
 
 /// ln(1 − q + q·e^x).

@@ -8,6 +8,7 @@ mod convolve;
 mod cumulants;
 mod loss;
 mod quadrature;
+mod smooth;
 mod window;
 
 use cells::{Cells, Grid};
@@ -42,18 +43,29 @@ pub fn epsilon(composition: &Composition, delta: f64) -> Option<Bracket> {
     let symmetric =
         removed.iter().all(|(loss, _)| matches!(loss, Loss::Gaussian { rate: 1.0, .. } | Loss::Laplace { .. }));
     let mut removed = Search::of(&removed, delta)?;
+    removed.look(QUICK);
     let lower = removed.lower();
     removed.sharpen();
     let mut upper = removed.upper;
     if !symmetric {
+        // hardly ever more than a look: δ is larger where a unit is removed, for all but nearly equal directions
         let mut added = Search::of(&added, delta)?;
-        // hardly ever: δ is larger where a unit is removed, for all but nearly equal directions
+        if added.upper > upper {
+            added.look(QUICK);
+        }
         if added.upper > upper {
             added.sharpen();
         }
         upper = upper.max(added.upper);
     }
     (upper.is_finite() && lower <= upper).then_some(Bracket { lower, upper })
+}
+
+/// Where the upper bound is, to some 1e-4 of ε, if a unit is removed: for a search that ends with [`epsilon`].
+pub fn rough_epsilon(composition: &Composition, delta: f64) -> Option<f64> {
+    let mut removed = Search::of(&losses(composition, Direction::Remove)?, delta)?;
+    removed.look(QUICK);
+    Some(removed.upper).filter(|upper| upper.is_finite())
 }
 
 fn losses(composition: &Composition, direction: Direction) -> Option<Vec<(Loss, u64)>> {
@@ -85,10 +97,12 @@ struct Search {
     /// How fast ln δ falls there.
     decay: f64,
     window: Window,
+    /// What was last looked at.
+    cells: Vec<(Cells, u64)>,
 }
 
 impl Search {
-    /// To some 1e-4 of ε.
+    /// A first look, to a few percent of ε.
     fn of(losses: &[(Loss, u64)], delta: f64) -> Option<Self> {
         let count: f64 = losses.iter().map(|(_, count)| *count as f64).sum();
         let all: Vec<Steps> = losses
@@ -102,12 +116,11 @@ impl Search {
         }
         let bound = bound.max(SMALLEST);
         let window = Window::coarse(&all, s, bound, delta.ln());
-        let first = above(&all, &window, delta);
+        let cells = cells(&all, &window);
+        let first = above(&all, &cells, &window, delta);
         let (guess, decay) = if first.found < bound { (first.found, first.decay) } else { (bound, s) };
         let uncertain = window.coarseness(&all, decay);
-        let mut search = Self { all, delta, upper: first.found, guess, uncertain, decay, window };
-        search.look(QUICK, MOST_LOOKS);
-        Some(search)
+        Some(Self { all, delta, upper: first.found, guess, uncertain, decay, window, cells })
     }
 
     /// To what the certificate allows.
@@ -116,11 +129,12 @@ impl Search {
             return;
         }
         self.uncertain = self.window.coarseness(&self.all, self.decay);
-        self.look(SHARP, MOST_LOOKS);
+        self.look(SHARP);
     }
 
-    fn look(&mut self, sharpness: Sharpness, most: usize) {
-        for _ in 0..most {
+    /// QUICK: to some 1e-4 of ε.
+    fn look(&mut self, sharpness: Sharpness) {
+        for _ in 0..MOST_LOOKS {
             if self.upper <= 0.0 || self.guess <= 0.0 {
                 self.upper = self.upper.max(0.0);
                 return;
@@ -129,7 +143,8 @@ impl Search {
             let uncertain = self.uncertain.min(0.2 * guess);
             let sought = Sought { s: tilt_to(&self.all, guess), epsilon: guess, uncertain, decay };
             self.window = Window::fine(&self.all, sharpness, sought, self.delta.ln());
-            let look = above(&self.all, &self.window, self.delta);
+            self.cells = cells(&self.all, &self.window);
+            let look = above(&self.all, &self.cells, &self.window, self.delta);
             self.upper = self.upper.min(look.found);
             if look.found > look.foot {
                 (self.guess, self.decay) = (look.found, look.decay);
@@ -141,7 +156,7 @@ impl Search {
     }
 
     fn lower(&self) -> f64 {
-        if self.upper <= 0.0 { 0.0 } else { lower(&self.all, &self.window, self.delta, self.decay) }
+        if self.upper <= 0.0 { 0.0 } else { lower(&self.all, &self.cells, &self.window, self.delta, self.decay) }
     }
 }
 
@@ -152,8 +167,8 @@ struct Look {
     decay: f64,
 }
 
-fn above(all: &[Steps], window: &Window, delta: f64) -> Look {
-    let grids = grids(all, window, Cells::pessimistic);
+fn above(all: &[Steps], cells: &[(Cells, u64)], window: &Window, delta: f64) -> Look {
+    let grids = grids(cells, Cells::pessimistic);
     let composed = compose(window, &grids);
     let left = delta - composed.infinite - mass_above(&grids, window);
     let (found, decay) = if left > 0.0 {
@@ -174,16 +189,20 @@ fn mass_above(grids: &[(Grid, u64)], window: &Window) -> f64 {
     (moment - window.r * window.high).exp() * (1.0 + 1e-9)
 }
 
-/// The grid of each mechanism. Losses with next to no tilted mass count as the lowest ones that have some.
-fn grids(all: &[Steps], window: &Window, rounded: impl Fn(&Cells) -> Grid) -> Vec<(Grid, u64)> {
+/// The cells of each mechanism. Losses with next to no tilted mass count as the lowest ones that have some.
+fn cells(all: &[Steps], window: &Window) -> Vec<(Cells, u64)> {
     let count = count_of(all);
     let of = |steps: &Steps| {
         let least =
             ((BELOW / count).ln() + ln_mean(std::slice::from_ref(steps), window.s) / steps.count as f64) / window.s;
         let range = steps.loss.raised(steps.range, least);
-        (rounded(&Cells::of(&steps.loss, &range, window.delta)), steps.count)
+        (Cells::of(&steps.loss, &range, window.delta), steps.count)
     };
     all.iter().map(of).collect()
+}
+
+fn grids(cells: &[(Cells, u64)], rounded: impl Fn(&Cells) -> Grid) -> Vec<(Grid, u64)> {
+    cells.iter().map(|(cells, count)| (rounded(cells), *count)).collect()
 }
 
 fn count_of(all: &[Steps]) -> f64 {
@@ -197,8 +216,8 @@ fn rounding(all: &[Steps], window: &Window) -> f64 {
 
 /// The crossing of the optimistic composition, less what may have come round the circle from outside the window: bounded by the moments of
 /// the optimistic masses themselves.
-fn lower(all: &[Steps], window: &Window, delta: f64, decay: f64) -> f64 {
-    let grids = grids(all, window, Cells::optimistic);
+fn lower(all: &[Steps], cells: &[(Cells, u64)], window: &Window, delta: f64, decay: f64) -> f64 {
+    let grids = grids(cells, Cells::optimistic);
     let below = compose(window, &grids);
     let ln_target = (delta * (1.0 + rounding(all, window))).ln();
     let s = window.s;

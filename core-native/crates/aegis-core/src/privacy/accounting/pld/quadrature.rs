@@ -3,7 +3,6 @@
 /// Nodes and weights on [−1, 1].
 type Rule = &'static [(f64, f64)];
 
-const TWO: Rule = &[(-0.577_350_269_189_625_8, 1.0), (0.577_350_269_189_625_8, 1.0)];
 const THREE: Rule = &[
     (-0.774_596_669_241_483_4, 0.555_555_555_555_555_6),
     (0.0, 0.888_888_888_888_889),
@@ -23,8 +22,7 @@ const SIX: Rule = &[
 pub fn panel(from: f64, to: f64, scale: f64, mut at: impl FnMut(f64, f64)) {
     let (middle, half) = (0.5 * (from + to), 0.5 * (to - from));
     let rule = match scale / (to - from) {
-        narrow if narrow > 64.0 => TWO,
-        narrow if narrow > 16.0 => THREE,
+        narrow if narrow > 64.0 => THREE,
         _ => SIX,
     };
     for (node, weight) in rule {
