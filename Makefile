@@ -52,6 +52,7 @@ check: setup ## format, lint, types, import rules, clippy, generated code
 	@depcruise --config .dependency-cruiser.cjs packages services agents cli bench scripts
 	@node scripts/generate-contracts.ts --check
 	@node scripts/error-catalogue.ts --check
+	@node scripts/openapi.ts --check
 	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
 
 interop: setup ## real Flower releases 1.22 to 1.41, the long list

@@ -10,6 +10,7 @@ export interface StateDirectory {
   readonly lock: string;
   readonly operatorToken: string;
   readonly unitKey: string;
+  readonly restKey: string;
   readonly pki: string;
   readonly nats: string;
   readonly natsLog: string;
@@ -30,6 +31,7 @@ export const stateDirectory = (root: string): StateDirectory => ({
   lock: join(root, 'lock'),
   operatorToken: join(root, 'operator.token'),
   unitKey: join(root, 'keys', 'unit.key'),
+  restKey: join(root, 'keys', 'rest.key'),
   pki: join(root, 'pki'),
   nats: join(root, 'nats'),
   natsLog: join(root, 'log', 'nats.log'),

@@ -15,6 +15,7 @@ import { OpenUploads } from '../../services/gateway/src/flows/open-uploads.ts';
 import { ProvenKeys } from '../../services/gateway/src/flows/proven-keys.ts';
 import { SeenCalls } from '../../services/gateway/src/flows/seen-calls.ts';
 import { UnitNames } from '../../services/gateway/src/flows/unit-names.ts';
+import { UsedNonces } from '../../services/gateway/src/flows/used-nonces.ts';
 import { accountantPeer } from '../../services/gateway/src/peers/accountant.ts';
 import { aggregatorPeer } from '../../services/gateway/src/peers/aggregator.ts';
 import { aggregatorsChannel } from '../../services/gateway/src/peers/aggregators.ts';
@@ -89,6 +90,8 @@ export class GatewayProcess {
       mailbox,
       provenKeys: new ProvenKeys('per-call'),
       seenCalls: new SeenCalls(),
+      restKeys: null,
+      usedNonces: new UsedNonces(),
       certificates: new ClientCertificates('off'),
       roster: new Roster(),
       elsewhere: new Elsewhere(),

@@ -17,9 +17,9 @@ import { ensureGatewayCertificate } from '../pki.ts';
 import { prepareStateDirectory, type StateDirectory, writeConnectionFile } from '../state-directory.ts';
 import { lockState } from '../state-lock.ts';
 import { demandFreePort, listenFailure } from './free-port.ts';
+import { ensureKeyFile } from './key-file.ts';
 import { findNatsServer, startNatsChild } from './nats-child.ts';
 import { ensureOperatorToken } from './operator-token.ts';
-import { ensureUnitKey } from './unit-key.ts';
 
 export type Enrolment = 'open' | 'registered';
 export type ControlPolicy = 'loopback' | 'open' | 'off';
@@ -113,7 +113,8 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     log = createLogger({ name: 'aegis', destination: state.log });
     const tls = insecure ? undefined : await ensureGatewayCertificate(state.pki, { san, now: systemClock.now() });
     await ensureOperatorToken(state.operatorToken, systemRandom);
-    await ensureUnitKey(state.unitKey, systemRandom);
+    await ensureKeyFile(state.unitKey, systemRandom);
+    await ensureKeyFile(state.restKey, systemRandom);
     const telemetry = createTelemetry({ service: 'aegis', version, env });
     undo.push(() => telemetry.shutdown());
     signal.throwIfAborted();
@@ -169,6 +170,9 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         'client-certificates': clients.rule,
         'operator-token-file': state.operatorToken,
         'unit-key-file': state.unitKey,
+        // Its clients enrol themselves.
+        rest: enrolment === 'open',
+        'rest-key-file': state.restKey,
       }),
       { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger, secagg: masks },
     ).catch((error: unknown) => {

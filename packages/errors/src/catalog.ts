@@ -30,7 +30,7 @@ export const catalog = {
   MEDIA_TYPE: entry(
     'invalid',
     'The content type is not the one this path takes.',
-    'Send application/protobuf to Flower paths.',
+    'Send application/protobuf to Flower paths; for /api/v1 see docs/rest.md.',
   ),
   BODY_TOO_LARGE: entry(
     'too-large',
@@ -110,6 +110,21 @@ export const catalog = {
     'unavailable',
     'A call with this timestamp was made before, with the same key.',
     'Sign each call anew; the SuperNode does, and tries again by itself.',
+  ),
+  REST_SIGNATURE: entry(
+    'unauthenticated',
+    "The request is not signed with the node's secret.",
+    'Sign method, path with query, body hash and nonce as docs/rest.md says, with the secret that /api/v1/register answered.',
+  ),
+  REST_NONCE: entry(
+    'unauthenticated',
+    'The nonce cannot be used, or not any more.',
+    'Get another from /api/v1/nonce and sign the request anew: each is good for one request within two minutes.',
+  ),
+  BODY_HASH: entry(
+    'invalid',
+    'The body is not the one that was signed.',
+    'Hash exactly the bytes that are sent; a proxy may have changed them.',
   ),
   NODE_KEY_UNKNOWN: entry(
     'unauthenticated',

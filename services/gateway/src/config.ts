@@ -37,6 +37,13 @@ const gatewayShape = {
   control: z.enum(['loopback', 'open', 'off']).default('loopback'),
   /** Lets in Flower's start_client, which shows no identity, for runs whose plan says `aegis.join = true`. */
   join: z.boolean().default(false),
+  /** Opens /api/v1 (api/rest), for clients that know neither Flower nor gRPC. They enrol themselves: only with `enrolment: open`. */
+  rest: z.boolean().default(false),
+  /**
+   * 32 bytes in hex, in a file only its owner may read, the same at every gateway: secrets of REST clients are derived from it. With
+   * another one all of them have to register again.
+   */
+  'rest-key-file': z.string().min(1).optional(),
   /** Bearer token of the operator's door, in a file only its owner may read. Without it the door is shut. */
   'operator-token-file': z.string().min(1).optional(),
   /**
@@ -96,9 +103,21 @@ const joinIsOpenMessage = {
   path: ['join'],
 };
 
+const restIsOpen = (config: { rest: boolean; enrolment: string }): boolean =>
+  !config.rest || config.enrolment === 'open';
+const restIsOpenMessage = {
+  error: 'REST clients enrol themselves, nobody can approve them beforehand: only with enrolment: open',
+  path: ['rest'],
+};
+const restHasKey = (config: { rest: boolean; 'rest-key-file'?: unknown }): boolean =>
+  !config.rest || config['rest-key-file'] !== undefined;
+const restHasKeyMessage = { error: 'rest: true needs it', path: ['rest-key-file'] };
+
 export const gatewayConfig = z
   .strictObject(gatewayShape)
   .refine(joinIsOpen, joinIsOpenMessage)
+  .refine(restIsOpen, restIsOpenMessage)
+  .refine(restHasKey, restHasKeyMessage)
   .refine(secured, securedMessage)
   .refine(boundByTls, boundByTlsMessage)
   .refine(asksRightly, asksRightlyMessage);
@@ -132,10 +151,13 @@ export const readOperatorToken = (file: string): Secret => {
   return new Secret(text);
 };
 
-export const readUnitKey = (file: string): KeyObject => {
-  const text = readPrivate('unit-key-file', file);
+export const readUnitKey = (file: string): KeyObject => readKey('unit-key-file', file);
+export const readRestKey = (file: string): KeyObject => readKey('rest-key-file', file);
+
+const readKey = (key: string, file: string): KeyObject => {
+  const text = readPrivate(key, file);
   if (!/^[0-9a-f]{64}$/.test(text))
-    throw new AegisError('CONFIG_INVALID', `unit-key-file: ${file} must hold 32 bytes as 64 hex digits.`);
+    throw new AegisError('CONFIG_INVALID', `${key}: ${file} must hold 32 bytes as 64 hex digits.`);
   return createSecretKey(text, 'hex');
 };
 

@@ -12,7 +12,7 @@ import {
 import { countedBy } from './api/counted.ts';
 import { openPort } from './api/port.ts';
 import { startTimers } from './api/timers.ts';
-import { type GatewayConfig, readOperatorToken, readUnitKey } from './config.ts';
+import { type GatewayConfig, readOperatorToken, readRestKey, readUnitKey } from './config.ts';
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
 import { ClientCertificates } from './flows/client-certificates.ts';
@@ -22,8 +22,10 @@ import type { Gateway } from './flows/gateway.ts';
 import { HeldPulls } from './flows/held-pulls.ts';
 import { OpenUploads } from './flows/open-uploads.ts';
 import { ProvenKeys } from './flows/proven-keys.ts';
+import { RestKeys } from './flows/rest-keys.ts';
 import { SeenCalls } from './flows/seen-calls.ts';
 import { UnitNames } from './flows/unit-names.ts';
+import { UsedNonces } from './flows/used-nonces.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
@@ -65,6 +67,8 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   const token = tokenFile === undefined ? undefined : readOperatorToken(tokenFile);
   const unitKeyFile = config['unit-key-file'];
   const unitNames = unitKeyFile === undefined ? null : new UnitNames(readUnitKey(unitKeyFile));
+  const restKeyFile = config.rest ? config['rest-key-file'] : undefined;
+  const restKeys = restKeyFile === undefined ? null : new RestKeys(readRestKey(restKeyFile));
   const stopping = new AbortController();
   const { signal } = stopping;
 
@@ -88,9 +92,11 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     presence,
     signatures: verifyEcdsa,
     unitNames,
+    restKeys,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys(config.signatures),
     seenCalls: new SeenCalls(),
+    usedNonces: new UsedNonces(),
     certificates: new ClientCertificates(config['client-certificates']),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

@@ -3,7 +3,7 @@ import type { Clock, Logger, Telemetry } from '@aegis/service-kit';
 import type { Gateway, Observed } from '../flows/gateway.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
-export type Door = 'http' | 'grpc' | 'node' | 'join' | 'operator' | 'port';
+export type Door = 'http' | 'grpc' | 'node' | 'join' | 'operator' | 'port' | 'rest';
 
 export interface RefusedAt {
   readonly path: string;

@@ -3,6 +3,7 @@ import { AegisError } from '@aegis/errors';
 import { discardRest, flowerStatus, type HttpDoor, httpErrorBody } from '@aegis/flower-wire';
 import type { Telemetry } from '@aegis/service-kit';
 import type { Counted } from './counted.ts';
+import type { RestDoor } from './rest/door.ts';
 
 const HEADERS_TIMEOUT_MS = 15_000;
 /** A part of 64 MiB over 1 Mbit/s takes nine minutes. */
@@ -10,11 +11,13 @@ const REQUEST_TIMEOUT_MS = 900_000;
 
 export interface HttpParts {
   readonly flower: HttpDoor;
+  /** Null: it is off. */
+  readonly rest: RestDoor | null;
   readonly counted: Counted;
   readonly telemetry: Telemetry;
 }
 
-/** Everything that speaks HTTP/1.1 on the one port: Flower's paths and /health (its door), /metrics for callers on this machine. */
+/** Everything that speaks HTTP/1.1 on the one port: Flower's paths and /health (its door), /api/v1, /metrics for callers on this machine. */
 export const httpServer = (parts: HttpParts): Server => {
   const server = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
@@ -23,9 +26,9 @@ export const httpServer = (parts: HttpParts): Server => {
   return server;
 };
 
-const serve = ({ flower, counted, telemetry }: HttpParts, request: IncomingMessage, response: ServerResponse) => {
+const serve = ({ flower, rest, counted, telemetry }: HttpParts, request: IncomingMessage, response: ServerResponse) => {
   const path = pathOf(request);
-  if (flower.handle(request, response)) return;
+  if (flower.handle(request, response) || rest?.handle(request, response)) return;
   if (path === '/metrics' && request.method === 'GET' && isLoopback(request)) return sendMetrics(telemetry, response);
   refuse(counted, request, response, path, new AegisError('METHOD_UNKNOWN', path.slice(0, 100)));
 };

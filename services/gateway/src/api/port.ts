@@ -33,6 +33,7 @@ import { operatorService } from './operator.ts';
 import { addServiceDoor } from './operator-door.ts';
 import { PortCertificates } from './port-certificates.ts';
 import { refusedConnections } from './refused-connections.ts';
+import { RestDoor } from './rest/door.ts';
 import { principalOfSocket, refuseConnection } from './screen-connection.ts';
 
 const MIB = 2 ** 20;
@@ -77,11 +78,12 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     admitBody,
     onError: (error, where) => counted.refused('http', error, where),
   });
-  const http = httpServer({ flower, counted, telemetry });
   let port: OnePort | undefined;
   const operatorBytes = limits['message-mib'] * MIB;
   const heard = (peer: string): void => void port?.connectionOf(peer);
   const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
+  const rest = gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models });
+  const http = httpServer({ flower, rest, counted, telemetry });
   const connectionOf = (peer: string): object | undefined => port?.connectionOf(peer);
   const nodes = new NodeDoor({ gateway, telemetry, counted, budget, models, connectionOf });
   // Whole models in one message: they have room of their own, so that they never take it from those who send parts.

@@ -6,7 +6,7 @@ import { AegisError } from '@aegis/errors';
  */
 export type Activity = 'registered' | 'active' | 'deactivated' | 'expired' | 'removed';
 /** `http` and `grpc`: Flower's Fleet API. `native`: aegis.node.v1; `guard`: the same, for a SuperNode. `join`: Flower's start_client. */
-export type WireDialect = 'http' | 'grpc' | 'native' | 'guard' | 'join' | '';
+export type WireDialect = 'http' | 'grpc' | 'native' | 'guard' | 'join' | 'rest' | '';
 
 export interface NodeRecord {
   readonly nodeId: bigint;
@@ -28,6 +28,8 @@ export interface NodeRecord {
   readonly dialect: WireDialect;
   /** Takes part in secure aggregation, by its own word when it last came to work. */
   readonly canMask: boolean;
+  /** Of a node that signs with a secret instead of a key, which is derived with it; hex. */
+  readonly restSalt?: string;
 }
 
 export type NodeState = 'registered' | 'online' | 'offline' | 'removed';

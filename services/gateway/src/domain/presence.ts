@@ -23,6 +23,8 @@ export const present = ({
   nodeId,
   online: true,
   ...((dialect === 'native' || dialect === 'join') && { kind: dialect }),
+  // Functions of its own, as a native client has: it is asked for no first model.
+  ...(dialect === 'rest' && { kind: 'native' }),
   ...(canMask && { canMask }),
 });
 

@@ -8,8 +8,10 @@ import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
 import type { ProvenKeys } from './proven-keys.ts';
+import type { RestKeys } from './rest-keys.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { UnitNames } from './unit-names.ts';
+import type { UsedNonces } from './used-nonces.ts';
 
 /** Everything a flow may touch. Wiring makes one; tests make their own. */
 export interface Gateway {
@@ -30,10 +32,13 @@ export interface Gateway {
   readonly signatures: SignatureCheck;
   /** Null: this gateway has no unit key, and none of its nodes takes part in private runs. */
   readonly unitNames: UnitNames | null;
+  /** Null: REST is off. */
+  readonly restKeys: RestKeys | null;
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
   readonly provenKeys: ProvenKeys;
   readonly seenCalls: SeenCalls;
+  readonly usedNonces: UsedNonces;
   readonly certificates: ClientCertificates;
   readonly roster: Roster;
   readonly elsewhere: Elsewhere;

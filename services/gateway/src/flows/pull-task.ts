@@ -17,12 +17,13 @@ export const pullTask = async <T>(
   node: NodeRecord,
   caller: AbortSignal,
   prepare: (task: Task) => Promise<T>,
+  holdMs = gateway.settings.holdMs,
 ): Promise<T | null> => {
   const atWork = await nodeAtWork(gateway, node);
   if (!atWork) return null;
   lookAlive(gateway, atWork);
   lookFree(gateway, atWork);
-  const deadline = gateway.clock.monotonic() + gateway.settings.holdMs;
+  const deadline = gateway.clock.monotonic() + holdMs;
   const hold = gateway.held.open(node.nodeId, caller);
   const withheld = new Set<string>();
   try {
@@ -31,7 +32,7 @@ export const pullTask = async <T>(
       if (exhausted.length > 0) {
         void giveUp(gateway, exhausted, FAILURE.replyUnavailable, `Offered ${MAX_OFFERS} times without an answer.`);
       }
-      // Whoever pulls speaks Flower, and Flower's answers are in the clear.
+      // Whoever pulls speaks Flower or REST, whose answers are in the clear.
       if (task?.masking) {
         withheld.add(task.taskId);
         await withholdMasked(gateway, task);

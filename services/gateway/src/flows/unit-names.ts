@@ -22,9 +22,9 @@ export class UnitNames {
     this.#keyName = this.#hex('aegis unit key').slice(0, KEY_HEX);
   }
 
-  /** Null for a client without a key: whoever comes back without one cannot be recognised. */
-  of({ fingerprint, subject }: Pick<NodeRecord, 'fingerprint' | 'subject'>): string | null {
-    if (fingerprint === '') return null;
+  /** Null for a client without a key, and without a certificate: whoever comes back without one cannot be recognised. */
+  of({ fingerprint, subject, restSalt }: Pick<NodeRecord, 'fingerprint' | 'subject' | 'restSalt'>): string | null {
+    if (fingerprint === '' || (restSalt !== undefined && subject === '')) return null;
     const who = subject === '' ? `node\n${fingerprint}` : `subject\n${subject}`;
     return `${this.#keyName}-${this.#hex(`aegis unit ${who}`).slice(0, NAME_HEX)}`;
   }

@@ -50,6 +50,7 @@ export class GatewayFixture {
   static async open(nats: TestNats, aggregator: ScriptedAggregator, { tls = false } = {}): Promise<GatewayFixture> {
     const folder = await temporaryFolder('gateway');
     await writeFile(join(folder.path, 'token'), `${TOKEN}\n`, { mode: 0o600 });
+    await writeFile(join(folder.path, 'rest.key'), `${'7e'.repeat(32)}\n`, { mode: 0o600 });
     return new GatewayFixture(nats, aggregator, folder, tls ? await testPki() : undefined);
   }
 
@@ -61,6 +62,7 @@ export class GatewayFixture {
       ...(files ? { tls: { cert: files.cert, key: files.key, ...options.tls } } : { insecure: true }),
       enrolment: 'open',
       'operator-token-file': join(this.#folder.path, 'token'),
+      'rest-key-file': join(this.#folder.path, 'rest.key'),
       'hold-seconds': 5,
       ...options.config,
     });

@@ -12,6 +12,7 @@ import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
 import { SeenCalls } from '../flows/seen-calls.ts';
 import type { UnitNames } from '../flows/unit-names.ts';
+import { UsedNonces } from '../flows/used-nonces.ts';
 import { accountantPeer } from '../peers/accountant.ts';
 import { secaggPeer } from '../peers/secagg.ts';
 import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
@@ -63,9 +64,11 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     },
     signatures: async () => true,
     unitNames,
+    restKeys: null,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys('per-call'),
     seenCalls: new SeenCalls(),
+    usedNonces: new UsedNonces(),
     certificates: new ClientCertificates('off'),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

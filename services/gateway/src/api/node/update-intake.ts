@@ -13,13 +13,13 @@ import { announcementId, checkPartIds, partsOf, readUpdate } from './update.ts';
 /** What an announcement keeps for reading the answer: which door it came through, and the weight's name. */
 const HEAD = 'aegis.node.v1 ';
 
-/** Answers on their way in over one stream: announced, stored part by part, judged. Durable all along. */
+/** Answers on their way in, over one stream or by REST: announced, stored part by part, judged. Durable all along. */
 export class UpdateIntake {
-  readonly #parts: NodeDoorParts;
+  readonly #parts: Pick<NodeDoorParts, 'gateway' | 'telemetry'>;
   readonly #taskOf: (taskId: string) => Promise<Task>;
   #inFlight = 0;
 
-  constructor(parts: NodeDoorParts, taskOf: (taskId: string) => Promise<Task>) {
+  constructor(parts: Pick<NodeDoorParts, 'gateway' | 'telemetry'>, taskOf: (taskId: string) => Promise<Task>) {
     this.#parts = parts;
     this.#taskOf = taskOf;
   }

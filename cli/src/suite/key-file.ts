@@ -2,10 +2,11 @@ import { access } from 'node:fs/promises';
 import { type Random, writeFileAtomic } from '@aegis/service-kit';
 
 /**
- * The key that the gateway makes pseudonyms of units with, made once per state directory. One that is there is left as it is, damaged or
- * not: a new one would give every unit a full budget again. The gateway says what is wrong with it.
+ * A key of the gateway, made once per state directory. One that is there is left as it is, damaged or not: with a new one for the pseudonyms
+ * of units every unit would have a full budget again, with a new one for REST every client would have to register again. The gateway says
+ * what is wrong with it.
  */
-export async function ensureUnitKey(file: string, random: Random): Promise<void> {
+export async function ensureKeyFile(file: string, random: Random): Promise<void> {
   const isThere = await access(file).then(
     () => true,
     (error: NodeJS.ErrnoException) => {

@@ -1,0 +1,42 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AegisError, Kind } from '@aegis/errors';
+import { discardRest } from '@aegis/flower-wire';
+
+const statusOfKind: Readonly<Record<Kind, number>> = {
+  invalid: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  'not-found': 404,
+  conflict: 409,
+  over: 410,
+  'too-large': 413,
+  unavailable: 503,
+  internal: 500,
+};
+const RETRY_SECONDS = 1;
+
+export const statusOf = (error: AegisError): number =>
+  error.code === 'MEDIA_TYPE' ? 415 : statusOfKind[error.entry.kind];
+
+export const sendJson = (response: ServerResponse, value: unknown): void => {
+  const bytes = Buffer.from(JSON.stringify(value));
+  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  response.writeHead(200, { ...headers, 'content-length': bytes.byteLength }).end(bytes);
+};
+
+/** As RFC 9457 has it, with our code and what to do. */
+export const sendProblem = (request: IncomingMessage, response: ServerResponse, error: AegisError): void => {
+  const status = statusOf(error);
+  const { public: title, todo } = error.entry;
+  const type = `urn:aegis:error:${error.code}`;
+  const body = Buffer.from(JSON.stringify({ type, title, status, detail: error.detail, code: error.code, do: todo }));
+  // The client must be able to send the rest, or it never reads the answer.
+  if (!request.complete) discardRest(request);
+  response.writeHead(status, {
+    'content-type': 'application/problem+json',
+    'content-length': body.byteLength,
+    ...(status === 503 && { 'retry-after': String(RETRY_SECONDS) }),
+    ...(status === 401 && { 'www-authenticate': 'Aegis-HMAC-SHA256' }),
+  });
+  response.end(body);
+};

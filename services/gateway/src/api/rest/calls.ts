@@ -1,0 +1,200 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { AegisError, isErrorCode } from '@aegis/errors';
+import type { Telemetry } from '@aegis/service-kit';
+import type { NodeRecord } from '../../domain/node.ts';
+import type { Task } from '../../domain/task.ts';
+import { restKeysOf } from '../../flows/authenticate-request.ts';
+import { confirmTask } from '../../flows/confirm-task.ts';
+import { enrolRestNode } from '../../flows/enrol-rest-node.ts';
+import { FAILURE, failTask } from '../../flows/fail-task.ts';
+import { findTask } from '../../flows/find-task.ts';
+import type { Gateway } from '../../flows/gateway.ts';
+import { lookFree } from '../../flows/heartbeat.ts';
+import { listRuns } from '../../flows/list-runs.ts';
+import { pullTask } from '../../flows/pull-task.ts';
+import { findTaskUpload } from '../../flows/put-part.ts';
+import { NONCE_MS } from '../../flows/rest-keys.ts';
+import { notMasked } from '../../flows/withhold-masked.ts';
+import type { ModelBlocks } from '../model-blocks.ts';
+import { partsOf } from '../node/update.ts';
+import { UpdateIntake } from '../node/update-intake.ts';
+import { inTaskSpan } from '../task-span.ts';
+import type { EndpointName } from './endpoints.ts';
+import { plainOf, submitOf } from './manifest.ts';
+import { sendArchive } from './model.ts';
+import { Npz } from './npz.ts';
+import { openApi } from './openapi.ts';
+import * as schemas from './schemas.ts';
+
+const NONCE_RANDOM = 16;
+/** Runs that one answer tells of. */
+const MOST_RUNS = 20;
+
+export interface RestCall {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: unknown;
+  /** JSON as its schema has it, or bytes. */
+  readonly body: unknown;
+  /** Aborted when the caller has gone. */
+  readonly signal: AbortSignal;
+}
+type SignedCall = RestCall & { readonly node: NodeRecord };
+
+/** What each endpoint does: one flow each. What they return is sent as JSON; undefined: it was answered. */
+export class RestCalls {
+  readonly #gateway: Gateway;
+  readonly #telemetry: Telemetry;
+  readonly #models: ModelBlocks;
+  readonly #npz: Npz;
+  readonly #document = openApi();
+
+  constructor({ gateway, telemetry, models }: { gateway: Gateway; telemetry: Telemetry; models: ModelBlocks }) {
+    this.#gateway = gateway;
+    this.#telemetry = telemetry;
+    this.#models = models;
+    this.#npz = new Npz(models);
+  }
+
+  call(name: EndpointName, call: RestCall, node: NodeRecord | null): Promise<unknown> {
+    if (name === 'nonce') return this.#nonce();
+    if (name === 'register') return this.#register(call);
+    if (name === 'openapi') return Promise.resolve(this.#document);
+    if (node === null) throw new AegisError('REST_SIGNATURE');
+    return this.#signed[name]({ ...call, node });
+  }
+
+  readonly #signed = {
+    tasks: (call: SignedCall) => this.#task(call),
+    model: (call: SignedCall) => this.#model(call),
+    part: (call: SignedCall) => this.#part(call),
+    update: (call: SignedCall) => this.#update(call),
+    fail: (call: SignedCall) => this.#fail(call),
+    stats: (call: SignedCall) => this.#stats(call),
+  };
+
+  async #nonce(): Promise<unknown> {
+    const { clock, random } = this.#gateway;
+    const nonce = restKeysOf(this.#gateway).nonce(clock.now(), random.bytes(NONCE_RANDOM));
+    return { nonce, seconds: NONCE_MS / 1000 };
+  }
+
+  async #register({ request, body }: RestCall): Promise<unknown> {
+    const { node, secret } = await enrolRestNode(this.#gateway, request.socket, body as never);
+    return { nodeId: node.nodeId.toString(), secret };
+  }
+
+  async #task({ node, query, signal }: SignedCall): Promise<unknown> {
+    const { wait } = query as { wait: number };
+    const holdMs = Math.min(wait * 1000, this.#gateway.settings.holdMs);
+    const prepare = (task: Task) => inTaskSpan(this.#telemetry, 'gateway.offer-task', task, () => this.#offer(task));
+    return { task: await pullTask(this.#gateway, node, signal, prepare, holdMs) };
+  }
+
+  async #offer(task: Task): Promise<schemas.RestTask> {
+    const { taskId, runId, round, kind, config, deadline, modelId } = task;
+    if (kind === 'initial-model') {
+      await failTask(this.#gateway, task, FAILURE.nodeUnavailable, 'A REST client has no first model.');
+      throw new AegisError('TASK_CLOSED');
+    }
+    const { tensors } = await this.#models.facts(modelId);
+    const left = deadline === 0 ? null : Math.max(deadline - this.#gateway.clock.now() / 1000, 0);
+    const described = tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] }));
+    const model = { modelId, tensors: described };
+    return { taskId, runId: runId.toString(), round, kind, config: plainOf(config), model, secondsLeft: left };
+  }
+
+  async #model({ node, query, request, response }: SignedCall): Promise<undefined> {
+    const task = await this.#taskOf(node, (query as { task: string }).task);
+    if (task.modelId === '') throw new AegisError('REQUEST_MALFORMED', 'The task has no model.');
+    confirmTask(this.#gateway, task);
+    await sendArchive(request, response, task.modelId, await this.#npz.of(task.modelId));
+  }
+
+  async #part({ node, parameters, body }: SignedCall): Promise<unknown> {
+    const { task = '', sha256 = '' } = parameters;
+    await this.#intake(node).part(readTaskId(task), sha256, body as Buffer, node.nodeId);
+    return { stored: true };
+  }
+
+  async #update({ node, parameters, body }: SignedCall): Promise<unknown> {
+    const { task: text = '' } = parameters;
+    const taskId = readTaskId(text);
+    const intake = this.#intake(node);
+    const task = await this.#taskOf(node, taskId).catch((caught: unknown) => AegisError.from(caught));
+    if (task instanceof AegisError) return this.#verdictBefore(node, taskId, task);
+    const { layout } = task;
+    const submit = submitOf(taskId, layout.weightedByKey, body as schemas.Manifest);
+    const missing = await intake.begin(taskId, partsOf(submit), node.nodeId);
+    if (missing.length > 0) return { status: 'incomplete', missing };
+    const verdict = await intake.submit(submit, node.nodeId);
+    this.#finished(node);
+    if (verdict.accepted) return { status: 'accepted', missing: [] };
+    throw refused(verdict);
+  }
+
+  /** The round has gone on and forgotten the task; what was said of this node's answer stands. */
+  async #verdictBefore({ nodeId }: NodeRecord, taskId: string, error: AegisError): Promise<unknown> {
+    const upload = error.entry.kind === 'over' ? await findTaskUpload(this.#gateway, { nodeId, taskId }) : null;
+    const verdict = upload?.record.verdict;
+    if (!verdict) throw error;
+    if (verdict.accepted) return { status: 'accepted', missing: [] };
+    throw refused(verdict);
+  }
+
+  async #fail({ node, parameters, body }: SignedCall): Promise<unknown> {
+    const { task: text = '' } = parameters;
+    const task = await this.#taskOf(node, text);
+    await failTask(this.#gateway, task, FAILURE.unknown, (body as { reason: string }).reason);
+    this.#finished(node);
+    return { failed: true };
+  }
+
+  async #stats({ node }: SignedCall): Promise<unknown> {
+    const { mailbox, uploads } = this.#gateway;
+    const answered = (await uploads.ofNode(node.nodeId)).map(({ task }) => task.runId);
+    const runIds = new Set([...mailbox.ofNode(node.nodeId).map(({ runId }) => runId), ...answered]);
+    const found = await Promise.all(
+      [...runIds].slice(0, MOST_RUNS).map((runId) => listRuns(this.#gateway, { runId, limit: 1, skip: 0 })),
+    );
+    return {
+      runs: found.flat().map(({ run, round, rounds, history }) => ({
+        runId: run.runId.toString(),
+        appId: run.appId,
+        status: run.status.status,
+        subStatus: run.status.subStatus,
+        round,
+        rounds,
+        history: history.map(({ round, cohort, accepted, refused, dropped, trainMetrics, evaluateMetrics }) => ({
+          ...{ round, cohort, accepted, refused, dropped },
+          trainMetrics: plainOf(trainMetrics),
+          evaluateMetrics: plainOf(evaluateMetrics),
+        })),
+      })),
+    };
+  }
+
+  #intake(node: NodeRecord): UpdateIntake {
+    const parts = { gateway: this.#gateway, telemetry: this.#telemetry };
+    return new UpdateIntake(parts, (taskId) => this.#taskOf(node, taskId));
+  }
+
+  async #taskOf(node: NodeRecord, taskId: string): Promise<Task> {
+    const task = await findTask(this.#gateway, node.nodeId, readTaskId(taskId));
+    if (task.masking) throw notMasked();
+    return task;
+  }
+
+  #finished(node: NodeRecord): void {
+    if (this.#gateway.mailbox.open(node.nodeId).length === 0) lookFree(this.#gateway, node);
+  }
+}
+
+const readTaskId = (text: string): string => {
+  if (schemas.taskId.safeParse(text).success) return text;
+  throw new AegisError('TASK_NOT_FOUND');
+};
+
+const refused = ({ code, detail }: { readonly code: string; readonly detail: string }): AegisError =>
+  isErrorCode(code) ? new AegisError(code, detail) : new AegisError('REPLY_MALFORMED', `${code}: ${detail}`);

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { AegisError } from '@aegis/errors';
+import { announcedLength, readBody } from '@aegis/flower-wire';
+import type { Telemetry } from '@aegis/service-kit';
+import type { z } from 'zod';
+import type { NodeRecord } from '../../domain/node.ts';
+import { authenticateRequest } from '../../flows/authenticate-request.ts';
+import type { Gateway } from '../../flows/gateway.ts';
+import type { BodyBudget } from '../body-budget.ts';
+import type { Counted } from '../counted.ts';
+import type { ModelBlocks } from '../model-blocks.ts';
+import { nodeLimits } from '../node/limits.ts';
+import { sendJson, sendProblem, statusOf } from './answer.ts';
+import { RestCalls } from './calls.ts';
+import { type Endpoint, PREFIX, type Route, routeOf } from './endpoints.ts';
+
+const KiB = 1024;
+/** Of a body without a signature, and of a manifest. */
+const STRANGERS_BODY = 8 * KiB;
+const MANIFEST_BODY = 4 * KiB * KiB;
+const NODE_ID = /^[1-9]\d{0,19}$/;
+const HASH = /^[0-9a-f]{64}$/;
+
+export interface RestParts {
+  readonly gateway: Gateway;
+  readonly telemetry: Telemetry;
+  readonly counted: Counted;
+  readonly budget: BodyBudget;
+  readonly models: ModelBlocks;
+}
+
+/** /api/v1: plain HTTP with JSON and .npy, on the flows that Flower's doors use. */
+export class RestDoor {
+  readonly #parts: RestParts;
+  readonly #calls: RestCalls;
+
+  constructor(parts: RestParts) {
+    this.#parts = parts;
+    this.#calls = new RestCalls(parts);
+  }
+
+  /** False: it is somebody else's path, and nothing was touched. */
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
+    const [path = '', ...query] = (request.url ?? '').split('?');
+    if (path !== PREFIX && !path.startsWith(`${PREFIX}/`)) return false;
+    // A broken socket shows as an aborted call; nobody is left to tell.
+    response.on('error', () => {});
+    const gone = new AbortController();
+    // 'close' also follows a finished answer.
+    response.once('close', () => {
+      if (!response.writableFinished) gone.abort();
+    });
+    this.#serve(request, response, path, query.join('?'), gone.signal).catch((caught: unknown) =>
+      this.#refuse(request, response, path, AegisError.from(caught)),
+    );
+    return true;
+  }
+
+  async #serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    queryText: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const route = routeOf(request.method ?? '', path);
+    if (route === null) throw new AegisError('METHOD_UNKNOWN', `${request.method} ${path.slice(0, 100)}`);
+    const { endpoint, parameters } = route;
+    const bodyHash = header(request, 'x-aegis-content-sha256');
+    // Before a byte of the body is read: strangers send nothing.
+    const node = endpoint.isSigned ? await this.#authenticate(request, bodyHash) : null;
+    const query = endpoint.query && check(endpoint.query, Object.fromEntries(new URLSearchParams(queryText)), 'query');
+    const body = await this.#bodyOf(request, response, route, endpoint.isSigned ? bodyHash : null);
+    const answer = await this.#calls.call(endpoint.name, { request, response, parameters, query, body, signal }, node);
+    if (answer !== undefined && !response.destroyed) sendJson(response, answer);
+  }
+
+  #authenticate(request: IncomingMessage, bodyHash: string): Promise<NodeRecord> {
+    const node = header(request, 'x-aegis-node');
+    if (!NODE_ID.test(node) || BigInt(node) >= 2n ** 64n || !HASH.test(bodyHash)) {
+      throw new AegisError('REST_SIGNATURE', 'x-aegis-node or x-aegis-content-sha256 is missing, or no such thing.');
+    }
+    return authenticateRequest(this.#parts.gateway, {
+      nodeId: BigInt(node),
+      method: request.method ?? '',
+      target: request.url ?? '',
+      bodyHash,
+      nonce: header(request, 'x-aegis-nonce'),
+      signature: header(request, 'x-aegis-signature'),
+      connection: request.socket,
+    });
+  }
+
+  /** `signedHash`: null where nothing was signed. */
+  async #bodyOf(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { endpoint, parameters }: Route,
+    signedHash: string | null,
+  ): Promise<unknown> {
+    const { body: schema } = endpoint;
+    if (schema !== undefined) checkType(request, schema === 'bytes' ? 'application/octet-stream' : 'application/json');
+    const lease = this.#parts.budget.open(announcedLength(request) ?? 0);
+    response.once('close', () => lease.release());
+    const bytes = await readBody(request, limitOf(endpoint), { meter: lease });
+    this.#parts.counted.bytesIn(bytes.byteLength);
+    if (signedHash !== null && createHash('sha256').update(bytes).digest('hex') !== signedHash) {
+      throw new AegisError('BODY_HASH');
+    }
+    if (schema === undefined) return undefined;
+    if (schema !== 'bytes') return check(schema, parse(bytes), 'body');
+    const { sha256 } = parameters;
+    if (sha256 !== signedHash) throw new AegisError('PART_HASH', 'The path names another part.');
+    return bytes;
+  }
+
+  #refuse(request: IncomingMessage, response: ServerResponse, path: string, error: AegisError): void {
+    if (response.destroyed || response.closed) return;
+    const peer = request.socket.remoteAddress;
+    this.#parts.counted.refused('rest', error, { path: path.slice(0, 100), status: statusOf(error), peer });
+    // Cut off what has begun: a clean end would pass for a complete answer.
+    if (response.headersSent) response.destroy();
+    else sendProblem(request, response, error);
+  }
+}
+
+const limitOf = ({ body, isSigned }: Endpoint): number => {
+  if (body === undefined) return 0;
+  if (body === 'bytes') return nodeLimits.part;
+  return isSigned ? MANIFEST_BODY : STRANGERS_BODY;
+};
+
+const header = (request: IncomingMessage, name: string): string => {
+  const value = request.headers[name];
+  return typeof value === 'string' ? value : '';
+};
+
+const checkType = (request: IncomingMessage, wanted: string): void => {
+  const given = header(request, 'content-type').split(';', 1)[0]?.trim().toLowerCase();
+  if (given !== wanted) throw new AegisError('MEDIA_TYPE', `It says "${given?.slice(0, 80)}", not ${wanted}.`);
+};
+
+const parse = (bytes: Buffer): unknown => {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    throw new AegisError('REQUEST_MALFORMED', 'The body is no JSON.');
+  }
+};
+
+/** Names the first field that is wrong, never its value. */
+const check = (schema: z.ZodType, value: unknown, what: string): unknown => {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const where = [what, ...(issue?.path ?? [])].join('.').slice(0, 200);
+  throw new AegisError('REQUEST_MALFORMED', `${where}: ${issue?.message.slice(0, 200)}`);
+};

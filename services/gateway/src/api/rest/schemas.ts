@@ -1,0 +1,122 @@
+import { z } from 'zod';
+import { nodeLimits } from '../node/limits.ts';
+
+// What /api/v1 takes and answers. docs/openapi.json is made from these.
+
+const uint64 = z.string().regex(/^(0|[1-9]\d{0,19})$/);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count = z.number().int().min(0);
+export const taskId = z.string().regex(/^[0-9A-Za-z_-]{1,64}$/);
+
+/** Integers beyond 2^53 as decimal text, bytes as base64. */
+const scalar = z.union([z.number(), z.string(), z.boolean()]);
+
+export const registration = z.strictObject({
+  /** For people. */
+  name: z
+    .string()
+    .max(nodeLimits.clientName)
+    .regex(/^[\x20-\x7e]*$/)
+    .default(''),
+  /** Silent for twice as long while it works, the node is offline and its task given up. Without work it must ask within 60 seconds. */
+  heartbeatSeconds: z.number().int().min(10).max(1800).default(300),
+});
+
+export const registered = z.strictObject({
+  nodeId: uint64,
+  /** Told this once. Its characters, as they are, are the key of HMAC-SHA256. */
+  secret: z.string(),
+});
+
+export const nonceAnswer = z.strictObject({ nonce: z.string(), seconds: count });
+
+export const waiting = z.strictObject({
+  /** Answered the moment there is a task, at the latest then; the server may answer earlier. */
+  wait: z.coerce.number().min(0).max(25).default(0),
+});
+
+const task = z.strictObject({
+  taskId,
+  runId: uint64,
+  round: count,
+  kind: z.enum(['train', 'evaluate']),
+  config: z.record(z.string(), z.union([scalar, z.array(scalar)])),
+  model: z.strictObject({
+    modelId: z.string(),
+    tensors: z.array(z.strictObject({ name: z.string(), dtype: z.string(), shape: z.array(count) })),
+  }),
+  /** Until the round no longer waits; null = it has no deadline. */
+  secondsLeft: z.number().nullable(),
+});
+export type RestTask = z.infer<typeof task>;
+export const taskAnswer = z.strictObject({ task: task.nullable() });
+
+export const modelQuery = z.strictObject({ task: taskId });
+
+const slice = z.strictObject({
+  sha256,
+  offset: count.default(0),
+  length: count,
+});
+
+export const manifest = z.strictObject({
+  /** Each is one complete .npy file, cut into parts of at most 1 MiB: its slices, joined. Empty for an evaluation. */
+  tensors: z
+    .array(z.strictObject({ name: z.string().max(1_000), slices: z.array(slice).min(1) }))
+    .max(nodeLimits.tensors)
+    .default([]),
+  /** Weighs this answer. */
+  numExamples: z.number().positive(),
+  metrics: z.record(z.string().max(200), z.number()).default({}),
+  runtimeSeconds: z.number().min(0).default(0),
+});
+export type Manifest = z.infer<typeof manifest>;
+
+export const updateAnswer = z.strictObject({
+  /** incomplete: send what is missing, then the same manifest again. */
+  status: z.enum(['incomplete', 'accepted']),
+  missing: z.array(sha256),
+});
+
+export const partAnswer = z.strictObject({ stored: z.literal(true) });
+
+export const failure = z.strictObject({ reason: z.string().max(nodeLimits.reason) });
+export const failed = z.strictObject({ failed: z.literal(true) });
+
+const metrics = z.record(z.string(), z.union([scalar, z.array(scalar)]));
+export const stats = z.strictObject({
+  /** Those that the node has tasks of, or answered within the hour. */
+  runs: z.array(
+    z.strictObject({
+      runId: uint64,
+      appId: z.string(),
+      status: z.string(),
+      subStatus: z.string(),
+      round: count,
+      rounds: count,
+      history: z.array(
+        z.strictObject({
+          round: count,
+          cohort: count,
+          accepted: count,
+          refused: count,
+          dropped: count,
+          trainMetrics: metrics,
+          evaluateMetrics: metrics,
+        }),
+      ),
+    }),
+  ),
+});
+
+/** RFC 9457. */
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: count,
+  detail: z.string(),
+  /** Of docs/errors.md. */
+  code: z.string(),
+  /** What to do about it. */
+  do: z.string(),
+});

@@ -1,0 +1,39 @@
+import { AegisError } from '@aegis/errors';
+import { checkBinding } from '../domain/client-certificate.ts';
+import { type NodeRecord, refuseRemoved } from '../domain/node.ts';
+import type { Gateway } from './gateway.ts';
+import { lookAlive } from './heartbeat.ts';
+import { type RequestToSign, type RestKeys, restFingerprint } from './rest-keys.ts';
+
+export interface SignedRequest extends RequestToSign {
+  readonly nodeId: bigint;
+  readonly signature: string;
+  readonly connection: object;
+}
+
+const NO_SALT = '00'.repeat(32);
+
+/** METHOD_NOT_OFFERED where the operator did not say `rest: true`. */
+export const restKeysOf = ({ restKeys }: Pick<Gateway, 'restKeys'>): RestKeys => {
+  if (restKeys) return restKeys;
+  throw new AegisError('METHOD_NOT_OFFERED', 'REST is off: the operator sets `rest: true`.');
+};
+
+/**
+ * The node that signed the request, over this nonce for the first time. Whoever is not proven to hold the secret learns nothing: not
+ * whether there is such a node, nor what became of it.
+ */
+export const authenticateRequest = async (gateway: Gateway, request: SignedRequest): Promise<NodeRecord> => {
+  const keys = restKeysOf(gateway);
+  const principal = gateway.certificates.holderOf(request.connection);
+  keys.checkNonce(request.nonce, gateway.clock.now());
+  const node = await gateway.nodes.byKey(restFingerprint(request.nodeId));
+  const secret = keys.secretOf(request.nodeId, node?.restSalt ?? NO_SALT);
+  const isGenuine = keys.isSigned(secret, request, request.signature);
+  if (!isGenuine || node?.restSalt === undefined) throw new AegisError('REST_SIGNATURE');
+  gateway.usedNonces.note(node.nodeId, request.nonce, gateway.clock.monotonic());
+  refuseRemoved(node);
+  checkBinding(node, principal);
+  lookAlive(gateway, node);
+  return node;
+};
