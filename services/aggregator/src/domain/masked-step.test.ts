@@ -257,3 +257,61 @@ describe('random lists', () => {
     }
   });
 });
+
+describe('a round that is masked and private', () => {
+  const isPrivate = (): Play => {
+    const state = opened();
+    const privacy = { sampling: { kind: 'none' as const }, clip: 1, noiseMultiplier: 1, adapts: false };
+    const rules = { ...state.rules, privacy: { ...privacy, weightMax: null, denominator: null } };
+    return new Play({ ...state, rules });
+  };
+  const did = ({ effects }: Play): string[] => effects.map((effect) => effect.do).filter((name) => name !== 'wake');
+  const withTerms = (play: Play): Play =>
+    play.draw().give({ type: 'masking', masking: maskingOf(play.state), without: [] });
+  const collecting = (): Play =>
+    withTerms(isPrivate()).give({ type: 'reserved', reservationId: 'r1' }).give({ type: 'opened' });
+
+  it('has terms, pays for them, opens, and only then asks', () => {
+    const play = withTerms(isPrivate());
+    expect([play.state.stage, did(play)]).toEqual(['reserving', ['save', 'reserve']]);
+    play.give({ type: 'opened' });
+    expect([play.state.stage, did(play)]).toEqual(['reserving', []]);
+    play.give({ type: 'reserved', reservationId: 'r1' });
+    expect([play.state.stage, did(play)]).toEqual(['opening', ['save', 'open-masked']]);
+    play.give({ type: 'opened' });
+    expect([play.state.stage, did(play)]).toEqual(['collecting', ['save', 'dispatch', 'await-sharing']]);
+  });
+
+  it('takes each step again after a crash', () => {
+    const reserving = withTerms(isPrivate());
+    expect(did(new Play().resumed(reserving.state))).toEqual(['reserve']);
+    const opening = reserving.give({ type: 'reserved', reservationId: 'r1' });
+    expect(did(new Play().resumed(opening.state))).toEqual(['open-masked']);
+  });
+
+  it('ends what it has terms for where the ledger does not cover it', () => {
+    const play = withTerms(isPrivate()).give({ type: 'not-reserved', reason: 'nothing is left' });
+    expect(did(play)).toEqual(['save', 'withdraw', 'end-masked', 'end']);
+    expect(play.state.ended).toEqual({ end: 'failed', reason: 'nothing is left' });
+  });
+
+  it('gives back what was reserved until it closes, and nothing from then on', () => {
+    const early = collecting().give({ type: 'mask-failed', reason: 'too few', again: true });
+    expect(did(early)).toContain('release');
+    const late = collecting().answered(1, 2, 3, 4, 5);
+    expect([late.state.stage, did(late)]).toEqual(['finishing', ['withdraw', 'save', 'finish']]);
+    expect(did(late.give({ type: 'mask-failed', reason: 'no sum', again: true }))).not.toContain('release');
+    // another owner may have opened it before the crash
+    const closed: RoundState = { ...collecting().state, stage: 'closing', closedAt: 1_000 };
+    const again = new Play().resumed(closed, 1, 2);
+    expect(again.state.stage).toBe('selecting');
+    expect(did(again)).not.toContain('release');
+  });
+
+  it('never sums fewer than its terms say, also at its deadline', () => {
+    const few = collecting().answered(1, 2, 3).give({ type: 'tick' }, 61);
+    expect([few.state.stage, few.state.attempt]).toEqual(['selecting', 2]);
+    expect(did(few)).toContain('release');
+    expect(collecting().answered(1, 2, 3, 4).give({ type: 'tick' }, 61).state.stage).toBe('finishing');
+  });
+});

@@ -1,12 +1,13 @@
 // The steps that only a masked attempt takes, between the draw and the tasks: selecting → opening → collecting → … Terms are computed for the
-// cohort as it was drawn, saved, and opened with the secagg service; only then anybody is asked. An attempt that cannot be opened leaves
+// cohort as it was drawn, saved, and opened with the secagg service; only then anybody is asked. A private run pays in between, with its terms saved:
+// selecting → opening → reserving → opening → collecting → … An attempt that cannot be opened leaves
 // nothing behind, and the next one has fresh keys.
 import type { MaskedInput, Masking } from './masking.ts';
-import type { RoundEffect, Stage } from './round.ts';
+import type { RoundEffect, RoundRules, Stage } from './round.ts';
 
 /** What of the round machine such a step may move. */
 export interface MaskedHands {
-  readonly draft: { stage: Stage; masking?: Masking | undefined };
+  readonly draft: { stage: Stage; masking?: Masking | undefined; readonly rules: Pick<RoundRules, 'privacy'> };
   readonly effects: RoundEffect[];
   /** Their tasks are put nowhere. */
   leaveOut(tasks: readonly string[]): void;
@@ -21,8 +22,9 @@ export function takeMasked(input: MaskedInput, { draft, effects, ...hands }: Mas
       if (draft.stage !== 'opening' || draft.masking !== undefined) return;
       draft.masking = input.masking;
       hands.leaveOut(input.without);
+      if (draft.rules.privacy !== undefined) draft.stage = 'reserving';
       hands.save();
-      effects.push({ do: 'open-masked' });
+      effects.push({ do: draft.rules.privacy === undefined ? 'open-masked' : 'reserve' });
       return;
     case 'opened':
       if (draft.stage === 'opening' && draft.masking !== undefined) hands.dispatch();

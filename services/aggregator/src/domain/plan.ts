@@ -126,7 +126,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
       'aegis.initial-model',
       'is "node", but in a private run what a node sends leaves clipped and noised only: import a first model, or name a stored one.',
     );
-  const other = { isPrivate: privacy !== undefined, firstFromNode: initialModel.from === 'node' };
+  const other = { privacy, firstFromNode: initialModel.from === 'node' };
   const secagg = readSecagg(value, train, other) ?? undefined;
   const notes = known === undefined ? [] : compareWithCapture(known, overrides);
   const plan: Plan = {

@@ -1,6 +1,7 @@
 // One round of a private run: what is released, what it is charged as, and to whom.
 import type { PrivacyPlan, PrivateSampling } from './privacy-plan.ts';
 import type { ConfigEntry } from './scalar.ts';
+import type { DistributedNoise } from './secagg-plan.ts';
 
 /** Fixed before the round selects anybody. */
 export interface RoundPrivacy {
@@ -60,6 +61,56 @@ export function eventOf(sampling: PrivateSampling, noiseMultiplier: number | nul
     count,
     unit: 'node',
   });
+}
+
+/** Far above what makes the sum of shares differ from one Gaussian: the σ of a share that is not known yet. */
+const ANY_SHARE = 2 ** 20;
+
+/**
+ * The event of a masked round, whose nodes add the noise. Without a noise multiplier the ledger is asked for it; neighbours differ in what one
+ * node's update says, and its own share is there either way.
+ */
+export function sharesEventOf(
+  { parties, localSigma, dimension, l1 }: Omit<DistributedNoise, 'l2' | 'localSigma'> & { localSigma: number | null },
+  noiseMultiplier: number | null,
+  count: number,
+): string {
+  return JSON.stringify({
+    mechanism: 'distributed-discrete-gaussian',
+    parties,
+    'local-grid-sigma': localSigma ?? ANY_SHARE,
+    dimension,
+    'grid-l1': l1,
+    ...(noiseMultiplier !== null && { 'noise-multiplier': noiseMultiplier }),
+    sampling: { kind: 'none' },
+    relation: 'zero-out',
+    count,
+    unit: 'node',
+  });
+}
+
+/** As many rounds of a run with as much noise as is planned, whoever adds it. */
+export const plannedEvent = (
+  { privacy, secagg }: { privacy: Pick<PrivacyPlan, 'sampling' | 'noiseMultiplier'>; secagg?: SecaggNoise | undefined },
+  count: number,
+): string =>
+  secagg?.noise === undefined
+    ? eventOf(privacy.sampling, privacy.noiseMultiplier, count)
+    : sharesEventOf(secagg.noise, privacy.noiseMultiplier, count);
+
+interface SecaggNoise {
+  readonly noise?: DistributedNoise | undefined;
+}
+
+/**
+ * What happened in a masked round: the shares of all who are in the sum but those who are assumed to work with the server, and never fewer than
+ * were paid for.
+ */
+export function survivorsEvent(noise: DistributedNoise, noiseMultiplier: number, honest: number): string {
+  const parties = Math.max(honest, noise.parties);
+  // down, so that no rounding claims more noise than there is
+  const multiplier = noiseMultiplier * Math.sqrt(parties / noise.parties) * (parties === noise.parties ? 1 : 1 - 1e-12);
+  return sharesEventOf({ ...noise, parties }, multiplier, 1);
 }
 
 /** Reserved under one key for good: what a run lets out in one attempt at one round. */

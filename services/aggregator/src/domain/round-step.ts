@@ -152,6 +152,7 @@ class Machine {
     if (this.draft.rules.masked) {
       // not saved: the next owner draws anew, nobody was asked
       this.draft.stage = 'opening';
+      this.draft.units = this.draft.rules.privacy === undefined ? undefined : input.units;
       this.effects.push({ do: 'mask' });
       return;
     }
@@ -169,6 +170,12 @@ class Machine {
   private reserved(reservationId: string): void {
     this.draft.reservationId = reservationId;
     this.draft.units = undefined;
+    if (this.draft.masking !== undefined) {
+      this.draft.stage = 'opening';
+      this.save();
+      this.effects.push({ do: 'open-masked' });
+      return;
+    }
     this.dispatch();
     // a cohort of nobody is a cohort: its round releases noise
     this.advance();
@@ -287,8 +294,9 @@ class Machine {
     if (stage !== 'collecting') return;
     if (this.draft.rules.privacy !== undefined) {
       if (waiting > 0 || recording > 0) return;
+      const few = this.draft.masking === undefined ? 'none' : `${accepted} of the ${this.needed()} answers needed`;
       if (this.mayClose(accepted)) this.close('');
-      else this.tryAgain(`none of ${this.members.size} nodes answered (${reasonsOf(this.members.values())})`);
+      else this.tryAgain(`${few} of ${this.members.size} nodes answered (${reasonsOf(this.members.values())})`);
       return;
     }
     if (waiting === 0 && recording === 0 && accepted >= this.needed()) {
@@ -364,17 +372,23 @@ class Machine {
   /**
    * A private round closes with whatever came, and divides by what it promised to divide by. Only where who answers is public, and nobody
    * did, is there nothing to release: then what was reserved is given back, and a new cohort is reserved for anew. With a secret cohort a
-   * second try would tell that the first was empty.
+   * second try would tell that the first was empty. Under masks fewer than the terms' survivors open nothing.
    */
   private mayClose(answers: number): boolean {
-    const { privacy } = this.draft.rules;
-    return privacy === undefined ? answers >= this.needed() : answers > 0 || hidesCohort(privacy);
+    const { rules, masking } = this.draft;
+    const { privacy } = rules;
+    return privacy === undefined || masking !== undefined
+      ? answers >= this.needed()
+      : answers > 0 || hidesCohort(privacy);
   }
 
-  /** Before the answers are put together nothing of them can have left. After that, what is reserved stays spent. */
+  /**
+   * Before the answers are put together nothing of them can have left. After that, what is reserved stays spent. A sum may have been opened by
+   * an owner before this one, as soon as the round was closed.
+   */
   private release(reason: string): void {
-    const { reservationId, stage } = this.draft;
-    if (reservationId === undefined || stage === 'finishing') return;
+    const { reservationId, stage, masking, closedAt } = this.draft;
+    if (reservationId === undefined || stage === 'finishing' || (masking !== undefined && closedAt !== null)) return;
     this.effects.push({ do: 'release', reservationId, reason });
   }
 

@@ -1,6 +1,7 @@
 // What is known of one phase of a round: nodes are selected, sent a task, and answer or not; then the answers are put together.
 //   selecting → collecting → closing → finishing → ended
 // A private round pays before it asks: selecting → reserving → collecting → … A masked one agrees on terms: selecting → opening → collecting → …
+// Both: selecting → opening → reserving → opening → collecting → …
 // round-step.ts decides what happens next.
 import type { Sampling } from './cohort.ts';
 import type { MaskedEffect, MaskedInput, Masking } from './masking.ts';

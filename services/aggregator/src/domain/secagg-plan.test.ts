@@ -122,12 +122,39 @@ describe('the masks of a plan', () => {
     expect(() => masked({ [key]: value })).toThrow(refusal(words));
   });
 
-  it('refuse a first model from a node, and noise of the server', () => {
+  it('refuse a first model from a node', () => {
     expect(() => masked({ 'aegis.initial-model': text('node') }, 'legacy')).toThrow(
       refusal('aegis.initial-model is "node", and aegis.secagg.mode is "aegis"'),
     );
-    const noise = { 'aegis.privacy.unit': text('node'), 'aegis.privacy.clip': real(1) };
-    expect(() => masked(noise)).toThrow(refusal('The two are not built together'));
+  });
+
+  const isPrivate = { 'aegis.privacy.unit': text('node'), 'aegis.privacy.clip': real(1.5) };
+
+  it('of a private run clip as the promise says, and mask no metric of training', () => {
+    const { plan } = masked({ ...isPrivate, 'aegis.secagg.metrics': text('loss:0:10:evaluate') });
+    expect(plan.secagg?.grid).toMatchObject({ clip: 1.5, normClip: 1.5, weightMax: 1 });
+    expect(plan.privacy).toMatchObject({ clip: 1.5, sampling: { kind: 'none' } });
+    const noise = { parties: 3, localSigma: 40.5, dimension: 9, l1: 9, l2: 3 };
+    const noised = { ...(plan.secagg as SecaggPlan), noise };
+    expect(gridOf(noised, 'train')).toMatchObject({ noiseSigma: 40.5, metrics: [] });
+    expect(gridOf(noised, 'evaluate').noiseSigma).toBeUndefined();
+  });
+
+  it.each([
+    ['aegis.selection.sampling', text('poisson'), 'aegis.selection.sampling is "poisson", and the run is private'],
+    ['aegis.privacy.adaptive-clip', flag(true), 'aegis.privacy.adaptive-clip is set, and'],
+    ['aegis.privacy.weight-max', integer(3), 'aegis.privacy.weight-max is set, and'],
+    ['aegis.secagg.norm-clip', real(1), 'aegis.secagg.norm-clip is set, and'],
+    ['aegis.secagg.own-clips', text('w:1'), 'aegis.secagg.own-clips is set, and'],
+    ['aegis.secagg.metrics', text('loss:0:10'), 'aegis.secagg.metrics has "loss" for training, and'],
+    ['aegis.secagg.metrics', text('loss:0:10:train'), 'aegis.secagg.metrics has "loss" for training, and'],
+  ])('of a private run refuse %s by name', (key, value, words) => {
+    expect(() => masked({ ...isPrivate, [key]: value })).toThrow(refusal(words));
+  });
+
+  it('of a private run refuse weights', () => {
+    const weights = { 'aegis.secagg.weight-max': integer(10), 'aegis.secagg.max-examples': integer(10) };
+    expect(() => masked({ ...isPrivate, ...weights })).toThrow(refusal('aegis.secagg.weight-max is set, and'));
   });
 
   it('are not half asked for', () => {

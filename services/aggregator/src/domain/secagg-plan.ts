@@ -3,6 +3,7 @@
 import type { Sampling } from './cohort.ts';
 import type { MaskedGrid, MaskedMetric } from './masking.ts';
 import { type PlanValues, quote, refused } from './plan-values.ts';
+import type { PrivacyPlan } from './privacy-plan.ts';
 
 export interface SecaggPlan {
   readonly mode: 'aegis';
@@ -15,13 +16,28 @@ export interface SecaggPlan {
   readonly colluders: number;
   /** How long the answers of one stage are waited for. */
   readonly stageSeconds: number;
+  /** Of a private run: what each node adds in training. Fixed before the run begins, for the smallest cohort there may be. */
+  readonly noise?: DistributedNoise | undefined;
+}
+
+/** In steps of the grid; the arithmetic is the core's. */
+export interface DistributedNoise {
+  /** Honest nodes whose shares are in every sum that may be opened. */
+  readonly parties: number;
+  /** σ of one node's share. */
+  readonly localSigma: number;
+  readonly dimension: number;
+  /** Sensitivity of the rounded integers. */
+  readonly l1: number;
+  readonly l2: number;
 }
 
 type MaskedKind = 'train' | 'evaluate';
 
 /** The grid of one kind of task: an evaluation has no arrays, and a metric that its nodes do not report would end each of its tasks. */
-export const gridOf = ({ grid, onlyIn }: SecaggPlan, kind: string): MaskedGrid => ({
+export const gridOf = ({ grid, onlyIn, noise }: SecaggPlan, kind: string): MaskedGrid => ({
   ...grid,
+  ...(kind === 'train' && noise !== undefined && { noiseSigma: noise.localSigma }),
   ownClips: kind === 'train' ? grid.ownClips : [],
   metrics: grid.metrics.filter(({ name }) => !onlyIn.some((one) => one.metric === name && one.kind !== kind)),
 });
@@ -40,7 +56,7 @@ const MOST_METRICS = 100;
 export function readSecagg(
   value: PlanValues,
   train: Sampling,
-  other: { readonly isPrivate: boolean; readonly firstFromNode: boolean },
+  other: { readonly privacy: PrivacyPlan | undefined; readonly firstFromNode: boolean },
 ): SecaggPlan | null {
   const key = `${PREFIX}mode`;
   const mode = value.text(key, 'off');
@@ -55,16 +71,19 @@ export function readSecagg(
   refuseWithMasks(value, train, other);
   const weightMax = value.integer(`${PREFIX}weight-max`, 1, 2 ** 32, 1);
   const metrics = readMetrics(value);
+  const { privacy } = other;
+  if (privacy !== undefined) refuseWithNoise(value, privacy, weightMax, metrics);
   return {
     mode,
     grid: {
-      clip: positive(value, 'clip', DEFAULT_CLIP),
+      // no element of an update is longer than the whole
+      clip: positive(value, 'clip', privacy?.clip ?? DEFAULT_CLIP),
       ownClips: readClips(value),
       metrics: metrics.map(({ name, low, high }) => ({ name, low, high })),
       valueBits: value.integer(`${PREFIX}value-bits`, 2, 32, DEFAULT_VALUE_BITS),
       weightMax,
       maxExamples: readMaxExamples(value, weightMax),
-      normClip: value.find(`${PREFIX}norm-clip`) === undefined ? 0 : positive(value, 'norm-clip', 0),
+      normClip: value.find(`${PREFIX}norm-clip`) === undefined ? (privacy?.clip ?? 0) : positive(value, 'norm-clip', 0),
     },
     onlyIn: metrics.flatMap(({ name, kind }) => (kind === undefined ? [] : [{ metric: name, kind }])),
     dropouts: fraction(value, 'dropouts', DEFAULT_DROPOUTS),
@@ -77,14 +96,9 @@ export function readSecagg(
 function refuseWithMasks(
   value: PlanValues,
   train: Sampling,
-  { isPrivate, firstFromNode }: { readonly isPrivate: boolean; readonly firstFromNode: boolean },
+  { firstFromNode }: { readonly firstFromNode: boolean },
 ): void {
   const masked = `${PREFIX}mode is "aegis"`;
-  if (isPrivate)
-    throw refused(
-      'aegis.privacy.unit',
-      `asks for a private run, and ${masked}: the server clips single updates in a private run, and sees none in a masked one. The two are not built together; choose one.`,
-    );
   if (value.flag('aegis.join', false))
     throw refused(
       'aegis.join',
@@ -104,6 +118,38 @@ function refuseWithMasks(
     throw refused(
       'aegis.selection.over-select',
       `is ${train.overSelect}, and ${masked}: who is asked and not waited for counts as dropped out. Leave it at 1, and plan for ${PREFIX}dropouts.`,
+    );
+}
+
+/** What needs to see single updates, and what the noise that nodes add does not cover. */
+function refuseWithNoise(
+  value: PlanValues,
+  privacy: PrivacyPlan,
+  weightMax: number,
+  metrics: readonly (MaskedMetric & { readonly kind: MaskedKind | undefined })[],
+): void {
+  const both = `the run is private, and ${PREFIX}mode is "aegis"`;
+  if (privacy.sampling.kind !== 'none')
+    throw refused(
+      'aegis.selection.sampling',
+      `is ${quote(privacy.sampling.kind)}, and ${both}: nodes learn from the roster who was selected, so a secret cohort earns nothing. Leave it at "none".`,
+    );
+  if (privacy.adaptive !== null)
+    throw refused('aegis.privacy.adaptive-clip', `is set, and ${both}: nobody sees whether an update was clipped.`);
+  if (weightMax > 1 || privacy.weightMax !== null)
+    throw refused(
+      weightMax > 1 ? `${PREFIX}weight-max` : 'aegis.privacy.weight-max',
+      `is set, and ${both}: all updates count alike there. Leave it out.`,
+    );
+  if (value.find(`${PREFIX}norm-clip`) !== undefined)
+    throw refused(`${PREFIX}norm-clip`, `is set, and ${both}: aegis.privacy.clip = ${privacy.clip} is the L2 clip.`);
+  if (value.find(`${PREFIX}own-clips`) !== undefined)
+    throw refused(`${PREFIX}own-clips`, `is set, and ${both}: noise needs one step size for all arrays.`);
+  const open = metrics.find(({ kind }) => kind !== 'evaluate');
+  if (open !== undefined)
+    throw refused(
+      `${PREFIX}metrics`,
+      `has ${quote(open.name)} for training, and ${both}: a metric has no noise, and nothing accounts for it. Say "${open.name}:${open.low}:${open.high}:evaluate", or leave it out.`,
     );
 }
 

@@ -351,7 +351,7 @@ export class PhaseDriver {
       const name = kind === 'evaluate' ? 'evaluate' : 'finish';
       await telemetry.inSpan(name, { parent: this.parent(), attributes: this.attributes() }, async () => {
         if (this.state.masking !== undefined) {
-          this.result = await this.masked.finish(this.state);
+          this.result = await this.paying.settle(this.state, await this.masked.finish(this.state));
           return;
         }
         const { metrics, notes } = this.answers.metrics();

@@ -1,5 +1,5 @@
 import { CoreError } from '@aegis/core-native';
-import { chooseParameters, Grid, type MaskedPlan, planDigest } from '@aegis/core-native/secagg';
+import { chooseParameters, Grid, type MaskedPlan, type Parameters, planDigest } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
 import { coreGrid, type Masking, maskedRound } from '../domain/masking.ts';
 import type { ModelInfo } from '../domain/model.ts';
@@ -14,6 +14,7 @@ export async function parametersFor(plan: SecaggPlan, size: number, kind: TaskKi
     const { specs, options } = coreGrid(gridOf(plan, kind), kind, model);
     const grid = Grid.create(specs, options);
     const chosen = await chooseParameters(size, { dropouts, colluders });
+    demandNoise(plan, kind, chosen);
     return { chosen, modulus: grid.modulus(size), length: grid.length };
   } catch (error) {
     throw explained(error, plan, size, kind);
@@ -76,7 +77,17 @@ async function largestCohort<T>(most: number, least: number, reach: (size: numbe
   throw first ?? new AegisError('PLAN_INVALID', `A cohort of ${most} cannot be masked.`);
 }
 
-function explained(error: unknown, plan: SecaggPlan, size: number, kind: TaskKind): unknown {
+/** The shares were planned for the smallest cohort: rounding may leave a larger one with fewer honest nodes. */
+function demandNoise({ noise }: SecaggPlan, kind: TaskKind, chosen: Parameters): void {
+  const honest = chosen.min_survivors - chosen.colluders;
+  if (noise === undefined || kind !== 'train' || honest >= noise.parties) return;
+  throw invalid(
+    `of ${chosen.cohort} nodes ${honest} are sure to be honest and in the sum, and the noise is planned for ${noise.parties}`,
+    undefined,
+  );
+}
+
+export function explained(error: unknown, plan: SecaggPlan, size: number, kind: TaskKind): unknown {
   if (!(error instanceof CoreError) || error.code !== 'SECAGG_PARAMETERS') return error;
   const { tensor } = error.detail;
   if (tensor !== undefined)

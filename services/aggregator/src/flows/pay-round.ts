@@ -60,6 +60,19 @@ export class PaidRound {
     }
   }
 
+  /**
+   * A sum that nodes noised is open: paid for with the noise that is in it, and only then it may leave. Of a round that promises nothing the same
+   * result. Its model was kept before; opened again, it is the same.
+   */
+  async settle(state: RoundState, result: PhaseResult): Promise<PhaseResult> {
+    const { ground, plan, round } = this;
+    const { model } = result;
+    if (state.rules.privacy === undefined || model === null) return result;
+    const noised = { model, clipBits: null };
+    const privacy = await round.untilAvailable(() => commitRound(ground, plan, state, noised, round.parent()));
+    return { ...result, privacy };
+  }
+
   /** Noised and sealed, then paid for; the checkpoint follows. */
   async finish(state: RoundState): Promise<PhaseResult> {
     const { ground, plan, round } = this;

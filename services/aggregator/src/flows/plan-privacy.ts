@@ -1,7 +1,10 @@
 import { AegisError } from '@aegis/errors';
 import type { ModelInfo } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
+import type { PrivacyPlan } from '../domain/privacy-plan.ts';
+import type { SecaggPlan } from '../domain/secagg-plan.ts';
 import type { Ground } from './ground.ts';
+import { planShares } from './plan-shares.ts';
 import { policyOf } from './private-round.ts';
 
 /**
@@ -31,16 +34,22 @@ export async function planPrivacy(
     );
   const units = [...new Set(peers.presence.units().values())].sort();
   const attributes = { 'aegis.run_id': String(runId), 'aegis.privacy.epsilon': privacy.epsilon };
-  const answer = await telemetry.inSpan('privacy.plan', { attributes }, () =>
-    ledger.plan({ policy: policyOf(runId, plan, privacy), units }),
-  );
-  if (!answer.granted) throw new AegisError('PRIVACY_BUDGET_EXHAUSTED', answer.refusal);
-  const { noiseMultiplier, balances } = answer;
+  const ask = (asked: Plan, promise: PrivacyPlan) =>
+    telemetry.inSpan('privacy.plan', { attributes }, async () => {
+      const answer = await ledger.plan({ policy: policyOf(runId, asked, promise), units });
+      if (!answer.granted) throw new AegisError('PRIVACY_BUDGET_EXHAUSTED', answer.refusal);
+      return answer;
+    });
+  const noiseFor = async (secagg: SecaggPlan) => (await ask({ ...plan, secagg }, privacy)).noiseMultiplier;
+  const shares = plan.secagg === undefined ? undefined : await planShares(plan, plan.secagg, privacy, model, noiseFor);
+  const planned: Plan = { ...plan, ...(shares && { secagg: shares.secagg }) };
+  const { noiseMultiplier, balances } = await ask(planned, shares?.privacy ?? privacy);
   const after = balances.find(({ scope }) => scope === 'run');
   const spent =
     after === undefined ? '' : `, ε ${Number(after.epsilon.toPrecision(4))} after all ${plan.rounds} rounds`;
   const notes = [
     `privacy: budget ε ${privacy.epsilon}, δ ${privacy.delta} per node; noise multiplier ${Number(noiseMultiplier.toPrecision(4))} in each round${spent}`,
   ];
-  return { plan: { ...plan, privacy: { ...privacy, noiseMultiplier } }, notes };
+  if (shares !== undefined) notes.push(shares.note);
+  return { plan: { ...planned, privacy: { ...privacy, noiseMultiplier } }, notes };
 }

@@ -40,7 +40,7 @@ export async function planSecagg({ peers }: Ground, plan: Plan, model: ModelInfo
     const { total } = chosen.risks;
     const risk = total === null ? 'nothing is left to chance' : `risk 2^${Math.ceil(total)}`;
     notes.push(
-      `masked ${kind} by ${size} nodes or more: with ${size}, ${graph}, ${chosen.threshold} shares open a secret, at least ${chosen.min_survivors} answers are summed, ${risk}; sums of ${size} × ${modulus.weight_max} × ${modulus.half_range} take ${modulus.bits} bits`,
+      `masked ${kind} by ${size} nodes or more: with ${size}, ${graph}, ${chosen.threshold} shares open a secret, at least ${chosen.min_survivors} answers are summed, ${risk}; sums of ${size} × ${modulus.weight_max} × ${modulus.half_range}${modulus.noise > 0 ? ` + noise ${modulus.noise}` : ''} take ${modulus.bits} bits`,
     );
   }
   return notes;

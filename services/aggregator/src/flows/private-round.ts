@@ -3,12 +3,13 @@ import type { Plan } from '../domain/plan.ts';
 import type { PrivacyPlan } from '../domain/privacy-plan.ts';
 import {
   chargedNodes,
-  eventOf,
   inTheClear,
   nextClip,
+  plannedEvent,
   type ReleasedRound,
   reservationKey,
   splitNoise,
+  survivorsEvent,
   unitKeys,
 } from '../domain/private-round.ts';
 import type { RoundInput, RoundState } from '../domain/round.ts';
@@ -24,7 +25,7 @@ export const policyOf = (runId: bigint, plan: Plan, privacy: PrivacyPlan): RunPo
   unit: privacy.unit,
   epsilon: privacy.epsilon,
   delta: privacy.delta,
-  schedule: [eventOf(privacy.sampling, privacy.noiseMultiplier, plan.rounds)],
+  schedule: [plannedEvent({ ...plan, privacy }, plan.rounds)],
 });
 
 /** The pseudonyms of those whom the round is charged to, in an order that says nothing of who was selected. */
@@ -59,11 +60,13 @@ export async function reserveRound(
       reason: `the gateways make pseudonyms with ${keys.size} different keys (${[...keys].join(', ')}), so one node could have several budgets: give all of them the same unit-key-file`,
     };
   const key = reservationKey(runId, round, attempt);
-  const { sampling, noiseMultiplier } = rules.privacy;
+  const { noiseMultiplier } = rules.privacy;
   const attributes = { 'aegis.run_id': String(runId), 'aegis.round': round, 'aegis.privacy.noise': noiseMultiplier };
   return ground.telemetry.inSpan('privacy.reserve', { parent, attributes }, async (span): Promise<RoundInput> => {
-    const policy = policyOf(runId, plan, plan.privacy as PrivacyPlan);
-    const answer = await ledger.reserve({ key, policy, units, events: [eventOf(sampling, noiseMultiplier, 1)] });
+    const privacy = plan.privacy as PrivacyPlan;
+    const policy = policyOf(runId, plan, privacy);
+    const event = plannedEvent({ ...plan, privacy: { ...privacy, noiseMultiplier } }, 1);
+    const answer = await ledger.reserve({ key, policy, units, events: [event] });
     span.setAttribute('aegis.privacy.granted', answer.granted);
     ground.measures.privacyRounds.add(1, { outcome: answer.granted ? 'reserved' : 'refused' });
     if (!answer.granted) return { type: 'not-reserved', reason: answer.refusal };
@@ -101,7 +104,13 @@ export async function commitRound(
   };
   return ground.telemetry.inSpan('privacy.commit', { parent, attributes }, async (span) => {
     const clear = inTheClear(plan.evaluate.fraction > 0, privacy.sampling);
-    const answer = await ledger.commit({ reservationId, resultDigest: noised.model.modelId, inTheClear: clear });
+    const events = happened(plan, state);
+    const answer = await ledger.commit({
+      reservationId,
+      events,
+      resultDigest: noised.model.modelId,
+      inTheClear: clear,
+    });
     if (!answer.granted) throw new AegisError('PRIVACY_BUDGET_EXHAUSTED', answer.refusal);
     const balance = runBalance(answer.reservation);
     const epsilon = balance?.epsilon ?? privacy.epsilon;
@@ -126,6 +135,15 @@ export async function commitRound(
   });
 }
 
+/** Of a masked round the noise of those who are in the sum; else what was reserved. */
+function happened({ privacy, secagg }: Plan, { masking, members }: RoundState): string[] {
+  if (secagg?.noise === undefined || masking === undefined || privacy?.noiseMultiplier == null) return [];
+  const survivors = [...members.values()].filter((member) => member.state === 'accepted').length;
+  // a hair below, as the core counts
+  const colluders = Math.ceil(masking.cohort * masking.colluders - 1e-9);
+  return [survivorsEvent(secagg.noise, privacy.noiseMultiplier, survivors - colluders)];
+}
+
 /** Nothing left: the ledger may give it back. What cannot be told to it now stays spent, which is the safe side. */
 export async function releaseRound(
   ground: Ground,
@@ -146,7 +164,8 @@ export function noiseOf(state: RoundState): { update: number; bit: number | null
   return { ...splitNoise(privacy), denominator: denominatorOf(state) };
 }
 
-const denominatorOf = (state: RoundState): number =>
+/** Fixed when the cohort was drawn, whoever answers. */
+export const denominatorOf = (state: RoundState): number =>
   state.rules.privacy?.denominator ?? Math.max(state.members.size, 1);
 
 const runBalance = ({ balances }: Reservation): Balance | undefined => balances.find(({ scope }) => scope === 'run');

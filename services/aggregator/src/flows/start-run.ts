@@ -69,8 +69,8 @@ async function begin(
     request.fab,
   );
   const runId = random.uint64();
-  const masked = await planSecagg(ground, plan, start);
   const granted = await planPrivacy(ground, runId, plan, start);
+  const masked = await planSecagg(ground, granted.plan, start);
   const run = newRun(
     {
       runId,

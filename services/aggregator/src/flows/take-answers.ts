@@ -11,7 +11,7 @@ import { type ConfigEntry, real } from '../domain/scalar.ts';
 import { accepted, judgeAnswer, judgeMasking, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
 import type { MaskedTerms, NoisedRound, RoundIntake } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
-import { noiseOf } from './private-round.ts';
+import { denominatorOf, noiseOf } from './private-round.ts';
 import { tellDiskFull } from './tell-disk-full.ts';
 
 const PART_BYTES_BESIDE_MODEL = 64 * 1024 * 1024;
@@ -181,7 +181,8 @@ export class PhaseAnswers {
     await this.folding;
     const terms = this.maskedTerms();
     if (terms === null) throw new AegisError('INTERNAL', 'Masks were to be taken away from answers without any.');
-    const { model, metrics } = await this.intake.masked.open(mask, survivors, terms);
+    const divisor = this.privacy() === undefined ? undefined : denominatorOf(this.round.state());
+    const { model, metrics } = await this.intake.masked.open(mask, survivors, { ...terms, divisor });
     const named = terms.masking.grid.metrics.map(({ name }, at) => ({ key: name, value: real(metrics[at] ?? 0) }));
     return { metrics: named, model };
   }

@@ -114,6 +114,8 @@ export interface ReserveRequest {
 
 export interface CommitRequest {
   readonly reservationId: string;
+  /** What really happened; empty: as reserved. */
+  readonly events: readonly string[];
   readonly resultDigest: string;
   /** What leaves beside it without noise. */
   readonly inTheClear: readonly string[];

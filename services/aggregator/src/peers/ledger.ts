@@ -31,8 +31,8 @@ export function ledgerPeer(channel: ServiceChannel): Ledger {
       const { outcome } = await ledger.reserve(request, options);
       return outcome?.$case === 'granted' ? granted(outcome.value) : refused(outcome?.value);
     },
-    commit: async ({ reservationId, resultDigest, inTheClear }) => {
-      const request = { reservationId, events: [], resultDigest, inTheClear: [...inTheClear] };
+    commit: async ({ reservationId, events, resultDigest, inTheClear }) => {
+      const request = { reservationId, events: [...events], resultDigest, inTheClear: [...inTheClear] };
       const { outcome } = await ledger.commit(request, options);
       return outcome?.$case === 'committed' ? granted(outcome.value) : refused(outcome?.value);
     },

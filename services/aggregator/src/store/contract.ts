@@ -219,9 +219,13 @@ export interface MaskedFold {
   add(answer: AcceptedAnswer, terms: MaskedTerms): Promise<void>;
   /**
    * Takes the total mask away and checks what is left before anything of it is used: SECAGG_SUM unless it is the sum of that many honest
-   * vectors. May be asked again after a failure.
+   * vectors. With a divisor tensors are divided by that, and not by the weight of who came. May be asked again after a failure.
    */
-  open(mask: Uint8Array, survivors: number, terms: MaskedTerms): Promise<OpenedSum>;
+  open(
+    mask: Uint8Array,
+    survivors: number,
+    terms: MaskedTerms & { readonly divisor?: number | undefined },
+  ): Promise<OpenedSum>;
 }
 
 export interface RoundIntake {

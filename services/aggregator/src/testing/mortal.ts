@@ -1,7 +1,7 @@
 // A process that dies at its n-th write to the world, for tests: before that write is heard, or after. From then on nothing it calls returns,
 // and nothing it does is seen by anybody.
 import { AegisError } from '@aegis/errors';
-import type { Peers, Secagg } from '../peers/contract.ts';
+import type { Ledger, Peers, Secagg } from '../peers/contract.ts';
 import type { RoundIntake, Stores } from '../store/contract.ts';
 
 const never = new Promise<never>(() => {});
@@ -92,7 +92,7 @@ export function mortalPeers(peers: Peers, life: Life): Peers {
         if (!life.isDead) peers.feed.log(runId, line);
       },
     },
-    ledger: peers.ledger,
+    ledger: peers.ledger && mortalLedger(peers.ledger, life),
     mailbox: {
       put: (tasks) => life.write(() => mailbox.put(tasks)),
       withdraw: (tasks) => life.write(() => mailbox.withdraw(tasks)),
@@ -102,6 +102,13 @@ export function mortalPeers(peers: Peers, life: Life): Peers {
     close: () => peers.close(),
   };
 }
+
+const mortalLedger = (ledger: Ledger, life: Life): Ledger => ({
+  plan: (asked) => life.outlive(() => ledger.plan(asked)),
+  reserve: (request) => life.write(() => ledger.reserve(request)),
+  commit: (request) => life.write(() => ledger.commit(request)),
+  release: (request) => life.write(() => ledger.release(request)),
+});
 
 const mortalSecagg = (secagg: Secagg, life: Life): Secagg => ({
   open: (attempt, signal) => life.write(() => secagg.open(attempt, signal)),

@@ -95,11 +95,17 @@ export const noiseOf = (event: string): number | null => {
 export const withNoise = (event: string, noise: number): string =>
   canonical({ ...JSON.parse(event), [NOISE]: noise }, 'event');
 
-/** What an event is but for its noise. */
+/**
+ * What an event is but for its noise. The shares of one more node are more noise and nothing else, where each is 4 grid steps or more: the sum is
+ * then as good as a discrete Gaussian (docs/privacy-events.md), and the noise multiplier says all.
+ */
 export const shapeOf = (event: string): string => {
-  const { [NOISE]: _noise, ...rest } = JSON.parse(event) as Record<string, unknown>;
-  return canonical(rest, 'event');
+  const { [NOISE]: _noise, parties, ...rest } = JSON.parse(event) as Record<string, unknown>;
+  const isSmooth = Number(rest['local-grid-sigma']) >= LEAST_SMOOTH_SHARE;
+  return canonical({ ...rest, ...(parties !== undefined && !isSmooth && { parties }) }, 'event');
 };
+
+const LEAST_SMOOTH_SHARE = 4;
 
 export const relationOf = (event: string): string => (JSON.parse(event) as { relation: string }).relation;
 

@@ -46,6 +46,21 @@ describe('what is charged once it is known what happened', () => {
     );
   });
 
+  it('takes the shares of more nodes than were reserved for as more noise, and those of fewer as less', () => {
+    const shares = (parties: number, noise: number, sigma = 40): Charges => {
+      const mechanism = { mechanism: 'distributed-discrete-gaussian', 'local-grid-sigma': sigma, parties };
+      const rest = { dimension: 10, 'grid-l1': 9, 'noise-multiplier': noise, relation: 'zero-out' };
+      return readEvents([JSON.stringify({ ...mechanism, ...rest })], 'node');
+    };
+    const [few, many] = [shares(3, 1), shares(12, 2)];
+    expect(new Map(settle(few, many))).toEqual(new Map(many));
+    expect(isMilder({ add: many, remove: few })).toBe(true);
+    expect(isMilder({ add: few, remove: many })).toBe(false);
+    // other shares are another event, and so are few nodes where each adds next to nothing
+    expect(settle(few, shares(12, 2, 41))).toEqual(plus(few, shares(12, 2, 41)));
+    expect(isMilder({ add: shares(12, 2, 1), remove: shares(3, 1, 1) })).toBe(false);
+  });
+
   it('is milder only when every new event has no less noise than the one it replaces', () => {
     expect(isMilder({ add: bag(12), remove: bag(10) })).toBe(true);
     expect(isMilder({ add: bag(8), remove: bag(10) })).toBe(false);

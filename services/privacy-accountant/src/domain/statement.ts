@@ -53,6 +53,7 @@ export function statementOf(
     },
     events: eventTexts(events).map((text) => JSON.parse(text) as unknown),
     sampling: samplingOf(events),
+    noise: noiseOfAll(events),
     units: claim.units,
     budget: { epsilon: budget.epsilon, delta: budget.delta },
     dataset: policy.dataset,
@@ -63,6 +64,19 @@ export function statementOf(
     'issued-at': new Date(ledger.at).toISOString(),
   };
 }
+
+/** Who adds the noise: the server, once, or every node its share; then how many honest ones were counted where it was fewest. */
+const noiseOfAll = (events: Charges): unknown[] => {
+  const fewest = new Map<string, number>();
+  for (const text of events.keys()) {
+    const { mechanism, parties = 0 } = JSON.parse(text) as { mechanism: string; parties?: number };
+    fewest.set(mechanism, Math.min(fewest.get(mechanism) ?? Number.POSITIVE_INFINITY, parties));
+  }
+  return [...fewest].sort().map(([mechanism, parties]) => ({
+    mechanism,
+    ...(parties === 0 ? { by: 'server' } : { by: 'nodes', 'honest-nodes': parties }),
+  }));
+};
 
 const samplingOf = (events: Charges): unknown[] => {
   const kinds = [...events.keys()].map((event) =>

@@ -39,6 +39,21 @@ describe('the core’s accounting', () => {
     expect(await core.noiseFor([gaussian(0.5), open], 1e-3, 1e-9)).toBe(Number.POSITIVE_INFINITY);
   });
 
+  it('finds it for shares of nodes as well, whose size is not known before', async () => {
+    const shares = (sigma: number, noise?: number): string =>
+      JSON.stringify({
+        ...{ mechanism: 'distributed-discrete-gaussian', parties: 12, 'local-grid-sigma': sigma, dimension: 1e6 },
+        ...{ 'grid-l1': 3e7, ...(noise !== undefined && { 'noise-multiplier': noise }) },
+        ...{ sampling: { kind: 'none' }, relation: 'zero-out', count: 20, unit: 'node' },
+      });
+    const noise = await core.noiseFor([shares(2 ** 20)], 4, 1e-5);
+    const costs = async (sigma: number) =>
+      (await core.epsilonOf(readEvents(core.check([shares(sigma, noise)]), 'node'), 1e-5)).epsilon;
+    expect(await costs(2 ** 20)).toBeGreaterThan(3.99);
+    // the least share that a plan may have costs no more
+    for (const sigma of [2 ** 20, 1_000, 4]) expect(await costs(sigma)).toBeLessThanOrEqual(4);
+  });
+
   it('is never below the tight epsilon when asked quickly', async () => {
     const events = gauss(3, 50);
     expect(core.quickEpsilonOf(events, 1e-5).epsilon).toBeGreaterThanOrEqual(

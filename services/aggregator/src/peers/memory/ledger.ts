@@ -25,6 +25,8 @@ export interface LedgerDeed {
   readonly id: string;
   readonly key: string;
   readonly digest: string;
+  /** Of a commit, where something else happened than was reserved; of a reservation what was asked. */
+  readonly events?: readonly string[];
 }
 
 /**
@@ -72,19 +74,19 @@ export class MemoryLedger implements Ledger {
       if (refusal !== null) return { granted: false, refusal };
       const id = `r${this.entries.size + 1}`;
       this.entries.set(request.key, { id, content, request, rho, state: 'reserved', digest: null });
-      this.deeds.push({ did: 'reserve', id, key: request.key, digest: '' });
+      this.deeds.push({ did: 'reserve', id, key: request.key, digest: '', events: request.events });
     }
     return this.answer(this.entries.get(request.key) as Entry);
   }
 
-  async commit({ reservationId, resultDigest }: CommitRequest): Promise<LedgerAnswer> {
+  async commit({ reservationId, resultDigest, events }: CommitRequest): Promise<LedgerAnswer> {
     await this.called('commit');
     const entry = this.find(reservationId);
     if (entry.state === 'released') throw new AegisError('PRIVACY_RESERVATION_RELEASED', reservationId);
     if (entry.state === 'committed' && entry.digest !== resultDigest)
       throw new AegisError('PRIVACY_RESERVATION_COMMITTED', `${reservationId} is committed for ${entry.digest}.`);
     if (entry.state === 'reserved')
-      this.deeds.push({ did: 'commit', id: entry.id, key: entry.request.key, digest: resultDigest });
+      this.deeds.push({ did: 'commit', id: entry.id, key: entry.request.key, digest: resultDigest, events });
     entry.state = 'committed';
     entry.digest = resultDigest;
     return this.answer(entry);

@@ -42,13 +42,13 @@ export class LoggedMaskedFold implements MaskedFold {
     this.added.push(answer);
   }
 
-  open(mask: Uint8Array, survivors: number, terms: MaskedTerms): Promise<OpenedSum> {
+  open(mask: Uint8Array, survivors: number, terms: Parameters<MaskedFold['open']>[2]): Promise<OpenedSum> {
     const { specs, options } = coreGrid(terms.masking.grid, this.kind, this.model);
     return this.folding(async () => {
       const sum = await this.held(terms);
       // it opens once: whoever asks again has it added up again
       this.sum = null;
-      const opened = await sum.open(Grid.create(specs, options), survivors, mask);
+      const opened = await sum.open(Grid.create(specs, options), survivors, mask, { divisor: terms.divisor });
       try {
         const { model } = this;
         const metrics = options.metrics.map((_, at) => opened.metric(at));

@@ -43,12 +43,16 @@ export class MemoryMaskedFold implements MaskedFold {
     this.vectors.set(answer.taskId, this.joined(answer.masked ?? []) ?? Buffer.alloc(0));
   }
 
-  async open(mask: Uint8Array, survivors: number, { runId, masking }: MaskedTerms): Promise<OpenedSum> {
+  async open(
+    mask: Uint8Array,
+    survivors: number,
+    { runId, masking, divisor }: Parameters<MaskedFold['open']>[2],
+  ): Promise<OpenedSum> {
     const { specs, options } = coreGrid(masking.grid, this.kind, this.model);
     try {
       const sum = MaskedSum.create(termsOf(runId, masking));
       for (const vector of this.vectors.values()) await sum.add(vector);
-      const opened = await sum.open(Grid.create(specs, options), survivors, mask);
+      const opened = await sum.open(Grid.create(specs, options), survivors, mask, { divisor });
       const metrics = options.metrics.map((_, at) => opened.metric(at));
       const model = this.kind === 'train' ? await this.moved((at) => opened.tensor(at)) : null;
       return { model, metrics, weight: opened.weight };
