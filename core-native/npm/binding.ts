@@ -153,6 +153,23 @@ export interface RawMaskedSum {
   ): Promise<RawOpenedSum>;
   close(): void;
 }
+export interface RawFlowerPeer {
+  node: string;
+  publicKey: Uint8Array;
+}
+export interface RawFlowerMeans {
+  weight(): number;
+  array(index: number): Promise<Buffer>;
+  close(): void;
+}
+export interface RawFlowerSum {
+  add(arrays: Uint8Array[]): Promise<void>;
+  count(): number;
+  removePrivate(shares: Uint8Array[]): Promise<void>;
+  removePairs(dropped: RawFlowerPeer, shares: Uint8Array[], delivered: RawFlowerPeer[]): Promise<void>;
+  open(): Promise<RawFlowerMeans>;
+  close(): void;
+}
 
 export interface Binding {
   sha256Hex(pieces: Uint8Array[]): Promise<string>;
@@ -231,6 +248,12 @@ export interface Binding {
     ): RawMaskRemoval;
   };
   MaskedSum: { create(terms: string): RawMaskedSum };
+  FlowerSum: {
+    create(
+      setup: { clippingRange: number; targetRange: number; modRange: number; maxWeight: number },
+      shapes: number[][],
+    ): RawFlowerSum;
+  };
   resetOnClose(fd: number, on: boolean): boolean;
   testPanicOnLoop(): void;
   testPanicOffLoop(): Promise<void>;

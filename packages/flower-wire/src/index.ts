@@ -22,6 +22,7 @@ export * from './parse-reply.ts';
 export { announcedLength, discardRest, readBody } from './read-body.ts';
 export * from './records.ts';
 export * from './render-task.ts';
+export * from './secaggplus.ts';
 export { type FlowerStatus, flowerStatus, grpcDetails, httpErrorBody, type StatusOf } from './status.ts';
 export * from './suite-contracts.ts';
 export { releaseOf } from './versions.ts';

@@ -1,6 +1,7 @@
 //! Secure aggregation: messages cross as their JSON, big vectors as buffers.
 
 mod client;
+mod flower;
 mod roster;
 mod server;
 

@@ -11,3 +11,4 @@ pub mod keys;
 pub mod mask;
 pub mod quantise;
 pub mod shamir;
+pub mod sum;
