@@ -1,8 +1,12 @@
 // What recorded nodes and Flower's own server said to each other under SecAgg+ (tests/vectors/flower/secagg_runs.json).
+import type { AegisError } from '@aegis/errors';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readVectors } from './recorded.ts';
 import { type ConfigEntry, decodeConfigRecord, encodeConfigRecord, type Scalar } from './records.ts';
 import { readSecaggplusAnswer, type SecaggplusRequest, type SecaggplusStage, secaggplusEntries } from './secaggplus.ts';
+
+const STAGES = ['setup', 'share_keys', 'collect_masked_vectors', 'unmask'] as const;
 
 interface Said {
   request: string;
@@ -156,5 +160,26 @@ describe('the record of SecAgg+', () => {
       { key: 'ctxts', value: { kind: 'flags', value: [] } },
     ] satisfies ConfigEntry[];
     expect(readSecaggplusAnswer('share_keys', nobody)).toEqual({ stage: 'share_keys', sealed: [] });
+  });
+
+  it('is read or refused, whatever is in it', () => {
+    const bodies = STAGES.flatMap((stage) => said(stage).flatMap(({ answer = [] }) => answer)).map((hex) =>
+      Buffer.from(hex, 'hex'),
+    );
+    const damage = fc.tuple(fc.nat({ max: bodies.length - 1 }), fc.nat({ max: 4000 }), fc.uint8Array({ maxLength: 6 }));
+    fc.assert(
+      fc.property(fc.constantFrom(...STAGES), damage, fc.boolean(), (stage, [which, at, by], cut) => {
+        const body = Buffer.from(bodies[which] as Buffer);
+        by.forEach((byte, offset) => {
+          body[(at + offset) % body.length] = byte;
+        });
+        try {
+          readSecaggplusAnswer(stage, decodeConfigRecord(cut ? body.subarray(0, at % body.length) : body));
+        } catch (error) {
+          expect(['REPLY_MALFORMED', 'OBJECT_MALFORMED', 'REQUEST_MALFORMED']).toContain((error as AegisError).code);
+        }
+      }),
+      { seed: 20261127, numRuns: 1500 },
+    );
   });
 });

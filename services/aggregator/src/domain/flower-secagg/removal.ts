@@ -1,5 +1,5 @@
 import { ascending } from './request.ts';
-import { secretsOf, sharesOf } from './round.ts';
+import { secretsOf, sharesByOwner } from './round.ts';
 import { near, type Openable } from './state.ts';
 import type { NodeId } from './terms.ts';
 
@@ -17,8 +17,9 @@ export interface Removal {
 
 export function removalOf(round: Openable): Removal {
   const keyOf = (node: NodeId): Uint8Array => round.keys.get(node)?.pk1 ?? new Uint8Array();
+  const opened = sharesByOwner(round);
   const shares = (node: NodeId): Uint8Array[] =>
-    [...sharesOf(round, node)]
+    [...(opened.get(node) ?? [])]
       .sort(([one], [other]) => one - other)
       .slice(0, round.terms.threshold)
       .map(([, share]) => share);

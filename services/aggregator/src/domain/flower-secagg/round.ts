@@ -190,14 +190,22 @@ function closeCollecting(round: Collecting): Unmasking | Ended {
 export const secretsOf = (round: Unmasking | Openable): NodeId[] =>
   [...round.participants].filter((node) => near(round, node, round.delivered).length > 0);
 
-/** By index; where two holders claim one, the first counts. */
-export function sharesOf(round: Unmasking | Openable, owner: NodeId): Map<number, Uint8Array> {
-  const shares = new Map<number, Uint8Array>();
-  for (const openings of round.openings.values())
-    for (const { of, share } of openings)
-      if (of === owner && !shares.has(indexOf(share))) shares.set(indexOf(share), share);
-  return shares;
+/** What was opened, by owner and index; where two holders claim one index, the first counts. */
+export function sharesByOwner({ openings }: Unmasking | Openable): Map<NodeId, Map<number, Uint8Array>> {
+  const owners = new Map<NodeId, Map<number, Uint8Array>>();
+  for (const { of, share } of [...openings.values()].flat()) {
+    const shares = owners.get(of) ?? new Map<number, Uint8Array>();
+    owners.set(of, shares);
+    const index = indexOf(share);
+    if (!shares.has(index)) shares.set(index, share);
+  }
+  return owners;
 }
 
-const isOpenable = (round: Unmasking): boolean =>
-  secretsOf(round).every((node) => sharesOf(round, node).size >= round.terms.threshold);
+function isOpenable(round: Unmasking): boolean {
+  const { threshold } = round.terms;
+  // looked at once there can be enough: each answer has one share of a secret
+  if (round.openings.size < threshold) return false;
+  const shares = sharesByOwner(round);
+  return secretsOf(round).every((node) => (shares.get(node)?.size ?? 0) >= threshold);
+}
