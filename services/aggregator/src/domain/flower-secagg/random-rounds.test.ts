@@ -1,4 +1,4 @@
-// Many rounds in which anything may happen at any time: nodes fail, fall silent, answer late, twice, or lie; stages run out of
+// Hundreds of rounds in which anything may happen at any time: nodes fail, fall silent, answer late, twice, or lie; stages run out of
 // time; processes begin anew. Either the sum of exactly those who delivered comes out, or the round ends with a reason and opens nothing.
 import { describe, expect, it } from 'vitest';
 import { Play, settings } from '../../testing/flower-round.ts';
@@ -109,7 +109,7 @@ function playOne(seed: number): Outcome {
 describe('random rounds', () => {
   it('give the exact sum or end with a reason', () => {
     const outcomes: Outcome[] = [];
-    for (let seed = 0; seed < 1500; seed += 1) {
+    for (let seed = 0; seed < 600; seed += 1) {
       try {
         outcomes.push(playOne(seed));
       } catch (cause) {
@@ -118,10 +118,10 @@ describe('random rounds', () => {
     }
     const count = (which: (outcome: Outcome) => boolean) => outcomes.filter(which).length;
     // the lists reach what they are for
-    expect(count(({ end }) => end === 'opened')).toBeGreaterThan(500);
-    expect(count(({ end, dropped }) => end === 'opened' && dropped > 0)).toBeGreaterThan(100);
-    expect(count(({ end }) => end === 'ended')).toBeGreaterThan(150);
-    expect(count(({ refused }) => refused > 0)).toBeGreaterThan(150);
-    expect(count(({ restarts }) => restarts > 0)).toBeGreaterThan(500);
+    expect(count(({ end }) => end === 'opened')).toBeGreaterThan(200);
+    expect(count(({ end, dropped }) => end === 'opened' && dropped > 0)).toBeGreaterThan(40);
+    expect(count(({ end }) => end === 'ended')).toBeGreaterThan(60);
+    expect(count(({ refused }) => refused > 0)).toBeGreaterThan(60);
+    expect(count(({ restarts }) => restarts > 0)).toBeGreaterThan(200);
   });
 });
