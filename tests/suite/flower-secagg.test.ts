@@ -1,9 +1,10 @@
 // Rounds of Flower's own SecAgg+ as a server of ours keeps them: the stage machine, the record on the wire and the arithmetic of the core,
 // against what real nodes said in two recorded runs, and against the real mod of three releases.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { npyElements, readNpyHeader } from '@aegis/core-native';
 import { type FlowerMeans, FlowerSum } from '@aegis/core-native/flower-secagg';
 import {
@@ -14,7 +15,7 @@ import {
   type SecaggplusAnswer,
   secaggplusEntries,
 } from '@aegis/flower-wire';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { Answer, Stage } from '../../services/aggregator/src/domain/flower-secagg/answer.ts';
 import { removalOf } from '../../services/aggregator/src/domain/flower-secagg/removal.ts';
 import { requestTo } from '../../services/aggregator/src/domain/flower-secagg/request.ts';
@@ -158,39 +159,43 @@ class StockNodes {
   }
 }
 
-const environments = process.env.AEGIS_FLWR ?? join(root, '.cache/flwr');
-const pythonOf = (release: string): string => join(environments, release, 'bin/python');
+/** Installed when it is not there yet. */
+const pythonOf = async (release: string): Promise<string> => {
+  const { stdout } = await promisify(execFile)(join(root, 'scripts/flwr-venv.sh'), [release]);
+  return join(stdout.trim(), 'python');
+};
 
 describe.each(['1.22.0', '1.39.0', '1.41.0'])('the mod of flwr %s', (release) => {
-  it.skipIf(!existsSync(pythonOf(release)))(
-    'is summed exactly, whichever stage a node is gone in, round after round',
-    async () => {
-      const nodes = await new StockNodes(pythonOf(release)).begin();
-      try {
-        // places are given in the order of the first round
-        const ring = [9n, 2n ** 63n + 3n, 5n, 12345678901234567890n, 77n];
-        const stages = [null, 'setup', 'share_keys', 'collect_masked_vectors', 'unmask'] as const;
-        for (const gone of stages) {
-          const { round, means } = await playRound(ring, settings(3), async (node, stage, body) =>
-            node === 5n && stage === gone ? null : nodes.ask(node, body),
-          );
-          if (round.stage !== 'open' || means === null) throw new Error(`${gone}: ${JSON.stringify(round)}`);
-          const isIn = (node: bigint) => node !== 5n || gone === null || gone === 'unmask';
-          expect([...round.delivered].sort(), String(gone)).toEqual(ring.filter(isIn).sort());
-          const places = ring.flatMap((node, at) => (isIn(node) ? [at + 1] : []));
-          const examples = places.reduce((total, place) => total + 10 * place, 0);
-          const mean = places.reduce((total, place) => total + (10 * place * place) / 8, 0) / examples;
-          const values = [...(await valuesOf(means, 0)), ...(await valuesOf(means, 1))];
-          expect(values).toHaveLength(4);
-          // one step of the grid a node, over the share of the greatest weight that they have together
-          const tolerance = (5 * 16 * 200) / (2 ** 22 * examples);
-          for (const value of values) expect(Math.abs(value - mean), String(gone)).toBeLessThan(tolerance);
-          means.close();
-        }
-      } finally {
-        nodes.end();
+  let python: string;
+  beforeAll(async () => {
+    python = await pythonOf(release);
+  }, 600_000);
+
+  it('is summed exactly, whichever stage a node is gone in, round after round', async () => {
+    const nodes = await new StockNodes(python).begin();
+    try {
+      // places are given in the order of the first round
+      const ring = [9n, 2n ** 63n + 3n, 5n, 12345678901234567890n, 77n];
+      const stages = [null, 'setup', 'share_keys', 'collect_masked_vectors', 'unmask'] as const;
+      for (const gone of stages) {
+        const { round, means } = await playRound(ring, settings(3), async (node, stage, body) =>
+          node === 5n && stage === gone ? null : nodes.ask(node, body),
+        );
+        if (round.stage !== 'open' || means === null) throw new Error(`${gone}: ${JSON.stringify(round)}`);
+        const isIn = (node: bigint) => node !== 5n || gone === null || gone === 'unmask';
+        expect([...round.delivered].sort(), String(gone)).toEqual(ring.filter(isIn).sort());
+        const places = ring.flatMap((node, at) => (isIn(node) ? [at + 1] : []));
+        const examples = places.reduce((total, place) => total + 10 * place, 0);
+        const mean = places.reduce((total, place) => total + (10 * place * place) / 8, 0) / examples;
+        const values = [...(await valuesOf(means, 0)), ...(await valuesOf(means, 1))];
+        expect(values).toHaveLength(4);
+        // one step of the grid a node, over the share of the greatest weight that they have together
+        const tolerance = (5 * 16 * 200) / (2 ** 22 * examples);
+        for (const value of values) expect(Math.abs(value - mean), String(gone)).toBeLessThan(tolerance);
+        means.close();
       }
-    },
-    120_000,
-  );
+    } finally {
+      nodes.end();
+    }
+  }, 120_000);
 });
