@@ -105,10 +105,13 @@ def test_guard_and_supernode_killed_after_the_answer_give_no_other_one(guarded, 
     run_id = cli.run(app, "num-server-rounds=1")
     pid = int(guarded.ready["pid"])
     here = lambda event: [line for line in guard.events(event) if line["run"] == str(run_id) and line["kind"] == "train"]  # noqa: E731
-    wait_until(lambda: here("offer-allowed"), 60, "the task to be offered", (guard,))
+    # Later than allowed: the guard reads the model from the server first, and a SuperNode that says this has all it needs.
+    wait_until(lambda: here("offer-allowed") and f"[RUN {run_id}" in guard.output, 60, "the SuperNode to have its task", (guard,))
     try:
         os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: here("answer-released"), 60, "the answer", (guard,))
+        # Said once the guard has the answer in its journal; the audit line comes before that, and must.
+        wait_until(lambda: "Sent successfully" in guard.output.partition(f"[RUN {run_id}")[2], 60, "the answer", (guard,))
+        assert here("answer-released") and not guard.verdicts(here("answer-released")[0]["task"])
         guard.kill()
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -119,5 +122,5 @@ def test_guard_and_supernode_killed_after_the_answer_give_no_other_one(guarded, 
     (only,) = guarded.run(run_id)["history"]
     assert (only["cohort"], only["accepted"]) == (len(nodes), len(nodes) - 1), log
     assert len(here("answer-released")) == 1
-    assert [line["accepted"] for line in guard.events("verdict") if line["task"] == here("answer-released")[0]["task"]] == [True]
+    assert guard.verdicts(here("answer-released")[0]["task"]) == [True]
     wait_until(lambda: guarded.online() == online, 60, "the same nodes online", (guard,))

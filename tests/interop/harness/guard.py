@@ -108,6 +108,10 @@ class Guard(Process):
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.audit if line["event"] == name]
 
+    def verdicts(self, task: str) -> list[bool]:
+        """What the server said of the answer to a task: whether it took it."""
+        return [line["accepted"] for line in self.events("verdict") if line["task"] == task]
+
     def explain(self, run_id: int) -> dict[str, Any]:
         command = [str(BIN / "aegis"), "guard", "--policy", str(self.policy), "--state", str(self.state), "--explain", str(run_id), "--json"]
         done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, text=True, check=False)
