@@ -2,6 +2,7 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { certifiedUser } from '@aegis/service-kit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { run } from '../program.ts';
 import { keeping } from '../terminal.test-support.ts';
@@ -61,6 +62,20 @@ describe('aegis ca', () => {
     const renewed = await issue('ada', '--kind', 'guard', '--renew', '--json');
     expect(JSON.parse(renewed.stdout)).toMatchObject({ sameKey: true });
     expect(await readFile(join(folder, 'ada.key'), 'utf8')).toBe(key);
+  });
+
+  it('says whose node it is, and again at a renewal', async () => {
+    await ca('init');
+    const userOf = async () =>
+      certifiedUser(new X509Certificate(await readFile(join(folder, 'ada.pem'))).subjectAltName);
+    await issue('ada', '--kind', 'guard', '--user', 'house-a');
+    expect(await userOf()).toBe('house-a');
+    await issue('ada', '--kind', 'guard', '--renew');
+    expect(await userOf()).toBe('house-a');
+    await issue('ada', '--kind', 'guard', '--renew', '--user', 'house-b');
+    expect(await userOf()).toBe('house-b');
+    expect(await issue('gw', '--kind', 'service', '--san', 'gw', '--user', 'house-a')).toMatchObject({ exitCode: 2 });
+    expect(await issue('bob', '--kind', 'guard', '--user', 'Two Words')).toMatchObject({ exitCode: 2 });
   });
 
   it('writes over no key', async () => {

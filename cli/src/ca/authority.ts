@@ -23,6 +23,7 @@ export interface IssueRecord {
   readonly kind: CertificateKind;
   readonly name: string;
   readonly subject: string;
+  readonly user?: string;
   readonly issuedAt: string;
   readonly expiresAt: string;
   readonly revokedAt?: string;
@@ -89,6 +90,8 @@ export interface Issue {
   readonly kind: CertificateKind;
   readonly name: string;
   readonly hosts: readonly string[];
+  /** Whose node it is; not given: as in the certificate that is renewed. */
+  readonly user?: string;
   readonly days: number;
   /** Key to certify again. */
   readonly keyPem?: string;
@@ -100,9 +103,8 @@ export interface Issue {
 /** Issues and writes down what was issued, in that order reversed: no certificate exists that the authority does not know of. */
 export const issueFrom = async (authority: Authority, issue: Issue): Promise<FederationCertificate> => {
   const { kind, name, now } = issue;
-  const live = (await issuedBy(authority)).find(
-    (one) => one.kind === kind && one.name === name && one.revokedAt === undefined && Date.parse(one.expiresAt) > now,
-  );
+  const before = (await issuedBy(authority)).filter((one) => one.kind === kind && one.name === name);
+  const live = before.find((one) => one.revokedAt === undefined && Date.parse(one.expiresAt) > now);
   if (live && !issue.renew) {
     throw new CommandError(
       'CA_NAME_TAKEN',
@@ -110,12 +112,14 @@ export const issueFrom = async (authority: Authority, issue: Issue): Promise<Fed
       { todo: 'To renew it for the same party: --renew. Another party needs another name: one name is one node.' },
     );
   }
-  const certificate = await issueCertificate(authority.root, issue, now);
+  const user = issue.user ?? (issue.renew ? before.at(-1)?.user : undefined);
+  const certificate = await issueCertificate(authority.root, { ...issue, ...(user !== undefined && { user }) }, now);
   const record: IssueRecord = {
     serial: certificate.serial,
     kind,
     name,
     subject: certificate.subject,
+    ...(user !== undefined && { user }),
     issuedAt: new Date(now).toISOString(),
     expiresAt: new Date(certificate.notAfter).toISOString(),
   };

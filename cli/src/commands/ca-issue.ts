@@ -13,6 +13,7 @@ interface Options {
   dir: string;
   kind: CertificateKind;
   san?: string[];
+  user?: string;
   days?: number;
   out: string;
   renew?: boolean;
@@ -33,6 +34,9 @@ export const addCaIssue: AddCommand = (program, context) =>
     )
     .option('--dir <dir>', 'folder of the authority', 'ca')
     .option('--san <host>', 'DNS name or IP address of a service; may be repeated', collect)
+    .addOption(
+      new Option('--user <name>', 'of a node or guard: whose it is, where one user has several').argParser(parseName),
+    )
     .option('--days <n>', 'how long it is good (default: 90; signing: 365)', parseWhole(1, 3653))
     .option('--out <dir>', 'where the certificate and the key go', '.')
     .option('--renew', 'follow a certificate that is still good; a key found in --out is certified again')
@@ -49,6 +53,11 @@ export const addCaIssue: AddCommand = (program, context) =>
           { todo: kind === 'service' ? 'Add --san HOST for each.' : 'Leave --san out.', exitCode: ExitCode.usage },
         );
       }
+      if (options.user !== undefined && kind !== 'node' && kind !== 'guard') {
+        throw new CommandError('USAGE', `A ${kind} certificate has no --user: it is no node.`, {
+          ...{ todo: 'Leave --user out.', exitCode: ExitCode.usage },
+        });
+      }
       const now = Date.now();
       const authority = await openAuthority(resolve(options.dir), now);
       const stem = join(resolve(options.out), kind === 'signing' ? `${name}.signing` : name);
@@ -57,6 +66,7 @@ export const addCaIssue: AddCommand = (program, context) =>
       const certificate = await issueFrom(authority, {
         ...{ kind, name, hosts, now, renew: options.renew ?? false, days: options.days ?? daysOf[kind] },
         ...(keyPem !== undefined && { keyPem }),
+        ...(options.user !== undefined && { user: options.user }),
       });
       if (keyPem === undefined) await writeFileAtomic(files.key, certificate.keyPem, 0o600);
       await writeFileAtomic(files.cert, certificate.certPem);
@@ -68,6 +78,7 @@ export const addCaIssue: AddCommand = (program, context) =>
         subject,
         serial,
         hosts,
+        ...(options.user !== undefined && { user: options.user }),
         ...files,
         until: until.toISOString(),
         sameKey: keyPem !== undefined,

@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { createCrl, createRoot, federationIdentity, isFederationName, issueCertificate } from './federation-ca.ts';
+import {
+  certifiedUser,
+  createCrl,
+  createRoot,
+  federationIdentity,
+  isFederationName,
+  issueCertificate,
+} from './federation-ca.ts';
 import type { IssuedCertificate } from './x509.ts';
 
 const now = Date.now();
@@ -20,6 +27,26 @@ describe('the certificates of a federation', () => {
     expect(leaf.subject).toBe('O=hospitals\nCN=ada');
     expect(leaf.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
     expect(leaf.ca).toBe(false);
+  });
+
+  it('may say whose node it is, and stay those of one node', async () => {
+    const request = { kind: 'guard', name: 'ada', user: 'house-a', days: 90 } as const;
+    const leaf = new X509Certificate((await issueCertificate(root, request, now)).certPem);
+    expect(certifiedUser(leaf.subjectAltName)).toBe('house-a');
+    expect(federationIdentity(leaf.subjectAltName)?.name).toBe('ada');
+    expect(leaf.subject).toBe('O=hospitals\nCN=ada');
+    expect(certifiedUser(new X509Certificate(guard.certPem).subjectAltName)).toBe('');
+  });
+
+  it.each([
+    undefined,
+    'URI:urn:aegis:user:',
+    'URI:urn:aegis:user:Ada',
+    'URI:urn:aegis:user:a, URI:urn:aegis:user:b',
+    'DNS:urn:aegis:user:a',
+    'URI:"urn:aegis:user:a\\u002c b"',
+  ])('name no user by %s', (names) => {
+    expect(certifiedUser(names)).toBe('');
   });
 
   it('never outlive the root', async () => {

@@ -27,6 +27,8 @@ export interface CertificateRequest {
   readonly name: string;
   /** DNS names and IP addresses of a service. */
   readonly hosts?: readonly string[];
+  /** Whose node or guard it is, where one person or house has several; see `isFederationName`. */
+  readonly user?: string;
   readonly days: number;
   /** The key to certify (PKCS #8 PEM); default: a new one. */
   readonly keyPem?: string;
@@ -39,6 +41,9 @@ export interface FederationCertificate extends IssuedCertificate {
   /** Milliseconds since 1970. */
   readonly notAfter: number;
 }
+
+/** Beside the SPIFFE id, which must be the only one: an id of its own, so that the subject stays that of one node. */
+const USER_URN = 'urn:aegis:user:';
 
 /** The name of a federation, node or service: what a file, a URI and a certificate's subject can all hold without escapes. */
 export const isFederationName = (name: string): boolean => /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/.test(name);
@@ -72,7 +77,7 @@ export const issueCertificate = async (
   const x509 = await loadX509();
   const issuer = new x509.X509Certificate(root.certPem);
   const federation = issuer.subjectName.getField('O')[0] ?? '';
-  const { kind, name, hosts = [] } = request;
+  const { kind, name, hosts = [], user } = request;
   const { publicKey, privateKey } = await keysOf(request.keyPem);
   const { serverAuth, clientAuth } = x509.ExtendedKeyUsage;
   const purposes = { node: [clientAuth], guard: [clientAuth], service: [serverAuth, clientAuth], signing: [] }[kind];
@@ -91,6 +96,7 @@ export const issueCertificate = async (
       ...(purposes.length > 0 ? [new x509.ExtendedKeyUsageExtension(purposes)] : []),
       new x509.SubjectAlternativeNameExtension([
         { type: 'url', value: `spiffe://${federation}/${kind}/${name}` },
+        ...(user === undefined ? [] : [{ type: 'url' as const, value: `${USER_URN}${user}` }]),
         ...hosts.map((host) => ({ type: isIP(host) === 0 ? ('dns' as const) : ('ip' as const), value: host })),
       ]),
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
@@ -145,6 +151,13 @@ export const federationIdentity = (
     /^URI:spiffe:\/\/([a-z0-9.-]{1,63})\/(node|guard|service|signing)\/([a-z0-9.-]{1,63})$/.exec(uris[0] ?? '') ?? [];
   if (uris.length !== 1 || !isFederationName(federation) || !isFederationName(name)) return null;
   return { federation, kind: kind as CertificateKind, name };
+};
+
+/** The one user that a certificate names; empty when it names none, or more than one. */
+export const certifiedUser = (subjectAltName: string | undefined): string => {
+  const users = (subjectAltName ?? '').split(', ').filter((entry) => entry.startsWith(`URI:${USER_URN}`));
+  const user = users.length === 1 ? (users[0] ?? '').slice(`URI:${USER_URN}`.length) : '';
+  return isFederationName(user) ? user : '';
 };
 
 const keysOf = async (keyPem: string | undefined) => {

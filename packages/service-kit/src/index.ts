@@ -6,6 +6,7 @@ export { createCa, type DevPki, issueLeaf, type LeafRequest, openDevPki } from '
 export {
   type CertificateKind,
   type CertificateRequest,
+  certifiedUser,
   createCrl,
   createRoot,
   type FederationCertificate,

@@ -123,7 +123,14 @@ class Stand {
       bus.publish('presence', {
         gatewayId: 'gateway',
         snapshot: true,
-        nodes: nodes.map((nodeId) => ({ nodeId, online: true, kind: NodeKind.UNSPECIFIED, unit: '', canMask: true })),
+        nodes: nodes.map((nodeId) => ({
+          nodeId,
+          online: true,
+          kind: NodeKind.UNSPECIFIED,
+          unit: '',
+          user: '',
+          canMask: true,
+        })),
       });
     const asked = await bus.subscribe('presence-ask', signal);
     tell();

@@ -105,6 +105,7 @@ describe('the aggregator process', () => {
           online: true,
           kind: NodeKind.UNSPECIFIED,
           unit: '',
+          user: '',
           canMask: false,
         })),
       });

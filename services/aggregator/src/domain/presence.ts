@@ -17,6 +17,7 @@ export interface PresenceNews {
     readonly online: boolean;
     readonly kind?: NodeKind | undefined;
     readonly unit?: string | undefined;
+    readonly user?: string | undefined;
     readonly canMask?: boolean | undefined;
   }[];
 }
@@ -30,6 +31,8 @@ export interface Presence {
   readonly kinds: ReadonlyMap<bigint, NodeKind>;
   /** Pseudonyms that privacy budgets know nodes by. Who has none takes no part in private runs. */
   readonly units: ReadonlyMap<bigint, string>;
+  /** The same for the users whose nodes they are, where that is known. Several nodes may have one. */
+  readonly users: ReadonlyMap<bigint, string>;
   /** Those that take part in secure aggregation. */
   readonly masks: ReadonlyMap<bigint, true>;
 }
@@ -42,6 +45,7 @@ export const nobody: Presence = {
   overdue: new Map(),
   kinds: new Map(),
   units: new Map(),
+  users: new Map(),
   masks: new Map(),
 };
 
@@ -54,14 +58,16 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
   const copies = new Map<string, Map<bigint, number>>();
   const kinds = new Changing(presence.kinds);
   const units = new Changing(presence.units);
+  const users = new Changing(presence.users);
   const masks = new Changing<true>(presence.masks);
   for (const { gatewayId, snapshot, nodes } of news) {
     const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
     copies.set(gatewayId, known);
     gateways.set(gatewayId, known);
-    for (const { nodeId, online, kind, unit, canMask } of nodes) {
+    for (const { nodeId, online, kind, unit, user, canMask } of nodes) {
       if (online) kinds.put(nodeId, kind);
       if (online) units.put(nodeId, unit);
+      if (online) users.put(nodeId, user);
       if (online) masks.put(nodeId, canMask || undefined);
       assumed.delete(nodeId);
       if (online && !snapshot) overdue.delete(nodeId);
@@ -69,7 +75,7 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
       else known.delete(nodeId);
     }
   }
-  return { gateways, overdue, kinds: kinds.now, units: units.now, masks: masks.now };
+  return { gateways, overdue, kinds: kinds.now, units: units.now, users: users.now, masks: masks.now };
 }
 
 /** A map that is copied with its first change: what stayed as it was is the same object. */
@@ -125,6 +131,7 @@ export function expire(presence: Presence, now: number): Presence {
     overdue: new Map([...presence.overdue].filter(([, until]) => until > now)),
     kinds: only(presence.kinds, known),
     units: only(presence.units, known),
+    users: only(presence.users, known),
     masks: only(presence.masks, known),
   };
 }

@@ -43,6 +43,10 @@ describe('the privacy of a plan', () => {
     });
   });
 
+  it('is for a node, or for the user whose node it is', () => {
+    expect(privacyOf({ 'aegis.privacy.unit': text('user') })).toMatchObject({ unit: 'user' });
+  });
+
   it('takes every key', () => {
     expect(
       privacyOf({

@@ -24,8 +24,11 @@ export interface AdaptiveClip {
   readonly rate: number;
 }
 
+/** Whom the promise is for: who a node is by its key or certificate, or the user whose node it is by its certificate. */
+export type PrivacyUnit = 'node' | 'user';
+
 export interface PrivacyPlan {
-  readonly unit: 'node';
+  readonly unit: PrivacyUnit;
   readonly epsilon: number;
   readonly delta: number;
   /** Whose budget beside the run's own and the units' is charged. */
@@ -58,13 +61,13 @@ export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | n
     if (value.find('aegis.selection.sampling') === undefined) return null;
     throw refused('aegis.selection.sampling', `needs a private run: say ${PREFIX}unit = "node" and ${PREFIX}clip.`);
   }
-  readUnit(value);
+  const unit = readUnit(value);
   refuseWithPrivacy(value, train);
   const sampling = readSampling(value, train);
   const clip = positive(value, 'clip', undefined);
   const adaptive = readAdaptive(value);
   return {
-    unit: 'node',
+    unit,
     epsilon: positive(value, 'epsilon', DEFAULT_EPSILON),
     delta: readDelta(value),
     dataset: readName(value, 'dataset', 'default'),
@@ -87,17 +90,21 @@ export function evaluatesInTheClear(value: PlanValues): boolean {
   throw refused(key, `is ${quote(kind)}; it must be "off" or "clear".`);
 }
 
-function readUnit(value: PlanValues): void {
+function readUnit(value: PlanValues): PrivacyUnit {
   const unit = value.text(`${PREFIX}unit`, '');
-  if (unit === 'node') return;
+  if (unit === 'node' || unit === 'user') return unit;
   const key = `${PREFIX}unit`;
   if (unit === 'example')
     throw refused(
       key,
-      'is "example", which no server can protect: an update is clipped as a whole, so one example of a node that has a hundred may make up all of it. Say "node", or add noise on the nodes.',
+      'is "example", which no server can protect: an update is clipped as a whole, so one example of a node that has a hundred may make up all of it. Say "node" or "user", or add noise on the nodes.',
     );
-  if (unit === '') throw refused(key, 'is missing; say "node": what one node contributes is protected.');
-  throw refused(key, `is ${quote(unit)}; known units: "node".`);
+  if (unit === '')
+    throw refused(
+      key,
+      'is missing; say "node": what one node contributes is protected; or "user": what all nodes of one user do.',
+    );
+  throw refused(key, `is ${quote(unit)}; known units: "node", "user".`);
 }
 
 /** Rules of a round that would let one unit's answer decide about another's, or let something leave that nobody accounts for. */

@@ -10,6 +10,7 @@ import {
   nextClip,
   reservationKey,
   splitNoise,
+  standingBack,
   unitKeys,
 } from './private-round.ts';
 import { flag, integer, real } from './scalar.ts';
@@ -33,7 +34,7 @@ const plan: PrivacyPlan = {
 
 describe('the event of a round', () => {
   it('claims for each sampling the relation that it protects', () => {
-    expect(JSON.parse(eventOf(none, 1.5, 3))).toEqual({
+    expect(JSON.parse(eventOf({ unit: 'node', sampling: none, noiseMultiplier: 1.5 }, 3))).toEqual({
       mechanism: 'discrete-gaussian',
       'grid-sigma': 1048576,
       'noise-multiplier': 1.5,
@@ -42,18 +43,33 @@ describe('the event of a round', () => {
       count: 3,
       unit: 'node',
     });
-    expect(JSON.parse(eventOf(poisson, 1, 1))).toMatchObject({
+    expect(JSON.parse(eventOf({ unit: 'user', sampling: poisson, noiseMultiplier: 1 }, 1))).toMatchObject({
       sampling: { kind: 'poisson', rate: 0.1 },
       relation: 'add-or-remove-one',
+      unit: 'user',
     });
-    expect(JSON.parse(eventOf(fixed, 1, 1))).toMatchObject({
+    expect(JSON.parse(eventOf({ unit: 'node', sampling: fixed, noiseMultiplier: 1 }, 1))).toMatchObject({
       sampling: { kind: 'without-replacement', rate: 0.1 },
       relation: 'replace-one',
     });
   });
 
   it('leaves the noise to the ledger where the plan does', () => {
-    expect(JSON.parse(eventOf(none, null, 3))).not.toHaveProperty('noise-multiplier');
+    expect(JSON.parse(eventOf({ unit: 'node', sampling: none, noiseMultiplier: null }, 3))).not.toHaveProperty(
+      'noise-multiplier',
+    );
+  });
+
+  it('is asked of one node of each unit, the first in the order of preference', () => {
+    const units = new Map([
+      [1n, 'ada'],
+      [2n, 'bob'],
+      [3n, 'ada'],
+      [4n, 'ada'],
+    ]);
+    expect([...standingBack([1n, 2n, 3n, 4n, 5n], units)]).toEqual([3n, 4n]);
+    expect([...standingBack([4n, 3n, 1n], units)]).toEqual([3n, 1n]);
+    expect([...standingBack([5n, 6n], units)]).toEqual([]);
   });
 
   it('is charged to everybody who could have been in a secret cohort, else to those who are', () => {

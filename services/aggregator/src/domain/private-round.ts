@@ -1,5 +1,5 @@
 // One round of a private run: what is released, what it is charged as, and to whom.
-import type { PrivacyPlan, PrivateSampling } from './privacy-plan.ts';
+import type { PrivacyPlan, PrivacyUnit, PrivateSampling } from './privacy-plan.ts';
 import type { ConfigEntry } from './scalar.ts';
 import type { DistributedNoise } from './secagg-plan.ts';
 
@@ -43,7 +43,10 @@ export const hidesCohort = (privacy: Pick<RoundPrivacy, 'sampling'> | null | und
 const LEAST_GRID_SIGMA = 2 ** 20;
 
 /** In the ledger's vocabulary; without a noise multiplier the ledger is asked for it. */
-export function eventOf(sampling: PrivateSampling, noiseMultiplier: number | null, count: number): string {
+export function eventOf(
+  { unit, sampling, noiseMultiplier }: Pick<PrivacyPlan, 'unit' | 'sampling' | 'noiseMultiplier'>,
+  count: number,
+): string {
   const how =
     sampling.kind === 'none'
       ? { sampling: { kind: 'none' }, relation: 'zero-out' }
@@ -59,7 +62,7 @@ export function eventOf(sampling: PrivateSampling, noiseMultiplier: number | nul
     ...(noiseMultiplier !== null && { 'noise-multiplier': noiseMultiplier }),
     ...how,
     count,
-    unit: 'node',
+    unit,
   });
 }
 
@@ -72,7 +75,7 @@ const ANY_SHARE = 2 ** 20;
  */
 export function sharesEventOf(
   { parties, localSigma, dimension, l1 }: Omit<DistributedNoise, 'l2' | 'localSigma'> & { localSigma: number | null },
-  noiseMultiplier: number | null,
+  { unit, noiseMultiplier }: Pick<PrivacyPlan, 'unit' | 'noiseMultiplier'>,
   count: number,
 ): string {
   return JSON.stringify({
@@ -85,18 +88,18 @@ export function sharesEventOf(
     sampling: { kind: 'none' },
     relation: 'zero-out',
     count,
-    unit: 'node',
+    unit,
   });
 }
 
 /** As many rounds of a run with as much noise as is planned, whoever adds it. */
 export const plannedEvent = (
-  { privacy, secagg }: { privacy: Pick<PrivacyPlan, 'sampling' | 'noiseMultiplier'>; secagg?: SecaggNoise | undefined },
+  {
+    privacy,
+    secagg,
+  }: { privacy: Pick<PrivacyPlan, 'unit' | 'sampling' | 'noiseMultiplier'>; secagg?: SecaggNoise | undefined },
   count: number,
-): string =>
-  secagg?.noise === undefined
-    ? eventOf(privacy.sampling, privacy.noiseMultiplier, count)
-    : sharesEventOf(secagg.noise, privacy.noiseMultiplier, count);
+): string => (secagg?.noise === undefined ? eventOf(privacy, count) : sharesEventOf(secagg.noise, privacy, count));
 
 interface SecaggNoise {
   readonly noise?: DistributedNoise | undefined;
@@ -106,11 +109,15 @@ interface SecaggNoise {
  * What happened in a masked round: the shares of all who are in the sum but those who are assumed to work with the server, and never fewer than
  * were paid for.
  */
-export function survivorsEvent(noise: DistributedNoise, noiseMultiplier: number, honest: number): string {
+export function survivorsEvent(
+  noise: DistributedNoise,
+  { unit, noiseMultiplier }: { readonly unit: PrivacyUnit; readonly noiseMultiplier: number },
+  honest: number,
+): string {
   const parties = Math.max(honest, noise.parties);
   // down, so that no rounding claims more noise than there is
   const multiplier = noiseMultiplier * Math.sqrt(parties / noise.parties) * (parties === noise.parties ? 1 : 1 - 1e-12);
-  return sharesEventOf({ ...noise, parties }, multiplier, 1);
+  return sharesEventOf({ ...noise, parties }, { unit, noiseMultiplier: multiplier }, 1);
 }
 
 /** Reserved under one key for good: what a run lets out in one attempt at one round. */
@@ -123,6 +130,22 @@ export const chargedNodes = (
   online: readonly bigint[],
   selected: readonly bigint[],
 ): readonly bigint[] => (sampling.kind === 'none' ? selected : online);
+
+/**
+ * Of each unit one node may be asked: its others, which stand back. With two answers of one unit in a sum, that unit would move it by two clips.
+ * `nodes` in the order in which they are to be preferred; those without a unit are not looked at.
+ */
+export const standingBack = (nodes: Iterable<bigint>, units: ReadonlyMap<bigint, string>): ReadonlySet<bigint> => {
+  const spoken = new Set<string>();
+  const back = new Set<bigint>();
+  for (const node of nodes) {
+    const unit = units.get(node);
+    if (unit === undefined) continue;
+    if (spoken.has(unit)) back.add(node);
+    else spoken.add(unit);
+  }
+  return back;
+};
 
 /** Names of units begin with that of the key they were made with; more than one means that one node may have two budgets. */
 export const unitKeys = (units: Iterable<string>): ReadonlySet<string> =>

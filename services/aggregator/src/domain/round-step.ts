@@ -61,7 +61,7 @@ class Machine {
     switch (input.type) {
       case 'nodes':
         if (this.draft.stage === 'selecting')
-          this.select(input.online, input.overdue ?? new Set(), input.unmasked ?? 0);
+          this.select(input.online, input.overdue ?? new Set(), input.unmasked ?? 0, input.standingBack ?? new Set());
         else this.dropOffline(input.online);
         break;
       case 'drawn':
@@ -112,8 +112,14 @@ class Machine {
     }
   }
 
-  private select(online: ReadonlySet<bigint>, overdue: ReadonlySet<bigint>, unmasked: number): void {
-    const able = [...online].filter((node) => !overdue.has(node));
+  private select(
+    online: ReadonlySet<bigint>,
+    overdue: ReadonlySet<bigint>,
+    unmasked: number,
+    standingBack: ReadonlySet<bigint>,
+  ): void {
+    const awake = [...online].filter((node) => !overdue.has(node));
+    const able = awake.filter((node) => !standingBack.has(node));
     const sample = sampleSize(able.length, this.draft.rules.sampling);
     if (sample.kind === 'draw') {
       const isPoisson = this.draft.rules.privacy?.sampling.kind === 'poisson';
@@ -129,9 +135,10 @@ class Machine {
     }
     if (this.draft.waitingFor !== sample.needed) {
       this.draft.waitingFor = sample.needed;
-      const silent = online.size - able.length;
+      const silent = online.size - awake.length;
       const others = [
         ...(silent === 0 ? [] : [`${silent} that did not answer their last task`]),
+        ...(standingBack.size === 0 ? [] : [`${standingBack.size} more of the same users`]),
         ...(unmasked === 0 ? [] : [`${unmasked} that cannot mask: a guard with a signing certificate can`]),
       ];
       const without = others.length === 0 ? '' : ` (and ${others.join('; ')})`;

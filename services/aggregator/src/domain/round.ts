@@ -75,6 +75,8 @@ export type RoundInput =
       readonly type: 'nodes';
       readonly online: ReadonlySet<bigint>;
       readonly overdue?: ReadonlySet<bigint>;
+      /** Online, but another node of the same unit is to be selected, if any. */
+      readonly standingBack?: ReadonlySet<bigint>;
       /** So many more are online and cannot mask, where that is asked for. */
       readonly unmasked?: number;
     }

@@ -3,7 +3,7 @@ import type { Span } from '@opentelemetry/api';
 import { poissonCohort, suits } from '../domain/cohort.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import { type Plan, taskConfig } from '../domain/plan.ts';
-import { hidesCohort } from '../domain/private-round.ts';
+import { hidesCohort, standingBack } from '../domain/private-round.ts';
 import {
   isOpen,
   type Member,
@@ -170,14 +170,21 @@ export class PhaseDriver {
     const isUnsuited = [...kinds.values()].some((kind) => !suits(kind, work));
     const online = presence.online();
     // who cannot be charged is not asked
-    const units = this.setting.plan.privacy === undefined ? null : presence.units();
+    const { privacy } = this.setting.plan;
+    const units = privacy === undefined ? null : presence.units(privacy.unit);
     // who cannot mask is not asked for what is to be masked
     const masks = this.state.rules.masked ? presence.masks() : null;
     const isAble = (node: bigint) =>
       suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
     const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
     const unmasked = masks === null ? 0 : [...online].filter((node) => !masks.has(node)).length;
-    return { type: 'nodes', online: suited, overdue: presence.overdue(), unmasked };
+    const overdue = presence.overdue();
+    const awake =
+      units === null || this.state.stage !== 'selecting' ? [] : [...suited].filter((node) => !overdue.has(node));
+    // whichever of a user's nodes: none is worn out
+    const preferred = privacy?.unit === 'user' ? this.ground.random.shuffle(awake) : awake;
+    const back = units === null ? {} : { standingBack: standingBack(preferred, units) };
+    return { type: 'nodes', online: suited, overdue, unmasked, ...back };
   }
 
   private postQuietly(input: RoundInput): void {
@@ -227,8 +234,12 @@ export class PhaseDriver {
   private draw({ from, draw, wanted }: RoundEffect & { do: 'draw' }): RoundInput {
     const { random, clock, peers } = this.ground;
     this.selecting?.end();
-    const units = peers.presence.units();
-    const able = this.setting.plan.privacy === undefined ? from : from.filter((node) => units.has(node));
+    const { privacy } = this.setting.plan;
+    const units = peers.presence.units(privacy?.unit ?? 'node');
+    const known = privacy === undefined ? from : from.filter((node) => units.has(node));
+    // gateways may have told anew since who is whose
+    const back = privacy === undefined ? new Set() : standingBack(known, units);
+    const able = known.filter((node) => !back.has(node));
     const chosen =
       'rate' in draw
         ? poissonCohort(able, draw.rate, () => uniformOf(random.bytes(8)))

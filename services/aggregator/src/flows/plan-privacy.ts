@@ -32,7 +32,7 @@ export async function planPrivacy(
       'PLAN_INVALID',
       'aegis.privacy.unit asks for a private run, but this aggregator was started without a privacy-accountant.',
     );
-  const units = [...new Set(peers.presence.units().values())].sort();
+  const units = [...new Set(peers.presence.units(privacy.unit).values())].sort();
   const attributes = { 'aegis.run_id': String(runId), 'aegis.privacy.epsilon': privacy.epsilon };
   const ask = (asked: Plan, promise: PrivacyPlan) =>
     telemetry.inSpan('privacy.plan', { attributes }, async () => {
@@ -48,7 +48,7 @@ export async function planPrivacy(
   const spent =
     after === undefined ? '' : `, ε ${Number(after.epsilon.toPrecision(4))} after all ${plan.rounds} rounds`;
   const notes = [
-    `privacy: budget ε ${privacy.epsilon}, δ ${privacy.delta} per node; noise multiplier ${Number(noiseMultiplier.toPrecision(4))} in each round${spent}`,
+    `privacy: budget ε ${privacy.epsilon}, δ ${privacy.delta} per ${privacy.unit}; noise multiplier ${Number(noiseMultiplier.toPrecision(4))} in each round${spent}`,
   ];
   if (shares !== undefined) notes.push(shares.note);
   return { plan: { ...planned, privacy: { ...privacy, noiseMultiplier } }, notes };

@@ -41,7 +41,7 @@ const planned = (
     },
   };
   const plan = { train: { fraction: 1, minNodes: n, minAvailable: n, overSelect: 1 } } as Plan;
-  const privacy = { sampling: { kind: 'none' }, clip, noiseMultiplier } as PrivacyPlan;
+  const privacy = { unit: 'node', sampling: { kind: 'none' }, clip, noiseMultiplier } as PrivacyPlan;
   const model = { tensors: [{ name: 'w', dtype: '<f4', shape: [dim] }] } as unknown as ModelInfo;
   return planShares(plan, secagg, privacy, model, async () => 1);
 };
@@ -67,7 +67,8 @@ describe('the shares of a masked private run', () => {
     const { secagg, privacy } = await planned({ n: 8, scale: 1e4, clip: 1, dim: 100 }, 1);
     const noise = secagg.noise ?? expect.fail('it was planned');
     const multiplier = privacy.noiseMultiplier ?? 0;
-    const event = (honest: number) => JSON.parse(survivorsEvent(noise, multiplier, honest));
+    const event = (honest: number) =>
+      JSON.parse(survivorsEvent(noise, { unit: 'node', noiseMultiplier: multiplier }, honest));
     expect(event(3)).toEqual(JSON.parse(plannedEvent({ privacy, secagg }, 1)));
     expect(event(8)).toEqual(event(3));
     expect(event(32)).toMatchObject({ parties: 32 });

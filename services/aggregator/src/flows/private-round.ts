@@ -138,10 +138,11 @@ export async function commitRound(
 /** Of a masked round the noise of those who are in the sum; else what was reserved. */
 function happened({ privacy, secagg }: Plan, { masking, members }: RoundState): string[] {
   if (secagg?.noise === undefined || masking === undefined || privacy?.noiseMultiplier == null) return [];
+  const { unit, noiseMultiplier } = privacy;
   const survivors = [...members.values()].filter((member) => member.state === 'accepted').length;
   // a hair below, as the core counts
   const colluders = Math.ceil(masking.cohort * masking.colluders - 1e-9);
-  return [survivorsEvent(secagg.noise, privacy.noiseMultiplier, survivors - colluders)];
+  return [survivorsEvent(secagg.noise, { unit, noiseMultiplier }, survivors - colluders)];
 }
 
 /** Nothing left: the ledger may give it back. What cannot be told to it now stays spent, which is the safe side. */

@@ -16,13 +16,13 @@ const nodes = [1n, 2n, 3n];
 const initial = writeNpz([{ name: 'w', npy: writeNpy(f4([2], [1, 1])) }]);
 /** So little noise that sums can be read, and a budget that does not mind. */
 const quiet = 'aegis.privacy.noise-multiplier = 1e-4\naegis.privacy.epsilon = 1e12';
-const bundle = (lines: string, rounds = 1, clip = 3, evaluate = 0) =>
+const bundle = (lines: string, rounds = 1, clip = 3, evaluate = 0, unit = 'node') =>
   fab({
     config: `num-server-rounds = ${rounds}
 min-available-nodes = 3
 fraction-evaluate = ${evaluate.toFixed(1)}
 aegis.initial-model = "file:init.npz"
-aegis.privacy.unit = "node"
+aegis.privacy.unit = "${unit}"
 aegis.privacy.clip = ${clip}
 ${lines}`,
     extra: [{ name: 'init.npz', content: initial }],
@@ -88,6 +88,32 @@ describe('a private run', () => {
     const weighed = await world.finished(await start(world, `${quiet}\naegis.privacy.weight-max = 2`));
     // weights 1, 2 and 3 count 1/2, 1 and 1
     expect((await weights(world, weighed.modelId))[0]).toBeCloseTo(1 + (0.5 + 2 + 3) / 3, 2);
+  });
+
+  it('asks one node of each user, charges the user once, and waits for users, not for nodes', async () => {
+    const world = worldOf();
+    world.answerWith(learn);
+    const charged: (readonly string[])[] = [];
+    const reserve = world.peers.ledger.reserve.bind(world.peers.ledger);
+    world.peers.ledger.reserve = (request) => {
+      charged.push(request.units);
+      return reserve(request);
+    };
+    world.peers.users.set(1n, 'k-ada').set(2n, 'k-ada').set(3n, 'k-bob');
+    const { runId } = await world.start(bundle(quiet, 4, 3, 0, 'user'));
+    await eventually(async () =>
+      expect(world.peers.logOf(runId)).toContainEqual(
+        'round 1/4, train: waiting for nodes: 2 online (and 1 more of the same users), 3 needed',
+      ),
+    );
+    world.peers.users.set(4n, 'k-cleo');
+    world.peers.setOnline([...nodes, 4n]);
+    const run = await world.finished(runId);
+    expect(charged).toEqual(Array.from({ length: 4 }, () => ['k-ada', 'k-bob', 'k-cleo']));
+    expect(run.history.map(({ cohort, accepted }) => [cohort, accepted])).toEqual(
+      Array.from({ length: 4 }, () => [3, 3]),
+    );
+    expect(run.privacy).toMatchObject({ unit: 'user' });
   });
 
   it('pays before it asks', async () => {

@@ -2,6 +2,7 @@
 import type { Masking } from '../domain/masking.ts';
 import type { RecordLayout, TaskKind } from '../domain/plan.ts';
 import type { NodeKind } from '../domain/presence.ts';
+import type { PrivacyUnit } from '../domain/privacy-plan.ts';
 import type { ConfigEntry } from '../domain/scalar.ts';
 
 /** Work for one node. Immutable: published again after a restart, it is the same to the byte. */
@@ -47,8 +48,11 @@ export interface PresenceView {
   online(): ReadonlySet<bigint>;
   /** Of those that cannot be given everything. */
   kinds(): ReadonlyMap<bigint, NodeKind>;
-  /** Pseudonyms that privacy budgets know them by. Who has none cannot be charged, and takes no part in private runs. */
-  units(): ReadonlyMap<bigint, string>;
+  /**
+   * Pseudonyms that privacy budgets know them by, or their users by: several nodes may have the same. Who has none cannot be charged, and takes
+   * no part in private runs of that unit.
+   */
+  units(kind: PrivacyUnit): ReadonlyMap<bigint, string>;
   /** Those that take part in secure aggregation. */
   masks(): ReadonlySet<bigint>;
   /** Those that let a deadline pass and have not shown themselves since: not to be selected. */

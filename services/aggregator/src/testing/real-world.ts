@@ -74,6 +74,7 @@ export class RealWorld {
           online: true,
           kind: NodeKind.UNSPECIFIED,
           unit: unitOf(nodeId),
+          user: '',
           canMask: false,
         })),
       });
@@ -98,7 +99,7 @@ export class RealWorld {
     this.bus.publish('presence', {
       gatewayId: 'gateway',
       snapshot: false,
-      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId), canMask: false }],
+      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId), user: '', canMask: false }],
     });
   }
 

@@ -12,7 +12,7 @@ import {
 } from '@aegis/service-kit';
 import { type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { Metadata } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { GatewayFixture, TOKEN } from '../testing/gateway-fixture.ts';
 import { NativeNode } from '../testing/native-node.ts';
 import { NodeKey } from '../testing/node-key.ts';
@@ -29,7 +29,7 @@ const root = await createRoot('hospitals', 3653, now);
 const stranger = await createRoot('hospitals', 3653, now);
 const issued = async (
   by: IssuedCertificate,
-  request: Pick<CertificateRequest, 'kind' | 'name' | 'hosts'>,
+  request: Pick<CertificateRequest, 'kind' | 'name' | 'hosts' | 'user'>,
   at = now,
 ) => {
   const { certPem, keyPem, serial } = await issueCertificate(by, { days: 1, ...request }, at);
@@ -99,6 +99,31 @@ describe('a guard with a certificate of the federation', () => {
     const node = native(requiring, await guard('bob'));
     const { nodeId } = await node.connect();
     expect((await native(requiring, await guard('bob'), node.key).connect()).nodeId).toBe(nodeId);
+  });
+
+  it('is a node of the user that its certificate names, by a pseudonym, until one names none', async () => {
+    const unitKey = join(folder.path, 'unit.key');
+    await writeFile(unitKey, `${'5a'.repeat(32)}\n`, { mode: 0o600 });
+    const tls = { 'client-ca': join(folder.path, 'root.pem'), 'client-crl': join(folder.path, 'crl.pem') };
+    const config = { 'client-certificates': 'require', 'unit-key-file': unitKey };
+    const gateway = await fixture.gateway({ config, tls });
+    const ending = new AbortController();
+    const told = new Map<bigint, string[]>();
+    const news = await gateway.bus.subscribe('presence', ending.signal);
+    const heard = (async () => {
+      for await (const { message } of news)
+        for (const { nodeId, user } of message.nodes) told.set(nodeId, [...(told.get(nodeId) ?? []), user]);
+    })().catch(() => {});
+    const of = (name: string, user?: string) => issued(root, { kind: 'guard', name, ...(user && { user }) });
+    const [one, other] = [native(gateway, await of('gil', 'house-a')), native(gateway, await of('hal', 'house-a'))];
+    const ids = [(await one.connect()).nodeId, (await other.connect()).nodeId] as const;
+    const user = await vi.waitFor(() => told.get(ids[0])?.[0] ?? expect.fail('not told'));
+    expect(user).toMatch(/^[0-9a-f]{8}-[0-9a-f]{32}$/);
+    await vi.waitFor(() => expect(told.get(ids[1])).toContain(user));
+    await native(gateway, await of('gil'), one.key).connect();
+    await vi.waitFor(() => expect(told.get(ids[0])?.at(-1)).toBe(''));
+    ending.abort();
+    await heard;
   });
 
   it('cannot be two nodes, nor another one, nor leave its certificate behind', async () => {

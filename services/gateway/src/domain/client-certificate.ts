@@ -10,6 +10,8 @@ export interface Principal {
   readonly subject: string;
   /** For people. */
   readonly name: string;
+  /** Whose node it is; empty: the certificate does not say. */
+  readonly user: string;
 }
 
 /** What a certificate is for when it says so itself (`spiffe://FEDERATION/KIND/NAME`); null: it comes from an authority that does not. */
@@ -21,6 +23,7 @@ export interface StatedPurpose {
 export interface ShownCertificate {
   readonly subject: string;
   readonly stated: StatedPurpose | null;
+  readonly user: string;
 }
 
 const codeOf: Readonly<Record<string, ErrorCode>> = {
@@ -34,11 +37,11 @@ export const certificateError = (finding: string): AegisError =>
   new AegisError(codeOf[finding] ?? 'CERTIFICATE_UNTRUSTED', `TLS says ${finding}.`);
 
 /** Of a certificate that TLS found good. Throws CERTIFICATE_KIND for one that is no node's. */
-export const principalOf = ({ subject, stated }: ShownCertificate): Principal => {
+export const principalOf = ({ subject, stated, user }: ShownCertificate): Principal => {
   if (subject === '') throw new AegisError('CERTIFICATE_KIND', 'It names no subject.');
-  if (stated === null) return { subject, name: '' };
+  if (stated === null) return { subject, name: '', user };
   const { kind, name } = stated;
-  if (kind === 'node' || kind === 'guard') return { subject, name };
+  if (kind === 'node' || kind === 'guard') return { subject, name, user };
   throw new AegisError('CERTIFICATE_KIND', `It is of the kind "${kind}".`);
 };
 

@@ -17,6 +17,8 @@ export interface NodeRecord {
   readonly name: string;
   /** Of the client certificate it belongs to; empty when it came without one. */
   readonly subject: string;
+  /** Whose node it is, by the certificate it last came to work with; empty: it does not say. */
+  readonly user: string;
   /** It came by itself under open enrolment; nobody vouched for it. */
   readonly selfRegistered: boolean;
   readonly registeredAt: number;
@@ -39,10 +41,12 @@ export const HEARTBEAT_SECONDS = { min: 10, max: 1800 } as const;
 export const registerNode = (
   node: Pick<NodeRecord, 'nodeId' | 'publicKey' | 'fingerprint' | 'name' | 'selfRegistered'> & {
     readonly subject?: string;
+    readonly user?: string;
   },
   now: number,
 ): NodeRecord => ({
   subject: '',
+  user: '',
   ...node,
   registeredAt: now,
   activatedAt: 0,
@@ -66,12 +70,12 @@ export const guestNode = (nodeId: bigint, heartbeatSeconds: number, now: number)
 
 export const activateNode = (
   record: NodeRecord,
-  by: { heartbeatSeconds: number; flwrVersion: string; dialect: WireDialect; canMask?: boolean },
+  by: { heartbeatSeconds: number; flwrVersion: string; dialect: WireDialect; canMask?: boolean; user?: string },
   now: number,
 ): NodeRecord => {
   refuseRemoved(record);
   checkHeartbeatSeconds(by.heartbeatSeconds);
-  return { ...record, canMask: false, ...by, activity: 'active', activatedAt: now, lastSeenAt: now };
+  return { ...record, canMask: false, user: '', ...by, activity: 'active', activatedAt: now, lastSeenAt: now };
 };
 
 export const deactivateNode = (record: NodeRecord, now: number): NodeRecord => ({

@@ -10,6 +10,8 @@ export interface PresenceChange {
   readonly kind?: NodeKind | undefined;
   /** The pseudonym that privacy budgets know it by; absent: none. */
   readonly unit?: string | undefined;
+  /** That of the user whose node it is; absent: none is known. */
+  readonly user?: string | undefined;
   /** Takes part in secure aggregation. */
   readonly canMask?: boolean | undefined;
 }
@@ -31,13 +33,14 @@ export const present = ({
 /** Every gateway repeats its snapshot, so that a gateway that died is noticed: nobody believes an old one. */
 export const SNAPSHOT_SECONDS = { every: 15, believed: 50 } as const;
 
-type As = Pick<PresenceChange, 'kind' | 'unit' | 'canMask'>;
+type As = Pick<PresenceChange, 'kind' | 'unit' | 'user' | 'canMask'>;
 
 interface Seen {
   readonly at: number;
   readonly heartbeatSeconds: number;
   readonly kind: NodeKind | undefined;
   readonly unit: string | undefined;
+  readonly user: string | undefined;
   readonly canMask: boolean | undefined;
   /** When its last connection closed; a node that is there heartbeats over a new one within its interval. */
   readonly cutOffAt?: number;
@@ -58,10 +61,11 @@ export class Roster {
 
   /** True when the node was not online before, or as something else. */
   see(nodeId: bigint, heartbeatSeconds: number, now: number, as: As = {}): boolean {
-    const { kind, unit, canMask } = as;
+    const { kind, unit, user, canMask } = as;
     const before = this.#seen.get(nodeId);
-    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind, unit, canMask });
-    return before === undefined || before.kind !== kind || before.unit !== unit || before.canMask !== canMask;
+    this.#seen.set(nodeId, { at: now, heartbeatSeconds, kind, unit, user, canMask });
+    if (before === undefined || before.kind !== kind || before.canMask !== canMask) return true;
+    return before.unit !== unit || before.user !== user;
   }
 
   /** No connection of the node is open any more. Its next call makes up for that. */
@@ -103,11 +107,12 @@ export class Roster {
   }
 
   snapshot(): PresenceChange[] {
-    return [...this.#seen].map(([nodeId, { kind, unit, canMask }]) => ({
+    return [...this.#seen].map(([nodeId, { kind, unit, user, canMask }]) => ({
       nodeId,
       online: true,
       ...(kind && { kind }),
       ...(unit && { unit }),
+      ...(user && { user }),
       ...(canMask && { canMask }),
     }));
   }

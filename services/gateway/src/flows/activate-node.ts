@@ -15,8 +15,8 @@ export const activateNode = async (
 ): Promise<NodeRecord> => {
   sameKey(publicKey, credential.publicKeyPem);
   checkHeartbeatSeconds(heartbeatSeconds);
-  const { owner } = await proveKey(gateway, credential);
-  return activate(gateway, actingNode(owner, null), credential, heartbeatSeconds);
+  const key = await proveKey(gateway, credential);
+  return activate(gateway, key, actingNode(key.owner, null), credential, heartbeatSeconds);
 };
 
 /** Dialect C (flwr 1.20 to 1.22): registers the key if need be, and activates. */
@@ -41,18 +41,20 @@ export const enrolAndActivate = async (
 ): Promise<NodeRecord> => {
   const known = createdNode(doorFor(gateway, key), key.owner);
   const record = known === 'create' ? await enrol(gateway, key) : known;
-  return activate(gateway, record, client, heartbeatSeconds);
+  return activate(gateway, key, record, client, heartbeatSeconds);
 };
 
 const activate = async (
   gateway: Gateway,
+  { principal }: ProvenKey,
   record: NodeRecord,
   { flwrVersion, dialect, canMask = false }: Client,
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
   const now = gateway.clock.now();
+  const user = principal?.user ?? '';
   const changed = await gateway.nodes.change(record.nodeId, (latest) =>
-    activated(latest, { heartbeatSeconds, flwrVersion, dialect, canMask }, now),
+    activated(latest, { heartbeatSeconds, flwrVersion, dialect, canMask, user }, now),
   );
   const active = actingNode(changed, record.nodeId);
   lookAlive(gateway, active, heartbeatSeconds);

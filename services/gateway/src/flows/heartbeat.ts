@@ -18,10 +18,11 @@ export const nodeAtWork = async (gateway: Gateway, node: NodeRecord): Promise<No
   return latest && isAtWork(latest) ? latest : null;
 };
 
-/** The news that the node is there, with the pseudonym of its unit where it has one. */
+/** The news that the node is there, with the pseudonyms of itself and of its user where it has them. */
 export const presentAs = ({ unitNames }: Gateway, node: NodeRecord): PresenceChange => {
   const unit = unitNames?.of(node);
-  return { ...present(node), ...(unit && { unit }) };
+  const user = unitNames?.ofUser(node);
+  return { ...present(node), ...(unit && { unit }), ...(user && { user }) };
 };
 
 /**

@@ -28,7 +28,8 @@ export const enrol = async (gateway: Gateway, { pem, fingerprint, principal }: P
   const record = newNode(
     {
       ...{ nodeId: gateway.random.uint64(), publicKey: pem, fingerprint },
-      ...{ name: principal?.name ?? '', subject: principal?.subject ?? '', selfRegistered: principal === null },
+      ...{ name: principal?.name ?? '', subject: principal?.subject ?? '', user: principal?.user ?? '' },
+      selfRegistered: principal === null,
     },
     gateway.clock.now(),
   );

@@ -32,6 +32,17 @@ describe('names of units', () => {
     expect(one?.slice(9)).not.toBe(other?.slice(9));
   });
 
+  it('of users are theirs whichever of their nodes it is, and nobody else’s', () => {
+    const ada = { ...a, subject: 'O=x, CN=1', user: 'ada' };
+    const alsoAda = { ...b, subject: 'O=x, CN=2', user: 'ada' };
+    expect(names(1).ofUser(ada)).toBe(names(1).ofUser(alsoAda));
+    expect(names(1).ofUser(ada)).not.toBe(names(1).ofUser({ ...ada, user: 'bob' }));
+    expect(names(1).ofUser({ ...ada, user: 'O=x, CN=1' })).not.toBe(names(1).of(ada));
+    expect(names(1).ofUser({ ...ada, user: '' })).toBeNull();
+    // who shows no certificate is nobody's, whatever its record says
+    expect(names(1).ofUser({ ...ada, subject: '' })).toBeNull();
+  });
+
   it('are told with presence: changes, snapshots, and after a restart', async () => {
     const { gateway, node, told, snapshots } = await memoryGateway({}, names(1));
     const news = { nodeId: 1n, online: true, unit: names(1).of(node) };
@@ -39,6 +50,15 @@ describe('names of units', () => {
     expect(told).toEqual([news]);
     await adoptNodes(gateway);
     expect(snapshots).toEqual([[news]]);
+  });
+
+  it('are told of the user too, and told anew when a certificate names another', async () => {
+    const { gateway, node, told } = await memoryGateway({}, names(1));
+    const ada = { ...node, subject: 'O=x, CN=1', user: 'ada' };
+    await heartbeat(gateway, ada, 30);
+    await heartbeat(gateway, ada, 30);
+    await heartbeat(gateway, { ...ada, user: 'bob' }, 30);
+    expect(told.map(({ user }) => user)).toEqual([names(1).ofUser(ada), names(1).ofUser({ ...ada, user: 'bob' })]);
   });
 
   it('are not made for a client without identity, nor where the gateway has no key', async () => {

@@ -29,6 +29,12 @@ export class UnitNames {
     return `${this.#keyName}-${this.#hex(`aegis unit ${who}`).slice(0, NAME_HEX)}`;
   }
 
+  /** Of the user whose node it is; null where its certificate names none. Nobody can name a user but the authority that certifies nodes. */
+  ofUser({ user, subject }: Pick<NodeRecord, 'user' | 'subject'>): string | null {
+    if (user === '' || subject === '') return null;
+    return `${this.#keyName}-${this.#hex(`aegis unit user\n${user}`).slice(0, NAME_HEX)}`;
+  }
+
   #hex(text: string): string {
     return createHmac('sha256', this.#key).update(text).digest('hex');
   }

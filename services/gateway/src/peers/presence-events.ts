@@ -56,11 +56,12 @@ export class PresenceEvents implements PresenceOut {
   }
 
   #publish(snapshot: boolean, changes: readonly PresenceChange[]): void {
-    const nodes = changes.map(({ nodeId, online, kind, unit, canMask }) => ({
+    const nodes = changes.map(({ nodeId, online, kind, unit, user, canMask }) => ({
       nodeId,
       online,
       kind: kinds[kind ?? 'app'],
       unit: unit ?? '',
+      user: user ?? '',
       canMask: canMask ?? false,
     }));
     this.#bus.publish('presence', { gatewayId: this.#gatewayId, snapshot, nodes });

@@ -9,9 +9,9 @@ export const encodeNode = (record: NodeRecord): Buffer =>
 export const decodeNode = (bytes: Buffer): NodeRecord => {
   try {
     const stored = JSON.parse(bytes.toString()) as Stored;
-    // Records from before certificates have no subject, those from before masks no word about them.
-    const { subject = '', canMask = false } = stored;
-    return { ...stored, subject, canMask, nodeId: BigInt(stored.nodeId) };
+    // Records from before certificates have no subject, those from before masks or users no word about them.
+    const { subject = '', user = '', canMask = false } = stored;
+    return { ...stored, subject, user, canMask, nodeId: BigInt(stored.nodeId) };
   } catch (cause) {
     throw new AegisError('INTERNAL', 'A node record cannot be read.', cause);
   }

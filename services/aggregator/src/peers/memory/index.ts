@@ -13,6 +13,7 @@ export class MemoryPeers implements Peers {
   onTask: (task: Task) => void = () => {};
   readonly kinds = new Map<bigint, NodeKind>();
   readonly units = new Map<bigint, string>();
+  readonly users = new Map<bigint, string>();
   readonly masks = new Set<bigint>();
   secagg: Secagg | null = null;
   private readonly withdrawn = new Set<string>();
@@ -43,7 +44,7 @@ export class MemoryPeers implements Peers {
     this.presence = {
       online: () => this.nodes,
       kinds: () => this.kinds,
-      units: () => this.units,
+      units: (kind) => (kind === 'user' ? this.users : this.units),
       masks: () => this.masks,
       overdue: () => new Set(this.late),
       miss: (nodes) => {

@@ -31,6 +31,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   let overdue: ReadonlySet<bigint> = new Set();
   let kinds = nobody.kinds;
   let units = nobody.units;
+  let users = nobody.users;
   let masks = nobody.masks;
   let maskers: ReadonlySet<bigint> = new Set();
   let timer: { cancel(): void } | undefined;
@@ -38,10 +39,11 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   const become = (next: Presence): void => {
     presence = next;
     const now = online(next);
-    const traits = [next.kinds !== kinds, next.units !== units, next.masks !== masks];
+    const traits = [next.kinds !== kinds, next.units !== units, next.users !== users, next.masks !== masks];
     const changed = !sameNodes(now, nodes) || !sameNodes(next.overdue, overdue) || traits.some((trait) => trait);
     kinds = next.kinds;
     units = next.units;
+    users = next.users;
     if (next.masks !== masks) maskers = new Set(next.masks.keys());
     masks = next.masks;
     if (!changed) return;
@@ -81,7 +83,7 @@ export async function natsPresence(bus: Bus, clock: Clock, log: Logger): Promise
   return {
     online: () => nodes,
     kinds: () => kinds,
-    units: () => units,
+    units: (kind) => (kind === 'user' ? users : units),
     masks: () => maskers,
     overdue: () => overdue,
     miss: (missed) => become(miss(presence, missed, clock.monotonic())),
@@ -103,12 +105,13 @@ const kindOf: Readonly<Partial<Record<WireKind, NodeKind>>> = { [WireKind.NATIVE
 const toNews = ({ gatewayId, snapshot, nodes }: WirePresence): PresenceNews => ({
   gatewayId,
   snapshot,
-  nodes: nodes.map(({ nodeId, online, kind, unit, canMask }) => ({
+  nodes: nodes.map(({ nodeId, online, kind, unit, user, canMask }) => ({
     nodeId,
     online,
     kind: kindOf[kind],
     canMask,
     ...(unit !== '' && { unit }),
+    ...(user !== '' && { user }),
   })),
 });
 

@@ -134,7 +134,9 @@ describe('a start_client', () => {
     const { taskId } = await taskOf(nodeId);
     await client.next();
     client.close();
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', canMask: false }));
+    await eventually(() =>
+      expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', user: '', canMask: false }),
+    );
     await eventually(() => expect(aggregator.failed).toContainEqual(expect.objectContaining({ taskId })));
   });
 

@@ -481,9 +481,13 @@ describe('presence', () => {
       for await (const { message } of events) if (!message.snapshot) told.push(...message.nodes);
     })().catch(() => {});
     const { stream, nodeId } = await newNode().connect();
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '', canMask: false }));
+    await eventually(() =>
+      expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '', user: '', canMask: false }),
+    );
     stream.say({ $case: 'leave', value: {} });
-    await eventually(() => expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', canMask: false }));
+    await eventually(() =>
+      expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', user: '', canMask: false }),
+    );
     over.abort();
   });
 });

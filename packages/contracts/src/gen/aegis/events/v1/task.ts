@@ -181,6 +181,7 @@ export interface NodePresence {
   kind: NodeKind;
   unit: string;
   canMask: boolean;
+  user: string;
 }
 
 export interface TaskConfirmed {
@@ -1741,7 +1742,7 @@ export const Presence: MessageFns<Presence> = {
 };
 
 function createBaseNodePresence(): NodePresence {
-  return { nodeId: 0n, online: false, kind: 0, unit: "", canMask: false };
+  return { nodeId: 0n, online: false, kind: 0, unit: "", canMask: false, user: "" };
 }
 
 export const NodePresence: MessageFns<NodePresence> = {
@@ -1763,6 +1764,9 @@ export const NodePresence: MessageFns<NodePresence> = {
     }
     if (message.canMask !== false) {
       writer.uint32(40).bool(message.canMask);
+    }
+    if (message.user !== "") {
+      writer.uint32(50).string(message.user);
     }
     return writer;
   },
@@ -1820,6 +1824,14 @@ export const NodePresence: MessageFns<NodePresence> = {
             message.canMask = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1842,6 +1854,7 @@ export const NodePresence: MessageFns<NodePresence> = {
     message.kind = object.kind ?? 0;
     message.unit = object.unit ?? "";
     message.canMask = object.canMask ?? false;
+    message.user = object.user ?? "";
     return message;
   },
 };
