@@ -181,6 +181,7 @@ export interface Binding {
   sealFile(path: string, bytes: Uint8Array, key: RawDataKey, context: string): Promise<void>;
   openFile(path: string, key: RawDataKey, context: string): Promise<Buffer>;
   IntakeLog: { open(directory: string, key: RawDataKey, epoch: number, segmentBytes?: number): Promise<RawIntakeLog> };
+  npyValueRange(npy: Uint8Array, dtype?: string): Promise<number[] | null>;
   npyReordered(npy: Uint8Array, spec: RawSpec): Promise<Buffer | null>;
   readNpyHeader(bytes: Uint8Array): { dtype: string; shape: number[]; fortranOrder: boolean; dataOffset: number };
   Fold: { create(specs: { name: string; dtype: string; shape: number[] }[]): RawFold };

@@ -22,6 +22,7 @@ export { resetOnClose } from './sockets.ts';
 export {
   type NpyHeader,
   npyElements,
+  npyValueRange,
   type PartSlice,
   readNpyHeader,
   type TensorSource,

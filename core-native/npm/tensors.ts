@@ -46,3 +46,15 @@ export async function npyElements(npy: Uint8Array, spec: TensorSpec): Promise<Ui
   const reordered = await awaiting(() => binding.npyReordered(npy, spec));
   return reordered ?? npy.subarray(readNpyHeader(npy).dataOffset);
 }
+
+/**
+ * Least and greatest value of a whole npy file; null for one without elements. `dtype`: of the model's tensor, where there is one: the file
+ * cannot name bfloat16. VALUE_NOT_FINITE for NaN and infinity; integers beyond 2^53 count as the nearest number.
+ */
+export async function npyValueRange(
+  npy: Uint8Array,
+  dtype?: string,
+): Promise<{ least: number; greatest: number } | null> {
+  const range = await awaiting(() => binding.npyValueRange(npy, dtype));
+  return range === null ? null : { least: range[0] ?? Number.NaN, greatest: range[1] ?? Number.NaN };
+}

@@ -151,7 +151,8 @@ describe('a SuperNode behind a guard', () => {
   it.each(['A', 'B', 'C'] as const)(
     'of dialect %s takes part, and only what the policy names leaves',
     async (dialect) => {
-      const guard = await newGuard(`part-${dialect.toLowerCase()}`, { dialect, policy: 'apps: [aegis/app]\n' });
+      const policy = 'apps: [aegis/app]\ntensors: [b, { name: w, min: 2, max: 4 }]\n';
+      const guard = await newGuard(`part-${dialect.toLowerCase()}`, { dialect, policy });
       guard.start();
       const task = await fixture.task(await guard.nodeId());
       const submitted = await submittedFor(task.taskId);
@@ -213,6 +214,7 @@ describe('what the policy does not allow', () => {
     ['runs', `${open}runs: ["1"]\n`, 'runs'],
     ['kinds', `${open}kinds: [evaluate]\n`, 'kinds'],
     ['tensors', `${open}tensors: [w]\n`, 'tensors'],
+    ['values', `${open}tensors: [b, { name: w, min: 0, max: 3.5 }]\n`, 'tensors'],
     ['weight', `${open}weight: { max: 9 }\n`, 'weight'],
     ['size', `${open}limits: { update-mib: 0.0001 }\n`, 'limits.update-mib'],
   ])('%s: is refused, with the rule for the operator and for the owner', async (name, policy, rule) => {

@@ -10,7 +10,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hex');
 const kind = z.enum(['train', 'evaluate', 'initial-model']);
 const MIB = 2 ** 20;
 
-const metricRule = z.union([
+const rangeRule = z.union([
   pattern.transform((name) => ({ name, min: -Number.MAX_VALUE, max: Number.MAX_VALUE })),
   z
     .strictObject({
@@ -49,8 +49,8 @@ export const policyFile = z
       })
       .prefault({})
       .refine(({ cohort, survivors }) => survivors <= cohort, 'survivors is above cohort'),
-    tensors: z.array(pattern).default(['*']),
-    metrics: z.array(metricRule).default([]),
+    tensors: z.array(rangeRule).prefault(['*']),
+    metrics: z.array(rangeRule).default([]),
     weight: z
       .strictObject({ min: z.number().default(0), max: z.number().positive().default(1e9) })
       .prefault({})

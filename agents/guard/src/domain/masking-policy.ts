@@ -1,5 +1,5 @@
 import type { Floors, Masking } from './masking.ts';
-import { type Decision, type MetricRule, matches, refuse, shown } from './rules.ts';
+import { type Decision, matches, type RangeRule, refuse, shown } from './rules.ts';
 import type { ConfigEntry, TaskKind } from './task.ts';
 
 /** What of the owner's policy is about masks. */
@@ -10,7 +10,7 @@ export interface MaskingRules {
   readonly floors: Floors;
   /** Least noise multiplier of a sum of training; 0: none is asked for. */
   readonly leastNoise: number;
-  readonly metrics: readonly MetricRule[];
+  readonly metrics: readonly RangeRule[];
 }
 
 export interface MaskingFacts {

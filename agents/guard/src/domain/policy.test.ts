@@ -3,9 +3,16 @@ import { describe, expect, it } from 'vitest';
 import type { Masking } from './masking.ts';
 import { honestIn } from './masking-policy.ts';
 import { type AnswerFacts, judgeAnswer, judgeOffer, type OfferFacts, type Policy } from './policy.ts';
-import { matches } from './rules.ts';
+import { matches, type RangeRule } from './rules.ts';
 import type { ConfigEntry } from './task.ts';
 
+/** Tensors of these names, whatever is in them. */
+const any = (...names: string[]): RangeRule[] =>
+  names.map((name) => ({ name, min: -Number.MAX_VALUE, max: Number.MAX_VALUE }));
+const small: RangeRule = { name: 'w', min: -1, max: 1 };
+const ranging = (least: number, greatest: number) => ({
+  tensors: [{ ...w, range: { least, greatest } }],
+});
 const open: Policy = {
   apps: ['*'],
   appHashes: null,
@@ -15,7 +22,7 @@ const open: Policy = {
   requireMasking: false,
   floors: { cohort: 3, survivors: 3, colluders: 0 },
   leastNoise: 0,
-  tensors: ['*'],
+  tensors: any('*'),
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   weight: { min: 0, max: 100 },
   localNoise: null,
@@ -23,6 +30,7 @@ const open: Policy = {
   updateBytes: 1_000,
   perDay: { answers: 3, bytes: 2_000 },
 };
+const w = { name: 'w', bytes: 500, form: 'f4' };
 const nothing = { answers: 0, bytes: 0 };
 const offer: OfferFacts = {
   ...{ runId: 7n, kind: 'train', appId: 'a/b', appHash: 'f'.repeat(64), signedBy: [] },
@@ -101,7 +109,15 @@ describe('an offer', () => {
 describe('an answer', () => {
   it.each<[string, Partial<Policy>, Partial<AnswerFacts>, Partial<typeof nothing>, string]>([
     ['of an open policy', {}, {}, {}, ''],
-    ['with a tensor that may not leave', { tensors: ['b*'] }, {}, {}, 'tensors'],
+    ['with a tensor that may not leave', { tensors: any('b*') }, {}, {}, 'tensors'],
+    ['with values within their range', { tensors: [small] }, ranging(-1, 1), {}, ''],
+    ['with a value below its range', { tensors: [small] }, ranging(-1.01, 1), {}, 'tensors'],
+    ['with a value above its range', { tensors: [small] }, ranging(-1, 1.01), {}, 'tensors'],
+    ['within the range of another rule', { tensors: [small, { ...small, max: 9 }] }, ranging(0, 8), {}, ''],
+    ['split over two ranges', { tensors: [small, { ...small, min: 0.5, max: 9 }] }, ranging(0, 8), {}, 'tensors'],
+    ['of a name that needs no range as well', { tensors: [small, ...any('*')] }, ranging(0, 8), {}, ''],
+    ['without elements', { tensors: [small] }, { tensors: [{ ...w, range: null }] }, {}, ''],
+    ['with NaN in a range', { tensors: [small] }, { tensors: [{ ...w, range: 'no-numbers' }] }, {}, 'tensors'],
     ['with a tensor the model does not have', {}, { tensors: [{ name: 'x', bytes: 1, form: 'f4' }] }, {}, 'tensors'],
     ['with a tensor of another form', {}, { tensors: [{ name: 'w', bytes: 1, form: 'f8' }] }, {}, 'tensors'],
     ['with any tensor as the first model', {}, { kind: 'initial-model', modelForms: new Map(), weight: null }, {}, ''],
@@ -189,7 +205,7 @@ describe('an answer', () => {
     const decision = judgeAnswer(open, { ...answer, weight: 123_456 }, nothing);
     expect(JSON.stringify(decision)).not.toContain('123456');
     const odd = judgeAnswer(
-      { ...open, tensors: ['w'] },
+      { ...open, tensors: any('w') },
       { ...answer, tensors: [{ name: '\u001b[2J\n', bytes: 1, form: 'f4' }] },
       nothing,
     );

@@ -1,6 +1,6 @@
 import type { Masking } from './masking.ts';
 import { judgeMasking, type MaskingFacts, type MaskingRules, underMask } from './masking-policy.ts';
-import { type Decision, matches, type Refusal, refuse, shown } from './rules.ts';
+import { type Decision, isBoundless, matches, type RangeRule, type Refusal, refuse, shown } from './rules.ts';
 import type { ConfigEntry, Scalar, TaskKind } from './task.ts';
 
 // What the data owner allows, as rules that are decided from facts alone. What no rule allows does not leave.
@@ -14,8 +14,8 @@ export interface Policy extends MaskingRules {
   readonly runs: readonly bigint[] | null;
   readonly kinds: readonly TaskKind[];
   readonly requireSignedApp: boolean;
-  /** Names of tensors that may leave, with `*`. */
-  readonly tensors: readonly string[];
+  /** Tensors that may leave; with bounds, each of their values must lie within those of one rule. */
+  readonly tensors: readonly RangeRule[];
   readonly weight: { readonly min: number; readonly max: number };
   /** Whether what an app says of its failure may leave. It may quote data. */
   readonly errorDetails: boolean;
@@ -45,11 +45,19 @@ export interface Spent {
   readonly bytes: number;
 }
 
+export interface TensorFacts {
+  readonly name: string;
+  readonly bytes: number;
+  readonly form: string;
+  /** Of its values; null: it has none, or nobody asked; `no-numbers`: NaN, infinity, or nothing that can be read. */
+  readonly range?: { readonly least: number; readonly greatest: number } | 'no-numbers' | null;
+}
+
 export interface AnswerFacts {
   readonly kind: TaskKind;
   /** null: it leaves in the clear. */
   readonly masking: Masking | null;
-  readonly tensors: readonly { readonly name: string; readonly bytes: number; readonly form: string }[];
+  readonly tensors: readonly TensorFacts[];
   /** Of the model the task came with: what each of its tensors is made of, by name. */
   readonly modelForms: ReadonlyMap<string, string>;
   readonly metrics: readonly ConfigEntry[];
@@ -91,9 +99,11 @@ export const judgeAnswer = (policy: Policy, answer: AnswerFacts, spent: Spent): 
   const { kind, weight, masking } = answer;
   if (policy.requireMasking && masking === null) return refuse('require-masking', 'the answer is not masked');
   if (kind === 'evaluate' && answer.tensors.length > 0) return refuse('tensors', 'an evaluation carries tensors');
-  for (const { name, form } of answer.tensors) {
-    if (!policy.tensors.some((pattern) => matches(pattern, name))) {
-      return refuse('tensors', `the tensor "${shown(name)}" is not listed`);
+  for (const { name, form, range } of answer.tensors) {
+    const rules = policy.tensors.filter((rule) => matches(rule.name, name));
+    if (rules.length === 0) return refuse('tensors', `the tensor "${shown(name)}" is not listed`);
+    if (!rules.some((rule) => isBoundless(rule) || isWithin(rule, range ?? null))) {
+      return refuse('tensors', `a value of the tensor "${shown(name)}" is outside its range, or no number`);
     }
     if (kind === 'initial-model') continue;
     const expected = answer.modelForms.get(name);
@@ -148,6 +158,15 @@ export const judgeSpent = ({ perDay }: Policy, spent: Spent): Decision => {
 };
 
 /** One finite number under an allowed name. A list can carry whole records, and has no rule that lets it out. */
+/** Must the values of this tensor be looked at? */
+export const hasRange = ({ tensors }: Policy, name: string): boolean => {
+  const rules = tensors.filter((rule) => matches(rule.name, name));
+  return rules.length > 0 && !rules.some(isBoundless);
+};
+
+const isWithin = ({ min, max }: RangeRule, range: Exclude<TensorFacts['range'], undefined>): boolean =>
+  range === null || (range !== 'no-numbers' && range.least >= min && range.greatest <= max);
+
 const mayLeave = (policy: Policy, { key, value }: ConfigEntry): boolean => {
   const number = numberOf(value);
   return (

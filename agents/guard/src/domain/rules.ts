@@ -1,9 +1,13 @@
-export interface MetricRule {
+/** Numbers under this name may leave within these bounds: metrics, or the values of a tensor. */
+export interface RangeRule {
   /** With `*` for any characters. */
   readonly name: string;
   readonly min: number;
   readonly max: number;
 }
+
+/** Whether any number is within its bounds, so that none need be looked at. */
+export const isBoundless = ({ min, max }: RangeRule): boolean => min === -Number.MAX_VALUE && max === Number.MAX_VALUE;
 
 /** Why something may not happen or leave. */
 export interface Refusal {

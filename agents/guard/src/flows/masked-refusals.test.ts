@@ -119,6 +119,18 @@ describe('terms that protect nothing', () => {
 });
 
 describe('an app that hides data in its answer', () => {
+  it.each([
+    ['outside their range', 3.4],
+    ['of which one is no number', Number.NaN],
+  ])('values %s stay, before any of them is masked', async (_name, value) => {
+    node.end();
+    await node.begin(server, own, { tensors: [{ name: '*', min: 0, max: 3.3 }] });
+    await takeOffer(node.guard, task);
+    await node.answer(task, { ...trained, w: [1.5, value, 2.5] }, [loss], 10).catch(() => {});
+    expect(await lines('answer-refused')).toMatchObject([{ rule: 'tensors' }]);
+    expect(server.submitted).toEqual([]);
+  });
+
   const hidden = 'row 17 of patients.csv';
 
   it('metrics that the mask does not cover stay, whatever they are called', async () => {

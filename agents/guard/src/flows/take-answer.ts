@@ -1,6 +1,6 @@
 import { FAILURE, type Part } from '../domain/answer.ts';
 import type { KeptUpdate } from '../domain/masked-round.ts';
-import { judgeAnswer } from '../domain/policy.ts';
+import { hasRange, judgeAnswer } from '../domain/policy.ts';
 import { type Refusal, refusalText } from '../domain/rules.ts';
 import type { ConfigEntry, Task } from '../domain/task.ts';
 import { cutSlice } from './cut-parts.ts';
@@ -10,6 +10,7 @@ import { type Guard, spentToday } from './guard.ts';
 import { noiseAnswer } from './noise-answer.ts';
 import { lineOf, refuseTask } from './refuse-task.ts';
 import { formOf, modelForms } from './tensor-forms.ts';
+import { rangeOf } from './tensor-range.ts';
 
 /**
  * Judges an answer and writes it down: from here on it is the one answer to its task, and is delivered behind our back. False:
@@ -20,7 +21,8 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
   const tensors = await Promise.all(
     given.tensors.map(async ({ name, slices }) => {
       const bytes = slices.reduce((sum, slice) => sum + slice.length, 0);
-      return { name, bytes, form: await formOf(guard, task, slices[0], bytes) };
+      const form = await formOf(guard, task, slices[0], bytes);
+      return { name, bytes, form, ...(hasRange(policy, name) && { range: await rangeOf(guard, task, name, slices) }) };
     }),
   );
   const decision = judgeAnswer(

@@ -30,7 +30,7 @@ export const openPolicy: Policy = {
     localNoise: null,
     floors: { cohort: 4, survivors: 4, colluders: 0 },
     leastNoise: 0,
-    tensors: ['*'],
+    tensors: [{ name: '*', min: -Number.MAX_VALUE, max: Number.MAX_VALUE }],
   },
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   ...{ weight: { min: 0, max: 1_000 }, errorDetails: false, updateBytes: 1e6, perDay: { answers: 99, bytes: 1e9 } },

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aegis_core::tensor::range::value_range;
 use aegis_core::tensor::{DType, TensorSpec, npy};
 use aegis_core::{Code, Error, Result, fold, update};
 use napi::bindgen_prelude::Buffer;
@@ -72,6 +73,15 @@ pub fn npy_reordered(npy: Buffer, spec: RawSpec) -> Promised<Option<Vec<u8>>, Op
             Cow::Owned(ordered) => Ok(Some(ordered)),
         },
         |ordered| ordered.map(Buffer::from),
+    )
+}
+
+/// Least and greatest value of an npy file; null where it has no elements.
+#[napi(catch_unwind)]
+pub fn npy_value_range(npy: Buffer, dtype: Option<String>) -> Promised<Option<(f64, f64)>, Option<Vec<f64>>> {
+    off_loop(
+        move || value_range(&npy, dtype.as_deref().map(DType::parse).transpose()?),
+        |range| range.map(|(least, greatest)| vec![least, greatest]),
     )
 }
 

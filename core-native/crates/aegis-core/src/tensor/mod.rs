@@ -3,6 +3,7 @@
 pub mod cast;
 pub mod difference;
 pub mod npy;
+pub mod range;
 
 use crate::error::{Code, Error, Result};
 
