@@ -22,6 +22,14 @@ export const parseWhole =
 
 export const parsePort = parseWhole(0, 65535);
 
+/** `30m`, `24h` or `7d`, in seconds. */
+export function parseDuration(text: string): number {
+  const [, count = '', unit = ''] = /^([1-9]\d{0,4})([mhd])$/.exec(text) ?? [];
+  const seconds = { m: 60, h: 3_600, d: 86_400 }[unit];
+  if (seconds === undefined) throw new InvalidArgumentError('It must be a time such as 30m, 24h or 7d.');
+  return Number(count) * seconds;
+}
+
 /** A SHA-256 in hexadecimal. */
 export function parseHash(text: string): string {
   if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('It must be 64 hexadecimal characters.');

@@ -58,6 +58,11 @@ const ledgerEntries = [
   content: JSON.stringify(entry),
 }));
 
+const invitation = (state: string) => ({
+  ...{ id: 'abcd12345678', name: 'site-a', state, createdAt: 1_800_000_000, expiresAt: 1_800_086_400 },
+  ...{ usedAt: 0, nodeId: 0n },
+});
+
 let server: GrpcServer;
 let folder: string;
 const asked: unknown[] = [];
@@ -77,6 +82,15 @@ beforeAll(async () => {
     approveNode: async (request) => {
       asked.push({ name: request.name, publicKey: request.publicKey.toString() });
       return { nodeId: 7n };
+    },
+    inviteNode: async (request) => {
+      asked.push(request);
+      return { token: 'aegis-invite-A', invitation: invitation('open') };
+    },
+    listInvitations: async () => ({ invitations: [invitation('open'), { ...invitation('used'), nodeId: largest }] }),
+    revokeInvitation: async ({ id }) => {
+      if (id !== 'abcd12345678') throw new AegisError('INVITATION_NOT_FOUND');
+      return {};
     },
     signApp: async (request) => {
       asked.push(request);
@@ -164,6 +178,31 @@ async function aegis(...args: string[]) {
 const there = () => ['--address', `127.0.0.1:${server.port}`, '--insecure'];
 
 describe('aegis, for people', () => {
+  it('invites a node: the token alone on stdout, and what to know about it beside', async () => {
+    const { code, out, err } = await aegis('nodes', 'invite', '--name', 'site-a', '--expires', '7d', ...there());
+    expect([code, out]).toEqual([0, 'aegis-invite-A\n']);
+    expect(err).toContain('aegis nodes uninvite abcd12345678');
+    expect(asked).toEqual([{ name: 'site-a', seconds: 7 * 86_400 }]);
+    const json = JSON.parse((await aegis('nodes', 'invite', '--json', ...there())).out);
+    expect(json).toMatchObject({ token: 'aegis-invite-A', id: 'abcd12345678', state: 'open', nodeId: null });
+    expect(asked.at(-1)).toEqual({ name: '', seconds: 86_400 });
+  });
+
+  it.each(['24', '0h', '1.5h', '-1h', '1w', ''])('invites nobody for the time %j', async (time) => {
+    expect((await aegis('nodes', 'invite', '--expires', time, ...there())).code).toBe(2);
+    expect(asked).toEqual([]);
+  });
+
+  it('lists invitations, and takes one back', async () => {
+    const { out } = await aegis('nodes', 'invitations', ...there());
+    expect(out).toMatch(/^INVITATION +NAME +STATE +MADE +GOOD UNTIL +USED +NODE\n/);
+    expect(out).toMatch(new RegExp(`abcd12345678 +site-a +used .*${largest}`));
+    expect(await aegis('nodes', 'uninvite', 'abcd12345678', ...there())).toMatchObject({ code: 0 });
+    expect(await aegis('nodes', 'uninvite', 'nobody', ...there())).toMatchObject({
+      err: expect.stringContaining('There is no such invitation.'),
+    });
+  });
+
   it('lists runs with their last evaluation', async () => {
     const { code, out } = await aegis('runs', 'ls', ...there());
     expect(code).toBe(0);

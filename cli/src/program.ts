@@ -20,8 +20,11 @@ import { addModelsImport } from './commands/models-import.ts';
 import { addModelsLs } from './commands/models-ls.ts';
 import { addModelsStatement } from './commands/models-statement.ts';
 import { addNodesApprove } from './commands/nodes-approve.ts';
+import { addNodesInvitations } from './commands/nodes-invitations.ts';
+import { addNodesInvite } from './commands/nodes-invite.ts';
 import { addNodesLs } from './commands/nodes-ls.ts';
 import { addNodesRemove } from './commands/nodes-remove.ts';
+import { addNodesUninvite } from './commands/nodes-uninvite.ts';
 import { addPrivacyEpsilon } from './commands/privacy-epsilon.ts';
 import { addPrivacyRounds } from './commands/privacy-rounds.ts';
 import { addPrivacySigma } from './commands/privacy-sigma.ts';
@@ -103,7 +106,15 @@ function createProgram(context: Context): Command {
   const runs = program.command('runs').description('runs and their rounds');
   for (const add of [addRunsLs, addRunsShow, addRunsWatch, addRunsStop, addRunsTakeover]) add(runs, known);
   const nodes = program.command('nodes').description('who may take part, and who does');
-  for (const add of [addNodesLs, addNodesApprove, addNodesRemove]) add(nodes, known);
+  for (const add of [
+    addNodesLs,
+    addNodesInvite,
+    addNodesInvitations,
+    addNodesUninvite,
+    addNodesApprove,
+    addNodesRemove,
+  ])
+    add(nodes, known);
   const models = program.command('models').description('model versions');
   for (const add of [addModelsLs, addModelsImport, addModelsExport, addModelsStatement]) add(models, known);
   const budget = program.command('budget').description('privacy budgets: what may be spent, and what is');

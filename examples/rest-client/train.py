@@ -1,4 +1,4 @@
-"""One node of examples/digits-numpy over plain HTTP: python train.py https://HOST:9443 ca.pem data.npz   (images x, one-hot labels y)"""
+"""One node of examples/digits-numpy over plain HTTP: python train.py https://HOST:9443 ca.pem data.npz [INVITATION]   (images x, one-hot labels y)"""
 
 import hashlib, hmac, io, json, sys  # noqa: E401
 from functools import partial
@@ -10,10 +10,13 @@ MIB = 2**20
 
 
 class Node:
-    def __init__(self, server, ca):
+    def __init__(self, server, ca, invitation=None):
         self.server, self.http = server, requests.Session()
         self.http.request = partial(self.http.request, verify=ca)  # Session.verify yields to REQUESTS_CA_BUNDLE
-        self.me = self.http.post(f"{server}/api/v1/register", json={"name": "rest-client"}).json()
+        who = {"name": "rest-client"} | ({"invitation": invitation} if invitation else {})
+        self.me = self.http.post(f"{server}/api/v1/register", json=who).json()
+        if "secret" not in self.me:
+            raise SystemExit(f"{self.me['code']}: {self.me['do']}")
 
     def call(self, method, path, body=b"", kind="application/json"):
         nonce = self.http.get(f"{self.server}/api/v1/nonce").json()["nonce"]
@@ -61,7 +64,7 @@ def work(model, x, y, steps, rate):
 
 
 if __name__ == "__main__":
-    node, data = Node(*sys.argv[1:3]), np.load(sys.argv[3])
+    node, data = Node(*sys.argv[1:3], *sys.argv[4:5]), np.load(sys.argv[3])
     while True:  # until Ctrl-C
         if task := node.call("GET", "/tasks?wait=20").json()["task"]:
             model = dict(np.load(io.BytesIO(node.call("GET", f"/model?task={task['taskId']}").content)))

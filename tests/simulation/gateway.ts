@@ -24,6 +24,7 @@ import { RunOwners } from '../../services/gateway/src/peers/run-owners.ts';
 import { secaggPeer } from '../../services/gateway/src/peers/secagg.ts';
 import { BusTaskFeed } from '../../services/gateway/src/peers/task-feed.ts';
 import { DurableAppSignatureStore } from '../../services/gateway/src/store/durable-app-signatures.ts';
+import { DurableInvitationStore } from '../../services/gateway/src/store/durable-invitations.ts';
 import { DurableNodeStore } from '../../services/gateway/src/store/durable-nodes.ts';
 import { DurableUploadStore } from '../../services/gateway/src/store/durable-uploads.ts';
 import type { AggregatorProcess, Site } from './aggregator.ts';
@@ -75,8 +76,12 @@ export class GatewayProcess {
       clock,
       random: seededRandom(`${seed} ${life.name}`),
       log: silentLogger,
-      observed: { taskOffered: () => {}, taskWithheld: () => {}, partStored: () => {}, updateJudged: () => {} },
+      observed: {
+        ...{ taskOffered: () => {}, taskWithheld: () => {}, partStored: () => {}, updateJudged: () => {} },
+        invitationOffered: () => {},
+      },
       nodes,
+      invitations: await DurableInvitationStore.open(bus),
       uploads: await DurableUploadStore.open(bus),
       appSignatures: await DurableAppSignatureStore.open(bus),
       aggregator: aggregatorPeer(routes),

@@ -11,7 +11,7 @@ export const addNodesLs: AddCommand = (nodes, context) =>
       terminal.table(
         nodeHead,
         answer.nodes.map(nodeRow),
-        'No nodes yet. Admit one with `aegis nodes approve KEY.pub`.',
+        'No nodes yet. Let one in with `aegis nodes invite`, or `aegis nodes approve KEY.pub`.',
       );
     },
   );

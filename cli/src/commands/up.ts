@@ -115,7 +115,8 @@ const controlWords: Readonly<Record<ControlPolicy, string>> = {
 function show(terminal: Terminal, { facts }: Suite): void {
   const bold = (text: string) => terminal.style('bold', text);
   const reach = { address: facts.address, ca: facts.ca };
-  const who = facts.enrolment === 'open' ? 'nodes register themselves' : 'only approved nodes may come';
+  const who =
+    facts.enrolment === 'open' ? 'nodes register themselves' : 'only nodes that are invited or approved may come';
   terminal.line(`${bold('Aegis is up')} on ${facts.address} (${facts.insecure ? 'plain text' : 'TLS 1.3'}), ${who}.`);
   terminal.line(`  control    ${controlWords[facts.control]}`);
   terminal.line(`  state      ${facts.state}`);

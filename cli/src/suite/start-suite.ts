@@ -170,8 +170,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         'client-certificates': clients.rule,
         'operator-token-file': state.operatorToken,
         'unit-key-file': state.unitKey,
-        // Its clients enrol themselves.
-        rest: enrolment === 'open',
+        rest: true,
         'rest-key-file': state.restKey,
       }),
       { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger, secagg: masks },

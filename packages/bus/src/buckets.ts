@@ -24,6 +24,8 @@ export const buckets = {
   nodes: bucket('node registry, by node id (gateway)', small),
   'node-keys': bucket('node id by public key (gateway)', small),
   'node-subjects': bucket('public key by subject of its certificate (gateway)', small),
+  // Used and expired ones are listed for a while after: none is good for longer than 30 days.
+  invitations: bucket('invitations of nodes, by hash of the token (gateway)', small, 90 * day),
   'app-signatures': bucket('signatures of apps, by bundle hash (gateway)', small),
   uploads: bucket('push sessions (gateway)', large, hour),
   tasks: bucket('mailboxes: <node id>.<task id> (written by the aggregator, watched by the gateway)', large),

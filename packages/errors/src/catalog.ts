@@ -220,8 +220,20 @@ export const catalog = {
   ENROLMENT_CLOSED: entry(
     'conflict',
     'Nodes cannot register themselves here.',
-    'Ask the operator to register the public key of this node.',
+    'Ask the operator for an invitation (aegis nodes invite), or to register the public key of this node.',
   ),
+  INVITATION_REFUSED: entry(
+    'unauthenticated',
+    'The invitation lets nobody in, or not any more.',
+    'Check that the token is whole. If you used it before, ask with the same key, or the same claim; else ask the operator for a new one (aegis nodes invite).',
+  ),
+  INVITATION_NOT_FOUND: entry('not-found', 'There is no such invitation.', 'See `aegis nodes invitations`.'),
+  INVITATION_USED: entry(
+    'conflict',
+    'The invitation was used already.',
+    'Take back the node that it made: aegis nodes remove ID.',
+  ),
+  INVITATION_TIME: entry('invalid', 'An invitation is not good for so long.', 'Use one minute to 30 days.'),
   NODE_KEY_INVALID: entry('invalid', 'The public key cannot be used.', 'Use an EC key on P-256, P-384 or P-521.'),
   NODE_KEY_IN_USE: entry(
     'conflict',

@@ -37,7 +37,7 @@ const gatewayShape = {
   control: z.enum(['loopback', 'open', 'off']).default('loopback'),
   /** Lets in Flower's start_client, which shows no identity, for runs whose plan says `aegis.join = true`. */
   join: z.boolean().default(false),
-  /** Opens /api/v1 (api/rest), for clients that know neither Flower nor gRPC. They enrol themselves: only with `enrolment: open`. */
+  /** Opens /api/v1 (api/rest), for clients that know neither Flower nor gRPC. With `enrolment: registered` they need an invitation. */
   rest: z.boolean().default(false),
   /**
    * 32 bytes in hex, in a file only its owner may read, the same at every gateway: secrets of REST clients are derived from it. With
@@ -103,12 +103,6 @@ const joinIsOpenMessage = {
   path: ['join'],
 };
 
-const restIsOpen = (config: { rest: boolean; enrolment: string }): boolean =>
-  !config.rest || config.enrolment === 'open';
-const restIsOpenMessage = {
-  error: 'REST clients enrol themselves, nobody can approve them beforehand: only with enrolment: open',
-  path: ['rest'],
-};
 const restHasKey = (config: { rest: boolean; 'rest-key-file'?: unknown }): boolean =>
   !config.rest || config['rest-key-file'] !== undefined;
 const restHasKeyMessage = { error: 'rest: true needs it', path: ['rest-key-file'] };
@@ -116,7 +110,6 @@ const restHasKeyMessage = { error: 'rest: true needs it', path: ['rest-key-file'
 export const gatewayConfig = z
   .strictObject(gatewayShape)
   .refine(joinIsOpen, joinIsOpenMessage)
-  .refine(restIsOpen, restIsOpenMessage)
   .refine(restHasKey, restHasKeyMessage)
   .refine(secured, securedMessage)
   .refine(boundByTls, boundByTlsMessage)

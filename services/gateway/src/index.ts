@@ -32,6 +32,7 @@ import { PresenceEvents } from './peers/presence-events.ts';
 import { secaggPeer } from './peers/secagg.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
 import { DurableAppSignatureStore } from './store/durable-app-signatures.ts';
+import { DurableInvitationStore } from './store/durable-invitations.ts';
 import { DurableNodeStore } from './store/durable-nodes.ts';
 import { DurableUploadStore } from './store/durable-uploads.ts';
 
@@ -82,6 +83,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     log,
     observed: counted,
     nodes,
+    invitations: await DurableInvitationStore.open(bus),
     uploads: await DurableUploadStore.open(bus),
     appSignatures: await DurableAppSignatureStore.open(bus),
     aggregator: aggregatorPeer(deps.aggregator),

@@ -73,7 +73,7 @@ export class NodeStream {
     const signature = sign('sha256', Buffer.concat([HELLO, nonce]), privateKeyPem);
     this.say({
       $case: 'hello',
-      value: { protocol: 1, client, publicKey: publicKeyPem, signature, runsApps: true, canMask },
+      value: { protocol: 1, client, publicKey: publicKeyPem, signature, runsApps: true, canMask, invitation: '' },
     });
     const { said } = await this.#answer('welcome', OPENING_MS);
     const welcome = said.value as Welcome;

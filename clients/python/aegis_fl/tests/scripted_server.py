@@ -78,7 +78,7 @@ class Conversation:
         key = load_pem_public_key(hello.public_key)
         assert isinstance(key, ec.EllipticCurvePublicKey)
         key.verify(hello.signature, b"aegis.node.v1 hello\n" + NONCE, ec.ECDSA(hashes.SHA256()))
-        self.public_key = hello.public_key
+        self.public_key, self.invitation = hello.public_key, hello.invitation
         self.say(welcome={"node_id": 7, "heartbeat_seconds": heartbeat, "window_bytes": window, "max_part_bytes": max_part})
 
     def offer(self, task: str = "t1", model: dict[str, np.ndarray] | None = None, kind: int = _wire.TRAIN, **more: Any) -> bytes:

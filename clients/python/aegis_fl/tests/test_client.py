@@ -53,6 +53,30 @@ def one_task(conversation: Conversation) -> None:
     conversation.hear("leave")
 
 
+def test_an_invitation_is_shown_with_every_hello_and_a_refused_one_is_named(serve) -> None:
+    shown = []
+
+    def script(conversation: Conversation) -> None:
+        conversation.welcome()
+        shown.append(conversation.invitation)
+        conversation.hear("leave")
+
+    for options in ({"invitation": "aegis-invite-A"}, {}, {"invitation": None}):
+        client, _ = serve(script, **options)
+        client.run(idle=0.1)
+    assert shown == ["aegis-invite-A", "", ""]
+
+    def refuse(conversation: Conversation) -> None:
+        conversation.say(challenge={"nonce": b"n" * 32})
+        conversation.hear("hello")
+        raise Over(grpc.StatusCode.UNAUTHENTICATED, "The invitation lets nobody in.", "INVITATION_REFUSED")
+
+    client, _ = serve(refuse, invitation="aegis-invite-A")
+    with pytest.raises(aegis_fl.NotEnrolled, match="aegis nodes invite") as raised:
+        client.run()
+    assert "aegis-invite-A" not in str(raised.value)
+
+
 def test_task_is_trained_and_handed_in_with_the_weight_under_the_runs_own_key(serve) -> None:
     metrics = {}
 

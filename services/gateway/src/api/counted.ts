@@ -35,6 +35,9 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
   const parts = meter.createCounter('aegis_gateway_parts', { description: 'Parts made durable' });
   const partBytes = meter.createCounter('aegis_gateway_part_bytes', { description: 'Bytes of parts made durable' });
   const judged = meter.createCounter('aegis_gateway_updates', { description: 'Updates handed in, by verdict' });
+  const invitations = meter.createCounter('aegis_gateway_invitations', {
+    description: 'Invitations that were offered, by what became of them',
+  });
   const bodies = meter.createCounter('aegis_gateway_body_bytes', {
     description: 'Bytes of large request bodies taken',
   });
@@ -59,6 +62,7 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
       partBytes.add(bytes);
     },
     updateJudged: (code) => judged.add(1, { verdict: code === '' ? 'accepted' : 'refused', code }),
+    invitationOffered: (outcome) => invitations.add(1, { outcome }),
     watch: (gateway, port, held, streams) => {
       const gauge = (name: string, description: string, value: () => number) =>
         meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));

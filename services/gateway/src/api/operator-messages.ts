@@ -4,8 +4,9 @@ import type {
   RunSummary as WireSummary,
   ModelVersion as WireVersion,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
-import type { NodeRecord as WireNode } from '@aegis/contracts/aegis/operator/v1/operator';
+import type { Invitation as WireInvitation, NodeRecord as WireNode } from '@aegis/contracts/aegis/operator/v1/operator';
 import { fromEntry } from '@aegis/flower-wire';
+import { type Invitation, invitationId, invitationState } from '../domain/invitation.ts';
 import type { ModelVersion, RoundSummary, RunEvent, RunSummary } from '../domain/run.ts';
 import type { NodeView } from '../flows/list-nodes.ts';
 
@@ -21,6 +22,16 @@ export const encodeNode = ({ record, state, lastSeenAt }: NodeView): WireNode =>
   lastSeenAt: lastSeenAt / 1000,
   selfRegistered: record.selfRegistered,
   name: record.name,
+});
+
+export const encodeInvitation = (invitation: Invitation, now: number): WireInvitation => ({
+  id: invitationId(invitation),
+  name: invitation.name,
+  state: invitationState(invitation, now),
+  createdAt: invitation.createdAt / 1000,
+  expiresAt: invitation.expiresAt / 1000,
+  usedAt: (invitation.use?.at ?? 0) / 1000,
+  nodeId: invitation.use?.nodeId ?? 0n,
 });
 
 export const encodeRun = ({ run, history, masking, ...rest }: RunSummary): WireSummary => ({

@@ -2,6 +2,7 @@ import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { type LocalService, serviceOf } from '@aegis/service-kit';
 import { approveNode } from '../flows/approve-node.ts';
 import type { Gateway } from '../flows/gateway.ts';
+import { inviteNode, listInvitations, withdrawInvitation } from '../flows/invitations.ts';
 import { listModels } from '../flows/list-models.ts';
 import { listNodes } from '../flows/list-nodes.ts';
 import { listRuns } from '../flows/list-runs.ts';
@@ -13,7 +14,7 @@ import { stopRun } from '../flows/stop-run.ts';
 import { takeOverRun } from '../flows/take-over-run.ts';
 import { watchRun } from '../flows/watch-run.ts';
 import { ledgerHandlers } from './operator-ledger.ts';
-import { encodeEvent, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
+import { encodeEvent, encodeInvitation, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
 
 /** What the `aegis` command asks. Who may ask is settled before a call gets here. */
 export const operatorService = (gateway: Gateway): LocalService =>
@@ -24,6 +25,17 @@ export const operatorService = (gateway: Gateway): LocalService =>
     }),
     removeNode: async ({ nodeId }) => {
       await removeNode(gateway, nodeId);
+      return {};
+    },
+    inviteNode: async ({ name, seconds }) => {
+      const { token, invitation } = await inviteNode(gateway, { name, seconds });
+      return { token, invitation: encodeInvitation(invitation, gateway.clock.now()) };
+    },
+    listInvitations: async () => ({
+      invitations: (await listInvitations(gateway)).map((one) => encodeInvitation(one, gateway.clock.now())),
+    }),
+    revokeInvitation: async ({ id }) => {
+      await withdrawInvitation(gateway, id);
       return {};
     },
     listRuns: async (query) => ({ runs: (await listRuns(gateway, query)).map(encodeRun) }),

@@ -4,6 +4,7 @@ import { activateNode as activated, checkHeartbeatSeconds, type NodeRecord } fro
 import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
 import { lookAlive } from './heartbeat.ts';
+import { takeInvitation } from './invitations.ts';
 import { doorFor, enrol } from './register-node.ts';
 
 /** A registered node comes to work. */
@@ -32,15 +33,23 @@ export const createNode = async (
 /** What a client says of itself. */
 type Client = Pick<Credential, 'flwrVersion' | 'dialect'> & { readonly canMask?: boolean };
 
-/** The holder of a key comes to work: an unknown key enrols itself where the door is open. */
+/**
+ * The holder of a key comes to work: an unknown key enrols itself where the door is open, or with an invitation. A certificate needs
+ * none, and a key that is known neither: the token stays as it is.
+ */
 export const enrolAndActivate = async (
   gateway: Gateway,
   key: ProvenKey,
   client: Client,
   heartbeatSeconds: number,
+  invitation = '',
 ): Promise<NodeRecord> => {
-  const known = createdNode(doorFor(gateway, key), key.owner);
-  const record = known === 'create' ? await enrol(gateway, key) : known;
+  const isInvited = invitation !== '' && key.principal === null;
+  const known = createdNode(isInvited ? 'open' : doorFor(gateway, key), key.owner);
+  const record =
+    known === 'create'
+      ? await enrol(gateway, key, isInvited ? await takeInvitation(gateway, invitation, key.fingerprint) : null)
+      : known;
   return activate(gateway, key, record, client, heartbeatSeconds);
 };
 

@@ -1,9 +1,10 @@
 import type { Clock, Logger, Random } from '@aegis/service-kit';
 import type { ControlRules } from '../domain/control-access.ts';
+import type { InvitationVerdict } from '../domain/invitation.ts';
 import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
 import type { AggregatorPeer, LedgerPeer, PresenceOut, RunsPeer, SecaggPeer, TaskFeed } from '../peers/contract.ts';
-import type { AppSignatureStore, NodeStore, UploadStore } from '../store/contract.ts';
+import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
@@ -21,6 +22,7 @@ export interface Gateway {
   readonly log: Logger;
   readonly observed: Observed;
   readonly nodes: NodeStore;
+  readonly invitations: InvitationStore;
   readonly uploads: UploadStore;
   readonly appSignatures: AppSignatureStore;
   readonly aggregator: AggregatorPeer;
@@ -61,4 +63,5 @@ export interface Observed {
   taskWithheld(code: string): void;
   partStored(bytes: number): void;
   updateJudged(code: string): void;
+  invitationOffered(outcome: InvitationVerdict['outcome']): void;
 }

@@ -5,12 +5,12 @@ import type { Gateway } from './gateway.ts';
 
 /**
  * A native client says who it is, once per stream, by signing what this stream alone was asked to sign. An unknown key
- * enrols itself where the door is open; a known one comes to work.
+ * enrols itself where the door is open, or with an invitation; a known one comes to work.
  */
 export const greetNode = async (
   gateway: Gateway,
   signed: SignedMessage,
-  client: { readonly name: string; readonly runsApps: boolean; readonly canMask: boolean },
+  client: { readonly name: string; readonly runsApps: boolean; readonly canMask: boolean; readonly invitation: string },
   heartbeatSeconds: number,
 ): Promise<NodeRecord> =>
   enrolAndActivate(
@@ -18,4 +18,5 @@ export const greetNode = async (
     await proveSigned(gateway, signed),
     { flwrVersion: client.name, dialect: client.runsApps ? 'guard' : 'native', canMask: client.canMask },
     heartbeatSeconds,
+    client.invitation,
   );

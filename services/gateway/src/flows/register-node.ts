@@ -4,6 +4,7 @@ import { type EnrolmentPolicy, selfRegistration } from '../domain/enrolment.ts';
 import { type NodeRecord, registerNode as newNode, refuseRemoved } from '../domain/node.ts';
 import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
+import type { Invited } from './invitations.ts';
 
 /** A node enrols itself with a key of its own making. Repeating it gives the same node. */
 export const registerNode = async (
@@ -21,15 +22,23 @@ export const registerNode = async (
 export const doorFor = (gateway: Gateway, { principal }: ProvenKey): EnrolmentPolicy =>
   principal === null ? gateway.settings.enrolment : 'open';
 
-export const enrol = async (gateway: Gateway, { pem, fingerprint, principal }: ProvenKey): Promise<NodeRecord> => {
+export const enrol = async (
+  gateway: Gateway,
+  { pem, fingerprint, principal }: ProvenKey,
+  invited: Invited | null = null,
+): Promise<NodeRecord> => {
   if (principal && (await gateway.nodes.claimSubject(principal.subject, fingerprint)) !== fingerprint) {
     throw new AegisError('CERTIFICATE_BOUND', `${principal.subject} came with another key before.`);
   }
   const record = newNode(
     {
-      ...{ nodeId: gateway.random.uint64(), publicKey: pem, fingerprint },
-      ...{ name: principal?.name ?? '', subject: principal?.subject ?? '', user: principal?.user ?? '' },
-      selfRegistered: principal === null,
+      ...{ nodeId: invited?.nodeId ?? gateway.random.uint64(), publicKey: pem, fingerprint },
+      ...{
+        name: principal?.name ?? invited?.name ?? '',
+        subject: principal?.subject ?? '',
+        user: principal?.user ?? '',
+      },
+      selfRegistered: principal === null && invited === null,
     },
     gateway.clock.now(),
   );

@@ -1,8 +1,9 @@
 import { conformanceSuite, eventually } from '@aegis/testkit';
 import { expect, it } from 'vitest';
+import { type Invitation, judgeInvitation, makeInvitation } from '../domain/invitation.ts';
 import { activateNode, deactivateNode, type NodeRecord, registerNode, removeNode } from '../domain/node.ts';
 import type { UploadRecord } from '../domain/upload.ts';
-import type { AppSignatureStore, NodeStore, UploadStore } from './contract.ts';
+import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
 
 // What every implementation of the two contracts must do. `other` is the store as another gateway sees it.
 
@@ -218,6 +219,57 @@ export const appSignatureStoreSuite = conformanceSuite<{ store: AppSignatureStor
       await store.add(hash, 'board', 'new');
       expect(await store.of(hash)).toEqual({ board: 'new' });
       expect(await store.of(newHash())).toEqual({});
+    });
+  },
+);
+
+const newInvitation = (): Invitation => {
+  lastId += 1n;
+  return makeInvitation({ hash: lastId.toString(16).padStart(64, 'a'), name: 'a', seconds: 3_600 }, now);
+};
+
+export const invitationStoreSuite = conformanceSuite<{ store: InvitationStore; other: InvitationStore }>(
+  'InvitationStore',
+  (subject) => {
+    it('keeps what was added, for everybody, and knows nothing else', async () => {
+      const { store, other } = subject();
+      const one = newInvitation();
+      await store.add(one);
+      expect(await other.list()).toContainEqual(one);
+      expect(await other.change(one.hash, (latest) => latest)).toEqual(one);
+      expect(await store.change('f'.repeat(64), () => one)).toBeNull();
+    });
+
+    it('lets one of many use it, wherever they ask', async () => {
+      const { store, other } = subject();
+      const one = newInvitation();
+      await store.add(one);
+      const outcomes = await Promise.all(
+        Array.from({ length: 8 }, async (_, at) => {
+          let outcome = '';
+          await (at % 2 ? store : other).change(one.hash, (latest) => {
+            const verdict = judgeInvitation(latest, { holder: `h${at}`, nodeId: BigInt(at) }, now);
+            outcome = verdict.outcome;
+            return 'invitation' in verdict ? verdict.invitation : latest;
+          });
+          return outcome;
+        }),
+      );
+      expect(outcomes.sort()).toEqual(['taken', ...Array.from({ length: 7 }, () => 'used')]);
+      const winner = (await other.list()).find(({ hash }) => hash === one.hash);
+      expect(winner?.use?.holder).toBe(`h${winner?.use?.nodeId}`);
+    });
+
+    it('passes on what a change throws, and keeps the rest as it was', async () => {
+      const { store } = subject();
+      const one = newInvitation();
+      await store.add(one);
+      await expect(
+        store.change(one.hash, () => {
+          throw new Error('no');
+        }),
+      ).rejects.toThrow('no');
+      expect(await store.list()).toContainEqual(one);
     });
   },
 );

@@ -1,3 +1,4 @@
+import type { Invitation } from '../domain/invitation.ts';
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
 
@@ -26,6 +27,17 @@ export interface NodeStore {
   list(): Promise<NodeRecord[]>;
   /** Calls back for every change from now on, by whichever gateway; null = forgotten. */
   onChange(listener: (nodeId: bigint, record: NodeRecord | null) => void): void;
+}
+
+/** Invitations, by the hash of their token, shared by all gateways. Forgotten 90 days after the last change. */
+export interface InvitationStore {
+  add(invitation: Invitation): Promise<void>;
+  /**
+   * Atomic read-modify-write, past every cache. Null when there is none of that hash; `change` may be called more than once, and returns
+   * what it was given to leave it alone.
+   */
+  change(hash: string, change: (latest: Invitation) => Invitation): Promise<Invitation | null>;
+  list(): Promise<Invitation[]>;
 }
 
 /** Signatures of app bundles, by the bundle's hash; shared by all gateways. They say nothing until whoever trusts a key verifies them. */

@@ -1,6 +1,7 @@
+import type { Invitation } from '../domain/invitation.ts';
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
-import type { AppSignatureStore, NodeStore, UploadStore } from './contract.ts';
+import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
 
 /** For tests, and for reading what the contract means. Forgets everything when the process ends. */
 export class MemoryNodeStore implements NodeStore {
@@ -97,6 +98,26 @@ export class MemoryUploadStore implements UploadStore {
     const ofNode = this.#uploads.get(nodeId) ?? new Map<string, UploadRecord>();
     this.#uploads.set(nodeId, ofNode.set(taskId, upload));
     return upload;
+  }
+}
+
+export class MemoryInvitationStore implements InvitationStore {
+  readonly #invitations = new Map<string, Invitation>();
+
+  async add(invitation: Invitation): Promise<void> {
+    this.#invitations.set(invitation.hash, invitation);
+  }
+
+  async change(hash: string, change: (latest: Invitation) => Invitation): Promise<Invitation | null> {
+    const before = this.#invitations.get(hash);
+    if (before === undefined) return null;
+    const after = change(before);
+    this.#invitations.set(hash, after);
+    return after;
+  }
+
+  async list(): Promise<Invitation[]> {
+    return [...this.#invitations.values()];
   }
 }
 

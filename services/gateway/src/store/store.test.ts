@@ -2,11 +2,12 @@ import { silentLogger } from '@aegis/service-kit';
 import { withNats } from '@aegis/testkit';
 import { expect, it } from 'vitest';
 import { registerNode } from '../domain/node.ts';
-import { appSignatureStoreSuite, nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
+import { appSignatureStoreSuite, invitationStoreSuite, nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
 import { DurableAppSignatureStore } from './durable-app-signatures.ts';
+import { DurableInvitationStore } from './durable-invitations.ts';
 import { DurableNodeStore } from './durable-nodes.ts';
 import { DurableUploadStore } from './durable-uploads.ts';
-import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from './memory.ts';
+import { MemoryAppSignatureStore, MemoryInvitationStore, MemoryNodeStore, MemoryUploadStore } from './memory.ts';
 import { decodeNode, encodeNode } from './node-codec.ts';
 
 const nats = withNats();
@@ -41,6 +42,17 @@ appSignatureStoreSuite('memory', async () => {
 
 appSignatureStoreSuite('durable', async () => {
   const open = async () => DurableAppSignatureStore.open(await nats().connect());
+  const [store, other] = await Promise.all([open(), open()]);
+  return { subject: { store, other } };
+});
+
+invitationStoreSuite('memory', async () => {
+  const store = new MemoryInvitationStore();
+  return { subject: { store, other: store } };
+});
+
+invitationStoreSuite('durable', async () => {
+  const open = async () => DurableInvitationStore.open(await nats().connect());
   const [store, other] = await Promise.all([open(), open()]);
   return { subject: { store, other } };
 });

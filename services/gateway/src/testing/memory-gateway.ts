@@ -15,13 +15,14 @@ import type { UnitNames } from '../flows/unit-names.ts';
 import { UsedNonces } from '../flows/used-nonces.ts';
 import { accountantPeer } from '../peers/accountant.ts';
 import { secaggPeer } from '../peers/secagg.ts';
-import { MemoryAppSignatureStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
+import { MemoryAppSignatureStore, MemoryInvitationStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
 export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames: UnitNames | null = null) => {
   const clock = new FakeClock();
   const failed: { taskId: string; code: number; reason: string }[] = [];
   const withheld: string[] = [];
+  const offered: string[] = [];
   const told: PresenceChange[] = [];
   const snapshots: PresenceChange[][] = [];
   const unused = () => Promise.reject(new AegisError('INTERNAL', 'This test has no aggregator.'));
@@ -35,8 +36,10 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
       taskWithheld: (code) => void withheld.push(code),
       partStored: () => {},
       updateJudged: () => {},
+      invitationOffered: (outcome) => void offered.push(outcome),
     },
     nodes: new MemoryNodeStore(),
+    invitations: new MemoryInvitationStore(),
     uploads: new MemoryUploadStore(),
     appSignatures: new MemoryAppSignatureStore(),
     aggregator: {
@@ -105,7 +108,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     gateway.mailbox.put(work);
     gateway.held.wake(work.nodeId);
   };
-  return { gateway, node, clock, failed, withheld, told, snapshots, task, give };
+  return { gateway, node, clock, failed, withheld, offered, told, snapshots, task, give };
 };
 
 /** Lets every promise that waits for nothing outside run. */

@@ -117,13 +117,15 @@ export class NativeStream {
 export class NativeNode {
   readonly key: NodeKey;
   readonly canMask: boolean;
+  readonly invitation: string;
   readonly #target: Target;
   readonly #streams: NativeStream[] = [];
 
-  constructor(target: Target, key = new NodeKey('prime256v1'), { canMask = false } = {}) {
+  constructor(target: Target, key = new NodeKey('prime256v1'), { canMask = false, invitation = '' } = {}) {
     this.#target = target;
     this.key = key;
     this.canMask = canMask;
+    this.invitation = invitation;
   }
 
   open(target = this.#target): NativeStream {
@@ -152,6 +154,7 @@ export class NativeNode {
         signature,
         runsApps: false,
         canMask: this.canMask,
+        invitation: this.invitation,
       },
     };
   }

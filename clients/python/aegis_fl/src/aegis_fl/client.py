@@ -46,6 +46,7 @@ class Client:
     insecure            plain text, for a development server on the same machine
     key                 file of the key this node is known by, made if there is none (`node.key`, and `node.key.pub` for the
                         operator). Without it every Client is a new node.
+    invitation          token of `aegis nodes invite`, which lets an unknown key in, once. A known key does not need it any more.
     tensors             "numpy" (default) or "torch": what the functions are handed. They may return either.
     give_up_after       seconds without a connection until run() raises ServerUnreachable; None: try for ever
     progress            whether lines of progress go to stderr
@@ -61,6 +62,7 @@ class Client:
         certificate: tuple[Pem, Pem] | None = None,
         insecure: bool = False,
         key: Any = None,
+        invitation: str | None = None,
         tensors: Kind = "numpy",
         give_up_after: float | None = 600.0,
         progress: bool = True,
@@ -69,6 +71,7 @@ class Client:
             raise ValueError(f'tensors is "numpy" or "torch", not {tensors!r}')
         self._endpoint = endpoint(address, root_certificates, certificate, insecure)
         self._key = node_key(key)
+        self._invitation = invitation or ""
         self._tensors: Kind = tensors
         self._give_up_after = give_up_after
         self._progress = Progress(progress)
@@ -135,7 +138,8 @@ class Client:
     def _run(self, rounds: float, idle: float | None, raises: bool) -> list[Outcome]:
         outcomes: deque[Outcome] = deque(maxlen=OUTCOMES_KEPT)
         worker = Worker(self._functions, self._tensors, self._progress)
-        link = self._link = Link(self._endpoint, self._key, f"aegis-fl/{__version__}", self._give_up_after, self._progress)
+        name = f"aegis-fl/{__version__}"
+        link = self._link = Link(self._endpoint, self._key, name, self._invitation, self._give_up_after, self._progress)
         trained = 0
         try:
             while trained < rounds and not self._stopped:

@@ -109,6 +109,9 @@ def final_error(error: grpc.RpcError, address: str, public_key: Path | None) -> 
         )
     if code == "NODE_REPLACED":
         return KeyInUse(code, f"Another client came to {address} with the same key.", "Give each client a key of its own.")
+    if code == "INVITATION_REFUSED":
+        hint = "Give the same key= as before if you used it already; else ask the operator for another: aegis nodes invite."
+        return NotEnrolled(code, f"The server at {address} refused: {detail}", hint)
     if error.code() == grpc.StatusCode.UNAUTHENTICATED or code.startswith("ENROLMENT_"):
         named = "." if public_key is None else f": aegis nodes approve {public_key}"
         return NotEnrolled(code or "NODE_UNAUTHENTICATED", f"The server at {address} refused: {detail}", ENROLMENT_HINT + named)

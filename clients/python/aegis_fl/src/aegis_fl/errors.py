@@ -33,7 +33,7 @@ class CertificateRejected(AegisError):
 
 
 class NotEnrolled(AegisError):
-    """The server does not let this key in (NODE_KEY_UNKNOWN, ENROLMENT_CLOSED, NODE_SIGNATURE, …)."""
+    """The server does not let this key in (NODE_KEY_UNKNOWN, INVITATION_REFUSED, ENROLMENT_CLOSED, NODE_SIGNATURE, …)."""
 
 
 class KeyInUse(AegisError):

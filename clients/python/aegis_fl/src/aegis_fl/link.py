@@ -29,8 +29,16 @@ FUNCTION_MISSING, FUNCTION_RAISED, ANSWER_UNAVAILABLE, NODE_UNAVAILABLE = 1, 2, 
 class Link:
     """Keeps a stream open in a thread of its own. All other methods are for the one thread that works on tasks."""
 
-    def __init__(self, endpoint: Endpoint, key: NodeKey, client: str, give_up_after: float | None, progress: Progress) -> None:
-        self._endpoint, self._key, self._client = endpoint, key, client
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        key: NodeKey,
+        client: str,
+        invitation: str,
+        give_up_after: float | None,
+        progress: Progress,
+    ) -> None:
+        self._endpoint, self._key, self._client, self._invitation = endpoint, key, client, invitation
         self._give_up_after, self._progress = give_up_after, progress
         self._changed = threading.Condition()
         self._stream: Stream | None = None  # opened
@@ -129,7 +137,7 @@ class Link:
             stream: Stream | None = None
             try:
                 stream = self._latest = Stream(self._endpoint)
-                stream.open(self._key, self._client)
+                stream.open(self._key, self._client, self._invitation)
                 opened = time.monotonic()
                 self._up(stream)
                 for frame, content in stream:

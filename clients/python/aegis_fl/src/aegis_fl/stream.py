@@ -43,7 +43,7 @@ class Stream:
         self._ended = threading.Event()
         self.welcome: Any = None
 
-    def open(self, key: NodeKey, client: str) -> None:
+    def open(self, key: NodeKey, client: str, invitation: str = "") -> None:
         """Says who we are and waits for the welcome. Raises grpc.RpcError, StreamLost, ProtocolMismatch."""
         watch = threading.Timer(OPENING_SECONDS, self._call.cancel)
         watch.daemon = True
@@ -51,6 +51,7 @@ class Stream:
         try:
             nonce = self._expect("challenge").nonce
             hello = {"protocol": _wire.PROTOCOL, "client": client, "public_key": key.public_pem, "signature": key.answer(nonce)}
+            hello["invitation"] = invitation
             self.send(_wire.ClientFrame(hello=hello))
             self.welcome = self._expect("welcome")
         finally:

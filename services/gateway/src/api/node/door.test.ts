@@ -251,6 +251,7 @@ describe('who it is', () => {
         signature: randomBytes(9),
         runsApps: false,
         canMask: false,
+        invitation: '',
       },
     });
     expect(await stream.code()).toBe('NODE_HELLO');

@@ -16,7 +16,7 @@ export const takeHello = async (
   nonce: Buffer,
   connection: object | undefined,
 ): Promise<NodeRecord> => {
-  const { protocol, client, publicKey, signature, runsApps, canMask } = hello;
+  const { protocol, client, publicKey, signature, runsApps, canMask, invitation } = hello;
   if (protocol !== PROTOCOL) throw new AegisError('NODE_PROTOCOL', `Got ${protocol}, this server speaks ${PROTOCOL}.`);
   if (publicKey.byteLength > nodeLimits.publicKey || signature.byteLength > nodeLimits.signature) {
     throw new AegisError('NODE_HELLO', 'Its key or signature is too long to be one.');
@@ -25,7 +25,7 @@ export const takeHello = async (
   return greetNode(
     gateway,
     { publicKeyPem: publicKey, message, signature, connection },
-    { name: nameOf(client), runsApps, canMask },
+    { name: nameOf(client), runsApps, canMask, invitation },
     nodeLimits.heartbeatSeconds,
   );
 };

@@ -81,7 +81,7 @@ export class RestCalls {
   }
 
   async #register({ request, body }: RestCall): Promise<unknown> {
-    const { node, secret } = await enrolRestNode(this.#gateway, request.socket, body as never);
+    const { node, secret } = await enrolRestNode(this.#gateway, request.socket, body as schemas.Registration);
     return { nodeId: node.nodeId.toString(), secret };
   }
 

@@ -185,9 +185,6 @@ describe('what is refused', () => {
       status: 404,
       body: expect.stringContaining('METHOD_UNKNOWN'),
     });
-    await expect(fixture.gateway({ config: { rest: true, enrolment: 'registered' } })).rejects.toThrow(
-      'enrolment: open',
-    );
     await expect(fixture.gateway({ config: { rest: true, 'rest-key-file': undefined } })).rejects.toThrow(
       'rest-key-file',
     );

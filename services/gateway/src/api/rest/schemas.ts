@@ -20,7 +20,21 @@ export const registration = z.strictObject({
     .default(''),
   /** Silent for twice as long while it works, the node is offline and its task given up. Without work it must ask within 60 seconds. */
   heartbeatSeconds: z.number().int().min(10).max(1800).default(300),
+  /** Token of `aegis nodes invite`: needed where nodes may not register themselves. Good once. */
+  invitation: z.string().max(100).optional(),
+  /**
+   * With an invitation: random text of your own making. Asking again with both gives the same node and secret, should the first answer
+   * have been lost; without it, an answer that was lost costs the invitation.
+   */
+  claim: z
+    .string()
+    .min(22)
+    .max(200)
+    .regex(/^[\x21-\x7e]*$/)
+    .optional(),
 });
+
+export type Registration = z.infer<typeof registration>;
 
 export const registered = z.strictObject({
   nodeId: uint64,

@@ -71,6 +71,7 @@ export interface Hello {
   publicKey: Buffer;
   runsApps: boolean;
   canMask: boolean;
+  invitation: string;
   signature: Buffer;
 }
 
@@ -875,6 +876,7 @@ function createBaseHello(): Hello {
     publicKey: Buffer.alloc(0),
     runsApps: false,
     canMask: false,
+    invitation: "",
     signature: Buffer.alloc(0),
   };
 }
@@ -895,6 +897,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.canMask !== false) {
       writer.uint32(48).bool(message.canMask);
+    }
+    if (message.invitation !== "") {
+      writer.uint32(58).string(message.invitation);
     }
     if (message.signature.length !== 0) {
       writer.uint32(34).bytes(message.signature);
@@ -955,6 +960,14 @@ export const Hello: MessageFns<Hello> = {
             message.canMask = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.invitation = reader.string();
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -985,6 +998,7 @@ export const Hello: MessageFns<Hello> = {
     message.publicKey = object.publicKey ?? Buffer.alloc(0);
     message.runsApps = object.runsApps ?? false;
     message.canMask = object.canMask ?? false;
+    message.invitation = object.invitation ?? "";
     message.signature = object.signature ?? Buffer.alloc(0);
     return message;
   },
