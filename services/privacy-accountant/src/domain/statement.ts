@@ -29,7 +29,11 @@ export function claimOf(book: Book, run: Run, modelId: string | null): Claim | n
   };
 }
 
-/** The statement's payload: for machines, and complete enough to be accounted anew by somebody else. */
+/**
+ * The statement's payload: for machines, and complete enough to be accounted anew by somebody else. The ε of its schedule is of all
+ * that the run may let out, and holds however its end or its drop-outs came about; `report` is of what it let out, which holds where they do not
+ * depend on its models.
+ */
 export function statementOf(
   claim: Claim,
   report: EpsilonReport,
@@ -47,6 +51,7 @@ export function statementOf(
       relation,
       epsilon: report.epsilon,
       lower: report.lower,
+      ...(run.scheduled !== null && { 'epsilon-of-schedule': run.scheduled.epsilon }),
       delta: budget.delta,
       method: report.method,
       composition: policy.schedule === null ? 'renyi-filter' : 'fixed-schedule',
