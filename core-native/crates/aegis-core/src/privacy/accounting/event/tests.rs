@@ -82,6 +82,11 @@ fn every_field_is_refused_by_name() {
         (r#""gaussian""#, r#""discrete-gaussian""#, "grid-sigma"),
         (r#""gaussian""#, r#""discrete-gaussian","grid-sigma":2"#, "grid-sigma"),
         (r#""gaussian""#, r#""skellam","grid-l1":1,"grid-l2":2"#, "grid-l1"),
+        (
+            r#""gaussian""#,
+            r#""distributed-discrete-gaussian","parties":2,"local-grid-sigma":0.4,"dimension":1,"grid-l1":1"#,
+            "local-grid-sigma",
+        ),
         (r#""gaussian""#, r#""skellam","grid-l2":2"#, "grid-l1"),
         (r#""gaussian""#, r#""tree","steps":[]"#, "steps"),
         (r#""gaussian""#, r#""tree","steps":[1,2.0]"#, "steps"),
