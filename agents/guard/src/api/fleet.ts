@@ -107,7 +107,7 @@ export class GuardFleet implements FleetHandler {
     nodeId: bigint,
     reply: ReplyHead,
     tree: ObjectTreeNode,
-    runtimeSeconds: number,
+    _runtimeSeconds: number,
   ): Promise<{ wanted: string[]; session: string }> {
     await this.#caller(c, nodeId);
     const message = await this.#offered.withId(reply.replyTo);
@@ -121,10 +121,7 @@ export class GuardFleet implements FleetHandler {
       return { wanted: [], session: '' };
     }
     const known = this.#replies.get(task.taskId);
-    const intake =
-      known?.head.messageId === reply.messageId
-        ? known
-        : new ReplyIntake(this.#guard, task, reply, tree, runtimeSeconds);
+    const intake = known?.head.messageId === reply.messageId ? known : new ReplyIntake(this.#guard, task, reply, tree);
     for (const taskId of this.#replies.keys()) if (!this.#guard.tasks.find(taskId)) this.#replies.delete(taskId);
     this.#replies.set(task.taskId, intake);
     return { wanted: intake.wanted(), session: task.taskId };
@@ -184,7 +181,7 @@ export class GuardFleet implements FleetHandler {
       name,
       slices: slices.map(({ part, offset, length }) => ({ file: part, offset, length })),
     }));
-    return takeAnswer(this.#guard, intake.task, { tensors, metrics, weight, runtimeSeconds: intake.runtimeSeconds });
+    return takeAnswer(this.#guard, intake.task, { tensors, metrics, weight });
   }
 
   async #caller(c: NodeCredential, nodeId: bigint): Promise<void> {

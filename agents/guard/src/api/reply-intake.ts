@@ -16,7 +16,6 @@ import type { Guard } from '../flows/guard.ts';
 export class ReplyIntake {
   readonly task: Task;
   readonly head: ReplyHead;
-  readonly runtimeSeconds: number;
   readonly #tree: ObjectTreeNode;
   readonly #guard: Guard;
   readonly #missing: Set<string>;
@@ -24,12 +23,11 @@ export class ReplyIntake {
   readonly #objects = new Map<string, HeldObject>();
   #bytes = 0;
 
-  constructor(guard: Guard, task: Task, head: ReplyHead, tree: ObjectTreeNode, runtimeSeconds: number) {
+  constructor(guard: Guard, task: Task, head: ReplyHead, tree: ObjectTreeNode) {
     this.#guard = guard;
     this.task = task;
     this.head = head;
     this.#tree = tree;
-    this.runtimeSeconds = runtimeSeconds;
     this.#announced = new Set(idsOf(tree));
     this.#missing = new Set(this.#announced);
   }

@@ -32,7 +32,6 @@ export type Answer =
       /** Joined, the parts are the masked vector. */
       readonly masked?: readonly string[];
       readonly metrics: readonly ConfigEntry[];
-      readonly runtimeSeconds: number;
     }
   | { readonly outcome: 'failure'; readonly code: number; readonly reason: string };
 

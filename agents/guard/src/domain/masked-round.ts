@@ -10,7 +10,6 @@ export interface KeptUpdate {
   readonly withheld: readonly string[];
   /** Examples, as the app counts them. */
   readonly weight: number;
-  readonly runtimeSeconds: number;
 }
 
 /** A node's part in one masked round, as the journal has it. The secrets of it are not here. */

@@ -35,6 +35,12 @@ export const judgeMasking = (policy: MaskingRules, { kind, masking, wasMasked, c
     if (wasMasked) {
       return refuse('require-masking', 'answers of this run were masked before, and now one is asked for in the clear');
     }
+    if (policy.leastNoise > 0 && kind !== 'evaluate') {
+      return refuse(
+        'masking.noise-multiplier',
+        `this ${kind} task asks for an answer in the clear, without noise, the floor is ${policy.leastNoise}`,
+      );
+    }
     return { allowed: true };
   }
   if (!canMask) return refuse('masking', 'the answer is to be masked, and this guard has no signing certificate');

@@ -48,7 +48,7 @@ const untilJudged = async (guard: Guard, record: AnswerRecord, update: Update): 
 
 const handIn = async (guard: Guard, { taskId }: AnswerRecord, update: Update): Promise<Verdict> => {
   const { upstream, parts: files } = guard;
-  const { parts, tensors, masked = [], metrics, runtimeSeconds } = update;
+  const { parts, tensors, masked = [], metrics } = update;
   const byId = new Map(parts.map((part) => [part.partId, part]));
   if (parts.length > 0) {
     const missing = await upstream.begin(taskId, [...byId.keys()]);
@@ -66,7 +66,6 @@ const handIn = async (guard: Guard, { taskId }: AnswerRecord, update: Update): P
     tensors: tensors.map(({ name, partIds }) => ({ name, parts: partIds.map(sent) })),
     masked: masked.map(sent),
     metrics,
-    runtimeSeconds,
   });
 };
 

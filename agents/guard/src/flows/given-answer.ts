@@ -9,5 +9,4 @@ export interface GivenAnswer {
   }[];
   readonly metrics: readonly ConfigEntry[];
   readonly weight: number | null;
-  readonly runtimeSeconds: number;
 }

@@ -113,6 +113,15 @@ describe('a server that wants to see more', () => {
     ['twice the clip', noised({ normClip: 1 }), 'NOISE_BELOW_FLOOR'],
     ['a sum of fewer nodes', noised({}, { minSurvivors: 3, threshold: 4 }), 'NOISE_BELOW_FLOOR'],
     ['a smaller cohort', noised({}, { cohort: 4, minSurvivors: 3, degree: 3, threshold: 3 }), 'NOISE_BELOW_FLOOR'],
+    // √300 · 0.145 ÷ Δ₂ is above the floor, and the share is 0 nearly always
+    [
+      'shares below a step of a coarse grid',
+      noised(
+        { valueBits: 2, clip: 0.5, noiseSigma: 0.145 },
+        { cohort: 330, minSurvivors: 300, degree: 329, threshold: 180 },
+      ),
+      'SECAGG_PARAMETERS',
+    ],
     ['less noise than it told the others', toldOtherwise({ noiseSigma: 4 }), 'NOISE_BELOW_FLOOR'],
     ['more noise than it told the others', toldOtherwise({ noiseSigma: 1e5 }), 'TERMS_DIFFER'],
     ['a smaller clip than it told the others', toldOtherwise({ normClip: 1e-3 }), 'TERMS_DIFFER'],
@@ -132,6 +141,14 @@ describe('a server that wants to see more', () => {
     await offered(noised({ noiseSigma: null }));
     expect(await lines('offer-refused')).toMatchObject([{ rule: 'masking.noise-multiplier' }]);
     expect(server.said).toEqual([]);
+  });
+
+  it.each(['train', 'initial-model'] as const)('a %s in the clear: is refused by the policy', async (kind) => {
+    node.end();
+    await node.begin(server, own, { ...OWNER, requireMasking: false, kinds: ['train', 'initial-model'] });
+    await offered({ ...task, kind, model: kind === 'train' ? task.model : null, masking: null });
+    expect(await lines('offer-refused')).toMatchObject([{ rule: 'masking.noise-multiplier' }]);
+    expect([server.said, server.submitted]).toEqual([[], []]);
   });
 
   it('as much as the owner asks for is taken, and a colluder more is not', async () => {

@@ -35,8 +35,8 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
   if ('allowed' in leaving) return keepAnswer(guard, task, leaving);
   if (task.masking !== null) {
     const { masked: metrics, withheld } = decision;
-    const { tensors, weight, runtimeSeconds } = leaving;
-    keepForMask(guard, task, { tensors, metrics, withheld, weight: weight ?? 0, runtimeSeconds });
+    const { tensors, weight } = leaving;
+    keepForMask(guard, task, { tensors, metrics, withheld, weight: weight ?? 0 });
     return true;
   }
   const cut = await cutParts(guard, task, leaving, upstream.maxPartBytes);
@@ -52,7 +52,7 @@ export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): 
   journal.answer({
     taskId: task.taskId,
     runId: task.runId,
-    answer: { outcome: 'update', ...cut, metrics: [...weight, ...metrics], runtimeSeconds: given.runtimeSeconds },
+    answer: { outcome: 'update', ...cut, metrics: [...weight, ...metrics] },
     bytes,
     answeredAt: clock.now(),
     verdict: null,

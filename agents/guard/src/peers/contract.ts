@@ -17,7 +17,6 @@ export interface Submission {
   /** Joined, the parts are the masked vector: then nothing else leaves. */
   readonly masked: readonly SentPart[];
   readonly metrics: readonly ConfigEntry[];
-  readonly runtimeSeconds: number;
 }
 
 export interface StageRequest {

@@ -54,11 +54,17 @@ const readGrid = (grid: WireGrid): MaskedGrid => {
     metrics: named,
     valueBits: whole('value_bits', valueBits, 2, 32),
     weightMax: whole('weight_max', place(weightMax), 1, 2 ** 32),
-    maxExamples:
-      maxExamples === 0 && weightMax === 1n ? null : whole('max_examples', maxExamples, 1, Number.MAX_SAFE_INTEGER),
+    maxExamples: readMaxExamples(maxExamples, weightMax),
     normClip: normClip === 0 ? null : above0('norm_clip', normClip),
     noiseSigma: noiseSigma === 0 ? null : above0('noise_sigma', noiseSigma),
   };
+};
+
+/** Where all weigh 1 there is none: a maximum that nothing is weighed by would only make nodes say whether they have more. */
+const readMaxExamples = (maxExamples: number, weightMax: bigint): number | null => {
+  if (weightMax !== 1n) return whole('max_examples', maxExamples, 1, Number.MAX_SAFE_INTEGER);
+  if (maxExamples !== 0) throw malformed('A masked round in which all weigh the same asks who has more examples.');
+  return null;
 };
 
 const whole = (name: string, value: number, least: number, most: number): number => {

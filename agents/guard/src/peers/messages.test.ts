@@ -95,6 +95,7 @@ describe('the terms of a masked task', () => {
     ['no weight', masking({}, { weightMax: 0n })],
     ['a weight too large', masking({}, { weightMax: 2n ** 32n + 1n })],
     ['no examples', masking({}, { maxExamples: 0 })],
+    ['a question after examples that weigh nothing', masking({}, { weightMax: 1n, maxExamples: 50 })],
     ['a norm that is none', masking({}, { normClip: Number.NaN })],
     ['noise below nothing', masking({}, { noiseSigma: -1 })],
     ['noise that is none', masking({}, { noiseSigma: Number.NaN })],

@@ -114,7 +114,7 @@ const entryOf = (entry: WireEntry): ConfigEntry => {
   return toEntry(entry);
 };
 
-export const submitFrame = ({ taskId, tensors, masked, metrics, runtimeSeconds }: Submission): ToSay => ({
+export const submitFrame = ({ taskId, tensors, masked, metrics }: Submission): ToSay => ({
   $case: 'submit',
   value: {
     taskId,
@@ -123,7 +123,8 @@ export const submitFrame = ({ taskId, tensors, masked, metrics, runtimeSeconds }
       slices: parts.map(wholePart),
     })),
     metrics: metrics.map(fromEntry),
-    runtimeSeconds,
+    // How long the training took tells how much there was to train on.
+    runtimeSeconds: 0,
     masked: masked.map(wholePart),
   },
 });

@@ -23,7 +23,6 @@ const update: Answer = {
     { key: 'loss', value: { kind: 'real', value: Number.NaN } },
     { key: 'raw', value: { kind: 'data', value: Buffer.from([0, 255]) } },
   ],
-  runtimeSeconds: 0.5,
 };
 const record = (taskId: string, changes: Partial<AnswerRecord> = {}): AnswerRecord => ({
   ...{ taskId, runId: 2n ** 64n - 1n, answer: update, bytes: 10, answeredAt: now, verdict: null },
@@ -87,7 +86,7 @@ describe('the journal', () => {
   });
 
   describe('of masked rounds', () => {
-    const kept = { tensors: [], metrics: [0.5], withheld: ['age'], weight: 10, runtimeSeconds: 0.1 };
+    const kept = { tensors: [], metrics: [0.5], withheld: ['age'], weight: 10 };
     const roundOf = (taskId: string, round = 1n): MaskedRound => ({
       task: {
         ...{ taskId, runId: 7n, round: 1, kind: 'train', config: [], createdAt: now / 1000, ttl: 600, groupId: '' },

@@ -55,10 +55,9 @@ export const mask = async ({ guard, round, masking, client, request }: StageWork
     ...(masking.grid.noiseSigma !== null && { noiseSigma: masking.grid.noiseSigma }),
   });
   const masked = cut.map(({ partId }) => partId);
-  const { runtimeSeconds } = update;
   journal.maskRound({
     ...{ taskId, runId, bytes: vector.byteLength, answeredAt: clock.now(), verdict: null },
-    answer: { outcome: 'update', parts: cut, tensors: [], masked, metrics: [], runtimeSeconds },
+    answer: { outcome: 'update', parts: cut, tensors: [], masked, metrics: [] },
   });
   await forgetBefore(guard, taskId, 'mask');
 };

@@ -12,7 +12,8 @@ pub struct Modulus {
     pub weight_max: u64,
     /// Greatest magnitude of one quantised value of weight 1: 2^(value-bits − 1) − 1.
     pub half_range: u64,
-    /// What the noise of the whole cohort adds at most, but with the probability its accountant counts in δ.
+    /// What the noise of the whole cohort adds at most, but with probability 2^-40. A sum that wraps is wrong, and tells nothing more: what is
+    /// done to it after the noise costs no privacy.
     pub noise: u64,
     /// cohort × weight-max × half-range + noise.
     pub bound: u64,

@@ -20,7 +20,8 @@ use crate::tensor::cast::BLOCK;
 
 /// e^(−1/2), as in the paper: a rounding stays within its bound with probability 0.39 at least, and is drawn again until it does.
 pub const ROUNDING_BETA: f64 = 0.606_530_659_712_633_4;
-/// Of one share, in steps. The sum of discrete Gaussians is no discrete Gaussian; from 4 steps on they differ by less than e^−157.
+/// Of one share, in steps. The sum of discrete Gaussians is no discrete Gaussian; from 4 steps on they differ by less than n·e^−155. A share far
+/// below one step is 0 nearly always, whatever σ says.
 const LEAST_SHARE: f64 = 4.0;
 /// Shares are multiples of 2^-10 steps: their text is short, and every language reads the same number.
 const SHARE_PARTS: f64 = 1024.0;
@@ -55,6 +56,11 @@ impl Grid {
         self.bound()?;
         if !(sigma.is_finite() && sigma > 0.0 && sigma <= GREATEST_SCALE) {
             return Err(refuse("the σ of noise is above 0, and at most 2^52 steps"));
+        }
+        if sigma < LEAST_SHARE {
+            return Err(refuse(
+                "a share of less than 4 steps is no noise worth its σ: more value-bits make finer steps",
+            ));
         }
         if !self.metrics.is_empty() {
             return Err(refuse("a sum with noise holds no metrics: they would have none"));
