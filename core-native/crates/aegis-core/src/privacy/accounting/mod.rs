@@ -12,6 +12,7 @@ pub mod event;
 pub mod filter;
 mod gaussian;
 mod pld;
+mod quadrature;
 mod rdp;
 mod report;
 mod special;

@@ -41,6 +41,22 @@ pub fn ln_expm1(x: f64) -> f64 {
     if x < 40.0 { x.exp_m1().ln() } else { x }
 }
 
+/// ln(1 + e^x).
+pub fn ln_1p_exp(x: f64) -> f64 {
+    if x > 40.0 { x } else { x.exp().ln_1p() }
+}
+
+/// ln(1 − q + q·e^x) for 0 < q ≤ 1.
+pub fn ln_mixture(rate: f64, x: f64) -> f64 {
+    if rate == 1.0 {
+        x
+    } else if x > 300.0 {
+        x + rate.ln() + ((1.0 - rate) / rate * (-x).exp()).ln_1p()
+    } else {
+        (rate * x.exp_m1()).ln_1p()
+    }
+}
+
 /// A sum of numbers given by their logarithms; the largest is the scale, so nothing overflows.
 #[derive(Clone, Copy)]
 pub struct LogSum {

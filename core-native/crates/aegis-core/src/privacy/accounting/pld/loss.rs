@@ -1,7 +1,7 @@
 //! The privacy loss of one release: L = ln(P/Q) under P, for the pair (P, Q) of neighbouring outputs, in both directions.
 
-use super::quadrature::panel;
-use crate::privacy::accounting::special::{LN_SQRT_2PI, normal_cdf};
+use crate::privacy::accounting::quadrature::panel;
+use crate::privacy::accounting::special::{LN_SQRT_2PI, ln_mixture, normal_cdf};
 
 /// Which of the two data sets has the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,8 @@ impl Loss {
     /// The loss at a value of the noise variable; it rises with it. (For `Add` the variable is −z.)
     pub fn loss(&self, z: f64) -> f64 {
         match *self {
-            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => mixture(rate, (z - 0.5) / (sigma * sigma)),
-            Loss::Gaussian { rate, sigma, direction: Direction::Add } => -mixture(rate, (-z - 0.5) / (sigma * sigma)),
+            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => ln_mixture(rate, (z - 0.5) / (sigma * sigma)),
+            Loss::Gaussian { rate, sigma, direction: Direction::Add } => -ln_mixture(rate, (-z - 0.5) / (sigma * sigma)),
             Loss::Laplace { scale } => z / scale,
         }
     }
@@ -228,18 +228,7 @@ fn both(exponent: f64) -> (f64, f64) {
     (exponent.exp(), exponent.exp_m1())
 }
 
-/// ln(1 − q + q·e^x).
-fn mixture(rate: f64, x: f64) -> f64 {
-    if rate == 1.0 {
-        x
-    } else if x > 300.0 {
-        x + rate.ln() + ((1.0 - rate) / rate * (-x).exp()).ln_1p()
-    } else {
-        (rate * x.exp_m1()).ln_1p()
-    }
-}
-
-/// The x of [`mixture`]; −∞ below its range.
+/// The x of [`ln_mixture`]; −∞ below its range.
 fn unmixed(rate: f64, loss: f64) -> f64 {
     if rate == 1.0 {
         return loss;

@@ -7,7 +7,6 @@ mod cells;
 mod convolve;
 mod cumulants;
 mod loss;
-mod quadrature;
 mod smooth;
 mod window;
 

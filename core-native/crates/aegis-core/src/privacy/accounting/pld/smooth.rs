@@ -1,7 +1,7 @@
 //! Cells that are short beside everything the loss's density does: their masses from the density at the grid points alone.
 
 use super::loss::{Loss, Point};
-use super::quadrature::panel;
+use crate::privacy::accounting::quadrature::panel;
 
 /// Grid points that one cell is integrated from: three on either side of its middle.
 const POINTS: usize = 6;

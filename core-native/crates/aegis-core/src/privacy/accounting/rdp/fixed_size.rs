@@ -5,7 +5,7 @@
 //! the sensitivity under replacement, which is twice the clip.
 
 use super::chord;
-use crate::privacy::accounting::special::{LN_SQRT_2PI, LogSum, ln_expm1};
+use crate::privacy::accounting::special::{LN_SQRT_2PI, LogSum, ln_1p_exp, ln_expm1};
 
 /// Upper bound of ln A(α) for sampling rate 0 < γ < 1.
 pub fn ln_moment(rate: f64, sigma: f64, alpha: f64) -> f64 {
@@ -41,8 +41,7 @@ pub fn ln_moment(rate: f64, sigma: f64, alpha: f64) -> f64 {
         sum.add(ln_choose + ln_bound);
         j += 1.0;
     }
-    let ln_excess = sum.ln() + 1e-11;
-    if ln_excess > 40.0 { ln_excess } else { ln_excess.exp().ln_1p() }
+    ln_1p_exp(sum.ln() + 1e-11)
 }
 
 /// ln E[(e^{(2z−1)/2σ²} − 1)^l] for even l and z ~ N(0, σ²), by the trapezoidal rule: all terms are positive.

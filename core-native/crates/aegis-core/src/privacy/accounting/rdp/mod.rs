@@ -5,6 +5,7 @@ pub mod distributed;
 pub mod fixed_size;
 pub mod laplace;
 pub mod orders;
+mod poisson;
 pub mod sampled_gaussian;
 pub mod skellam;
 
