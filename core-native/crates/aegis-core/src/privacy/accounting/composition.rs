@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::event::{Event, Mechanism, Sampling};
 use super::rdp::distributed::Distributed;
-use super::rdp::{conversion, fixed_size, laplace, orders, sampled_gaussian, skellam};
+use super::rdp::skellam::Skellam;
+use super::rdp::{conversion, fixed_size, laplace, orders, sampled_gaussian, sampled_laplace};
 
 /// One release of a mechanism, in units of the sensitivity under its relation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +20,15 @@ pub enum Component {
         rate: f64,
         sigma: f64,
     },
+    /// Sampled at a rate below 1, if at all.
     Laplace {
         scale: f64,
+        sampling: Sampling,
     },
+    /// Sampled at a rate below 1, if at all.
     Skellam {
-        variance: f64,
-        l1: f64,
-        l2: f64,
+        noise: Skellam,
+        sampling: Sampling,
     },
     /// ρ-zero-concentrated: R(α) ≤ ρα, and nothing more is known.
     Concentrated {
@@ -40,8 +43,16 @@ impl Component {
         match self {
             Component::SampledGaussian { rate, sigma } => sampled_gaussian::ln_moment(*rate, *sigma, alpha),
             Component::FixedSizeGaussian { rate, sigma } => fixed_size::ln_moment(*rate, *sigma, alpha),
-            Component::Laplace { scale } => laplace::ln_moment(*scale, alpha),
-            Component::Skellam { variance, l1, l2 } => skellam::ln_moment(*variance, *l1, *l2, alpha),
+            Component::Laplace { scale, sampling } => match *sampling {
+                Sampling::None => laplace::ln_moment(*scale, alpha),
+                Sampling::Poisson { rate } => sampled_laplace::poisson_ln_moment(rate, *scale, alpha),
+                Sampling::WithoutReplacement { rate } => sampled_laplace::fixed_size_ln_moment(rate, *scale, alpha),
+            },
+            Component::Skellam { noise, sampling } => match *sampling {
+                Sampling::None => noise.ln_moment(alpha),
+                Sampling::Poisson { rate } => noise.poisson_ln_moment(rate, alpha),
+                Sampling::WithoutReplacement { rate } => noise.fixed_size_ln_moment(rate, alpha),
+            },
             Component::Concentrated { rho } => (alpha - 1.0) * rho * alpha,
             Component::Distributed(distributed) => distributed.ln_moment(alpha),
         }
@@ -61,15 +72,16 @@ const ROUNDING_VARIANCE: f64 = 5.0;
 fn classify(event: &Event) -> (f64, Option<Component>) {
     let sigma = event.noise_multiplier / event.relation.sensitivity();
     let precision = 1.0 / (sigma * sigma);
+    let sampling = event.sampling.amplifying();
     match &event.mechanism {
-        Mechanism::Gaussian => gaussian(sigma, event.sampling),
+        Mechanism::Gaussian => gaussian(sigma, sampling),
         Mechanism::DiscreteGaussian { grid_sigma: Some(steps) }
             if *steps >= SMOOTH_GRID_SIGMA || event.sampling != Sampling::None =>
         {
-            gaussian(sigma * (1.0 - ROUNDING_VARIANCE / (steps * steps)).sqrt(), event.sampling)
+            gaussian(sigma * (1.0 - ROUNDING_VARIANCE / (steps * steps)).sqrt(), sampling)
         }
         Mechanism::DiscreteGaussian { .. } => (0.0, Some(Component::Concentrated { rho: 0.5 * precision })),
-        Mechanism::Laplace => (0.0, Some(Component::Laplace { scale: sigma })),
+        Mechanism::Laplace => (0.0, Some(Component::Laplace { scale: sigma, sampling })),
         Mechanism::Tree { steps, epochs } => {
             // a leaf lies under ⌈log2(n+1)⌉ nodes (Kairouz et al. 2103.00039); a unit is in one of the restarted trees only
             let deepest = steps.iter().map(|&steps| u64::BITS - steps.leading_zeros()).max().unwrap_or(0);
@@ -78,7 +90,8 @@ fn classify(event: &Event) -> (f64, Option<Component>) {
         Mechanism::Skellam { l1, l2 } => {
             let scale = event.relation.sensitivity();
             let (l1, l2) = (l1 * scale, l2 * scale);
-            (0.0, Some(Component::Skellam { variance: (sigma * l2).powi(2), l1, l2 }))
+            let noise = Skellam { variance: (sigma * l2).powi(2), l1, l2 };
+            (0.0, Some(Component::Skellam { noise, sampling }))
         }
         Mechanism::DistributedDiscreteGaussian { parties, local_grid_sigma, dimension, l1 } => {
             let parties = *parties as f64;
@@ -95,11 +108,10 @@ fn classify(event: &Event) -> (f64, Option<Component>) {
 }
 
 fn gaussian(sigma: f64, sampling: Sampling) -> (f64, Option<Component>) {
-    let rate = sampling.rate();
     match sampling {
-        Sampling::Poisson { .. } if rate < 1.0 => (0.0, Some(Component::SampledGaussian { rate, sigma })),
-        Sampling::WithoutReplacement { .. } if rate < 1.0 => (0.0, Some(Component::FixedSizeGaussian { rate, sigma })),
-        _ => (1.0 / (sigma * sigma), None),
+        Sampling::None => (1.0 / (sigma * sigma), None),
+        Sampling::Poisson { rate } => (0.0, Some(Component::SampledGaussian { rate, sigma })),
+        Sampling::WithoutReplacement { rate } => (0.0, Some(Component::FixedSizeGaussian { rate, sigma })),
     }
 }
 

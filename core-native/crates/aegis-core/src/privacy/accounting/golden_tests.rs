@@ -6,20 +6,24 @@ use super::composition::Composition;
 use super::event::{Event, Mechanism, Relation, Sampling, Unit};
 use super::{Effort, epsilon_of, gaussian, sigma_for};
 
-fn golden() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors/privacy/golden-public.json");
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+pub fn table(name: &str) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/vectors/privacy/");
+    serde_json::from_str(&std::fs::read_to_string(format!("{folder}{name}")).unwrap()).unwrap()
 }
 
-fn rows(value: &Value) -> &Vec<Value> {
+fn golden() -> Value {
+    table("golden-public.json")
+}
+
+pub fn rows(value: &Value) -> &Vec<Value> {
     value.as_array().unwrap()
 }
 
-fn real(row: &Value, name: &str) -> f64 {
+pub fn real(row: &Value, name: &str) -> f64 {
     row[name].as_f64().unwrap_or_else(|| panic!("{name} in {row}"))
 }
 
-fn reals(value: &Value) -> impl Iterator<Item = f64> {
+pub fn reals(value: &Value) -> impl Iterator<Item = f64> {
     rows(value).iter().map(|value| value.as_f64().unwrap())
 }
 

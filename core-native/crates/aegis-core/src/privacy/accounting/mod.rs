@@ -105,3 +105,5 @@ fn measure(composition: &mut Composition, delta: f64, effort: Effort) -> Result<
 mod golden_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod sampled_tests;

@@ -1,6 +1,7 @@
 //! Answers: ε of a composition, δ of it, with their bracket and the method that gave them.
 
 use super::composition::{Component, Composition};
+use super::special::ln_mixture;
 use super::{gaussian, pld};
 use crate::error::{Code, Error, Result};
 
@@ -162,10 +163,11 @@ pub fn tight_delta(composition: &mut Composition, epsilon: f64) -> Result<Delta>
     Ok(best)
 }
 
-/// Σ count/b, if everything is Laplace.
+/// Σ count·ln(1 + q(e^{1/b} − 1)), if everything is Laplace: for a sample of rate q of either kind (Balle, Barthe, Gaboardi 1807.01647,
+/// theorems 8 and 11).
 fn pure_epsilon(composition: &Composition) -> Option<f64> {
     let of = |component: &Component, count: f64| match component {
-        Component::Laplace { scale } => Some(count / scale),
+        Component::Laplace { scale, sampling } => Some(count * ln_mixture(sampling.rate(), 1.0 / scale)),
         _ => None,
     };
     if composition.gaussian_mu_squared > 0.0 {

@@ -73,6 +73,11 @@ impl Sampling {
             Sampling::Poisson { rate } | Sampling::WithoutReplacement { rate } => rate,
         }
     }
+
+    /// The same, where a sample of everybody is none.
+    pub fn amplifying(self) -> Self {
+        if self.rate() < 1.0 { self } else { Sampling::None }
+    }
 }
 
 /// What two neighbouring data sets differ in.
@@ -202,7 +207,14 @@ impl Event {
             (Mechanism::Tree { .. }, _, Relation::AddOrRemoveOne) => {
                 unfit("relation", "a tree has its leaves in a fixed order: zero-out or replace-one", relation)
             }
-            (Mechanism::Gaussian | Mechanism::DiscreteGaussian { grid_sigma: Some(_) }, _, _)
+            (
+                Mechanism::Gaussian
+                | Mechanism::DiscreteGaussian { grid_sigma: Some(_) }
+                | Mechanism::Laplace
+                | Mechanism::Skellam { .. },
+                _,
+                _,
+            )
             | (_, Sampling::None, _) => Ok(()),
             (Mechanism::DiscreteGaussian { grid_sigma: None }, _, _) => {
                 unfit("grid-sigma", "is needed to account for sampling", "nothing")

@@ -78,7 +78,11 @@ fn every_field_is_refused_by_name() {
         (r#""count":1000"#, r#""unit":"dataset""#, "unit"),
         (r#""count":1000"#, r#""unit":"user""#, "unit"),
         (r#""count":1000"#, r#""colour":"red""#, "colour"),
-        (r#""gaussian""#, r#""laplace""#, "sampling"),
+        (
+            r#""gaussian""#,
+            r#""distributed-discrete-gaussian","parties":2,"local-grid-sigma":9,"dimension":7,"grid-l1":2"#,
+            "sampling",
+        ),
         (r#""gaussian""#, r#""discrete-gaussian""#, "grid-sigma"),
         (r#""gaussian""#, r#""discrete-gaussian","grid-sigma":2"#, "grid-sigma"),
         (r#""gaussian""#, r#""skellam","grid-l1":1,"grid-l2":2"#, "grid-l1"),
@@ -95,6 +99,14 @@ fn every_field_is_refused_by_name() {
     ] {
         assert_eq!(refused_field(from, to), field, "{from} → {to}");
     }
+}
+
+#[test]
+fn a_tree_on_a_sample_is_refused() {
+    let tree = r#"[{"mechanism":"tree","steps":5,"noise-multiplier":1,"sampling":{"kind":"poisson","rate":0.1},"relation":"zero-out"}]"#;
+    assert_eq!(refusal(tree), (Code::PrivacyEvent, "0".to_string(), "sampling".to_string()));
+    let fixed = tree.replace("poisson", "without-replacement").replace("zero-out", "replace-one");
+    assert_eq!(refusal(&fixed).2, "sampling");
 }
 
 #[test]

@@ -96,8 +96,12 @@ impl Loss {
     /// The loss at a value of the noise variable; it rises with it. (For `Add` the variable is −z.)
     pub fn loss(&self, z: f64) -> f64 {
         match *self {
-            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => ln_mixture(rate, (z - 0.5) / (sigma * sigma)),
-            Loss::Gaussian { rate, sigma, direction: Direction::Add } => -ln_mixture(rate, (-z - 0.5) / (sigma * sigma)),
+            Loss::Gaussian { rate, sigma, direction: Direction::Remove } => {
+                ln_mixture(rate, (z - 0.5) / (sigma * sigma))
+            }
+            Loss::Gaussian { rate, sigma, direction: Direction::Add } => {
+                -ln_mixture(rate, (-z - 0.5) / (sigma * sigma))
+            }
             Loss::Laplace { scale } => z / scale,
         }
     }

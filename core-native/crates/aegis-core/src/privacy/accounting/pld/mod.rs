@@ -17,6 +17,7 @@ use loss::{Direction, Loss};
 use window::{QUICK, SHARP, Sharpness, Sought, Window};
 
 use super::composition::{Component, Composition};
+use super::event::Sampling;
 
 /// `lower` ≤ ε ≤ `upper`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,7 +77,7 @@ fn losses(composition: &Composition, direction: Direction) -> Option<Vec<(Loss, 
     for part in &composition.parts {
         let loss = match part.component {
             Component::SampledGaussian { rate, sigma } => Loss::Gaussian { rate, sigma, direction },
-            Component::Laplace { scale } => Loss::Laplace { scale },
+            Component::Laplace { scale, sampling: Sampling::None } => Loss::Laplace { scale },
             _ => return None,
         };
         losses.push((loss, part.count as u64));

@@ -7,6 +7,7 @@ pub mod laplace;
 pub mod orders;
 mod poisson;
 pub mod sampled_gaussian;
+pub mod sampled_laplace;
 pub mod skellam;
 
 /// The bound between whole orders: α ↦ ln A(α) is convex and 0 at 1, so it stays below the line between its neighbours.

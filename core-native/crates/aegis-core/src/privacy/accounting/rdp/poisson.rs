@@ -13,12 +13,16 @@ use crate::privacy::accounting::special::{LogSum, ln_binomial_pmf, ln_expm1};
 pub fn ln_excess(q: f64, alpha: f64, ln_moment: impl Fn(f64) -> f64) -> f64 {
     let series = Series { alpha, q, ln_odds: q.ln() - (-q).ln_1p(), ln_moment };
     let mut sum = LogSum::EMPTY;
-    // The terms peak near one end or both; with them summed first the middle is mostly skipped.
+    // The terms peak near one end or both, or at one place in between; with these summed first all else is mostly skipped.
     let left = (2.0 + LEAF).min(alpha + 1.0);
     let right = (alpha + 1.0 - LEAF).max(left);
     series.leaf(2.0, left, &mut sum);
     series.leaf(right, alpha + 1.0, &mut sum);
-    series.block(left, right, &mut sum);
+    let start = series.peak(left, right);
+    let end = (start + LEAF).min(right);
+    series.leaf(start, end, &mut sum);
+    series.block(left, start, &mut sum);
+    series.block(end, right, &mut sum);
     sum.ln()
 }
 
@@ -37,6 +41,20 @@ struct Series<M> {
 impl<M: Fn(f64) -> f64> Series<M> {
     fn ln_growth(&self, k: f64) -> f64 {
         ln_expm1((self.ln_moment)(k))
+    }
+
+    fn ln_term(&self, k: f64) -> f64 {
+        ln_binomial_pmf(k, self.alpha, self.q) + self.ln_growth(k)
+    }
+
+    /// About where the terms of [from, to) are largest, if they have one peak there.
+    fn peak(&self, from: f64, to: f64) -> f64 {
+        let (mut low, mut high) = (from, to);
+        while high - low > LEAF {
+            let (left, right) = ((low + (high - low) / 3.0).floor(), (high - (high - low) / 3.0).floor());
+            if self.ln_term(left) < self.ln_term(right) { low = left } else { high = right }
+        }
+        low
     }
 
     /// Terms of [from, to).
