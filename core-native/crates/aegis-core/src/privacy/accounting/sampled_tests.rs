@@ -146,3 +146,35 @@ fn noise_rounds_and_delta_are_found_for_sampled_noise() {
         }
     }
 }
+
+/// Never below dp-accounting's optimistic estimate, and above its pessimistic one by no more than what lies above our window and what its own
+/// transform, untilted, may have lost.
+#[test]
+fn laplace_on_a_poisson_sample_lies_between_the_bounds_of_dp_accounting() {
+    for row in rows(&vectors()["epsilon"]) {
+        let (count, delta) = (real(row, "count"), real(row, "delta"));
+        let sampled = poisson(Mechanism::Laplace, real(row, "b"), real(row, "q"), count as u64);
+        let got = epsilon_of(std::slice::from_ref(&sampled), delta, Effort::Tight).unwrap();
+        let looser = 1e-8 + f64::EPSILON * count / delta;
+        assert!(got.epsilon >= real(row, "optimistic"), "{row}: {got:?}");
+        assert!(got.epsilon <= real(row, "pessimistic") * (1.0 + looser), "{row}: {got:?}");
+        assert!(got.lower <= got.epsilon, "{row}: {got:?}");
+        let quick = epsilon_of(&[sampled], delta, Effort::Quick).unwrap();
+        assert!(got.epsilon <= quick.epsilon && got.lower <= quick.epsilon, "{row}: {got:?} {quick:?}");
+    }
+}
+
+/// No peer composes the losses of a sample of fixed size: the bound of moments is above, and the Poisson sample of half the distance below.
+#[test]
+fn laplace_on_a_sample_of_fixed_size_is_composed_too() {
+    for row in rows(&vectors()["epsilon"]) {
+        let (rate, noise, count) = (real(row, "q"), 2.0 * real(row, "b"), row["count"].as_u64().unwrap());
+        let delta = real(row, "delta");
+        let sampled = fixed_size(Mechanism::Laplace, noise, rate, count);
+        let got = epsilon_of(std::slice::from_ref(&sampled), delta, Effort::Tight).unwrap();
+        let quick = epsilon_of(&[sampled], delta, Effort::Quick).unwrap();
+        let poisson = epsilon_of(&[poisson(Mechanism::Laplace, noise, rate, count)], delta, Effort::Tight).unwrap();
+        assert!(got.epsilon <= quick.epsilon && got.lower <= got.epsilon, "{row}: {got:?} {quick:?}");
+        assert!(got.epsilon >= poisson.lower, "{row}: {got:?} {poisson:?}");
+    }
+}

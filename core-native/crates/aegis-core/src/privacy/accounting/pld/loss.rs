@@ -17,8 +17,11 @@ pub enum Direction {
 pub enum Loss {
     /// (1−q)·N(0,σ²) + q·N(1,σ²) against N(0,σ²); q = 1 is the plain Gaussian.
     Gaussian { rate: f64, sigma: f64, direction: Direction },
-    /// Laplace(0,b) against Laplace(1,b), the same in both directions.
-    Laplace { scale: f64 },
+    /// (1−q)·Laplace(0,b) + q·Laplace(1,b) against Laplace(0,b); q = 1 is the plain one, the same in both directions.
+    Laplace { rate: f64, scale: f64, direction: Direction },
+    /// The symmetric pair that has the losses of [`Loss::Laplace`] above 0, their mirror images below, and the rest of its mass at 0: it dominates
+    /// Laplace noise on a sample of fixed size (docs/privacy-events.md, "Samples").
+    FixedSizeLaplace { rate: f64, scale: f64 },
 }
 
 /// A loss with its mass under P, or part of one.
@@ -79,7 +82,7 @@ impl Loss {
                 (1.0 - rate) * normal_cdf(-z / sigma) + rate * normal_cdf((1.0 - z) / sigma)
             }
             Loss::Gaussian { sigma, .. } => normal_cdf(-z / sigma),
-            Loss::Laplace { .. } => 0.0,
+            Loss::Laplace { .. } | Loss::FixedSizeLaplace { .. } => 0.0,
         }
     }
 
@@ -89,7 +92,7 @@ impl Loss {
                 (1.0 - rate) * normal_cdf(z / sigma) + rate * normal_cdf((z - 1.0) / sigma)
             }
             Loss::Gaussian { sigma, .. } => normal_cdf(z / sigma),
-            Loss::Laplace { .. } => 0.0,
+            Loss::Laplace { .. } | Loss::FixedSizeLaplace { .. } => 0.0,
         }
     }
 
@@ -102,7 +105,9 @@ impl Loss {
             Loss::Gaussian { rate, sigma, direction: Direction::Add } => {
                 -ln_mixture(rate, (-z - 0.5) / (sigma * sigma))
             }
-            Loss::Laplace { scale } => z / scale,
+            Loss::Laplace { rate, scale, direction: Direction::Remove } => ln_mixture(rate, z / scale),
+            Loss::Laplace { rate, scale, direction: Direction::Add } => -ln_mixture(rate, -z / scale),
+            Loss::FixedSizeLaplace { rate, scale } => ln_mixture(rate, z.abs() / scale).copysign(z),
         }
     }
 
@@ -111,7 +116,9 @@ impl Loss {
         match *self {
             Loss::Gaussian { rate, sigma, direction: Direction::Remove } => sigma * sigma * unmixed(rate, loss) + 0.5,
             Loss::Gaussian { rate, sigma, direction: Direction::Add } => -(sigma * sigma * unmixed(rate, -loss) + 0.5),
-            Loss::Laplace { scale } => loss * scale,
+            Loss::Laplace { rate, scale, direction: Direction::Remove } => scale * unmixed(rate, loss),
+            Loss::Laplace { rate, scale, direction: Direction::Add } => -scale * unmixed(rate, -loss),
+            Loss::FixedSizeLaplace { rate, scale } => (scale * unmixed(rate, loss.abs())).copysign(loss),
         }
     }
 
@@ -124,8 +131,14 @@ impl Loss {
                 let lift = if direction == Direction::Remove { loss } else { 0.0 };
                 (lift - 0.5 * scaled * scaled - LN_SQRT_2PI).exp() / sigma
             }
-            // with u = bL, the loss's own scale: ¼e^{(L − 1/b)/2}/b
-            Loss::Laplace { scale } => 0.25 / scale * (0.5 * (z - 1.0) / scale).exp(),
+            // Laplace(0,b) has ¼e^{−(z+1)/2b}/b at the loss z/b of Laplace(1,b) against it
+            Loss::Laplace { scale, direction: Direction::Remove, .. } => {
+                0.25 / scale * (loss - 0.5 * (z + 1.0) / scale).exp()
+            }
+            Loss::Laplace { scale, direction: Direction::Add, .. } => 0.25 / scale * (0.5 * (z - 1.0) / scale).exp(),
+            Loss::FixedSizeLaplace { scale, .. } => {
+                0.25 / scale * (loss.max(0.0) - 0.5 * (z.abs() + 1.0) / scale).exp()
+            }
         };
         Atom { loss, mass }
     }
@@ -134,9 +147,21 @@ impl Loss {
     pub fn atoms(&self) -> Vec<Atom> {
         match *self {
             Loss::Gaussian { .. } => Vec::new(),
-            Loss::Laplace { scale } => {
-                let loss = 1.0 / scale;
-                vec![Atom { loss: -loss, mass: 0.5 * (-loss).exp() }, Atom { loss, mass: 0.5 }]
+            Loss::Laplace { scale, direction, .. } => {
+                let (low, high) = (self.loss(-1.0), self.loss(1.0));
+                let masses = match direction {
+                    Direction::Remove => [low.exp(), (high - 1.0 / scale).exp()],
+                    Direction::Add => [(-1.0 / scale).exp(), 1.0],
+                };
+                vec![Atom { loss: low, mass: 0.5 * masses[0] }, Atom { loss: high, mass: 0.5 * masses[1] }]
+            }
+            Loss::FixedSizeLaplace { rate, scale } => {
+                let (loss, precision) = (self.loss(1.0), 1.0 / scale);
+                vec![
+                    Atom { loss: -loss, mass: 0.5 * (-precision).exp() },
+                    Atom { loss: 0.0, mass: -(1.0 - rate) * (-0.5 * precision).exp_m1() },
+                    Atom { loss, mass: 0.5 * (loss - precision).exp() },
+                ]
             }
         }
     }
@@ -177,7 +202,23 @@ impl Loss {
     pub fn scale(&self) -> f64 {
         match *self {
             Loss::Gaussian { sigma, .. } => (0.5 * sigma).min(0.5 * sigma * sigma),
-            Loss::Laplace { scale } => scale.min(0.5),
+            Loss::Laplace { scale, .. } | Loss::FixedSizeLaplace { scale, .. } => scale.min(0.5),
+        }
+    }
+
+    /// Whether a unit added is a unit removed.
+    pub fn is_symmetric(&self) -> bool {
+        matches!(
+            self,
+            Loss::Gaussian { rate: 1.0, .. } | Loss::Laplace { rate: 1.0, .. } | Loss::FixedSizeLaplace { .. }
+        )
+    }
+
+    /// The step on whose multiples all atoms stand, if there is one.
+    pub fn pitch(&self) -> Option<f64> {
+        match *self {
+            Loss::Laplace { rate: 1.0, scale, .. } => Some(1.0 / scale),
+            _ => None,
         }
     }
 

@@ -40,8 +40,7 @@ const MOST_LOOKS: usize = 5;
 pub fn epsilon(composition: &Composition, delta: f64) -> Option<Bracket> {
     let removed = losses(composition, Direction::Remove)?;
     let added = losses(composition, Direction::Add)?;
-    let symmetric =
-        removed.iter().all(|(loss, _)| matches!(loss, Loss::Gaussian { rate: 1.0, .. } | Loss::Laplace { .. }));
+    let symmetric = removed.iter().all(|(loss, _)| loss.is_symmetric());
     let mut removed = Search::of(&removed, delta)?;
     removed.look(QUICK);
     let lower = removed.lower();
@@ -77,7 +76,10 @@ fn losses(composition: &Composition, direction: Direction) -> Option<Vec<(Loss, 
     for part in &composition.parts {
         let loss = match part.component {
             Component::SampledGaussian { rate, sigma } => Loss::Gaussian { rate, sigma, direction },
-            Component::Laplace { scale, sampling: Sampling::None } => Loss::Laplace { scale },
+            Component::Laplace { scale, sampling } => match sampling {
+                Sampling::WithoutReplacement { rate } => Loss::FixedSizeLaplace { rate, scale },
+                _ => Loss::Laplace { rate: sampling.rate(), scale, direction },
+            },
             _ => return None,
         };
         losses.push((loss, part.count as u64));

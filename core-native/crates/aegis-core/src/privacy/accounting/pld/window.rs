@@ -141,8 +141,9 @@ fn grid(all: &[Steps], (epsilon, decay): (f64, f64), width: f64, longest: f64, m
     let absolute = cumulants(all, 0.0).absolute;
     let budget = 2.0 * (PRECISION * epsilon + SMALLEST_LOSS) / (1.0 + decay);
     let wanted = (6.0 * budget / count_of(all)).sqrt().max(budget / absolute).min(longest);
-    // an atom stands on the grid, and a sharp grid on all points of dp-accounting's
-    let unit = first_atom(all).unwrap_or(if longest.is_finite() { longest } else { wanted });
+    // atoms stand on the grid where they can, and a sharp grid on all points of dp-accounting's
+    let unit =
+        all.iter().find_map(|steps| steps.loss.pitch()).unwrap_or(if longest.is_finite() { longest } else { wanted });
     let points = (width / unit * (unit / wanted).ceil()).ceil() + 2.0;
     let size = nice(points.clamp(SMALLEST_SIZE as f64, most as f64) as usize);
     let step = width / (size - 2) as f64;
@@ -179,10 +180,6 @@ fn tilt(all: &[Steps], s: f64, epsilon: f64, ln_left: f64, high: f64) -> (f64, f
     let tilts = LESS_TILT.map(|less| (less * s, width(less * s)));
     let fits = tilts.into_iter().find(|(_, width)| *width <= WIDER * (high - epsilon.min(0.0)));
     fits.unwrap_or(tilts[LESS_TILT.len() - 1])
-}
-
-fn first_atom(all: &[Steps]) -> Option<f64> {
-    all.iter().flat_map(|steps| steps.loss.atoms()).map(|atom| atom.loss.abs()).next()
 }
 
 /// The next length that transforms quickly.
