@@ -17,6 +17,7 @@ describe('the policy file', () => {
       requireMasking: true,
       floors: { cohort: 3, survivors: 3, colluders: 0.1 },
       leastNoise: 0.5,
+      noiseBudget: { epsilon: 8, delta: 1e-5 },
       metrics: [
         { name: 'loss', min: 0, max: 100 },
         { name: 'accuracy*', min: 0, max: 1 },

@@ -46,6 +46,7 @@ export const policyFile = z
         survivors: z.number().int().min(2).default(3),
         colluders: z.number().min(0).lt(1).default(0),
         'noise-multiplier': z.number().min(0).default(0),
+        budget: z.strictObject({ epsilon: positive, delta: positive.lt(1) }).optional(),
       })
       .prefault({})
       .refine(({ cohort, survivors }) => survivors <= cohort, 'survivors is above cohort'),
@@ -93,6 +94,7 @@ export const loadPolicy = (file: string): LoadedPolicy => {
       requireMasking: read['require-masking'],
       floors: { cohort, survivors, colluders },
       leastNoise: read.masking['noise-multiplier'],
+      noiseBudget: read.masking.budget ?? null,
       tensors: read.tensors,
       metrics: read.metrics,
       weight: read.weight,

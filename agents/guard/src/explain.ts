@@ -4,6 +4,7 @@ import type { Masking } from './domain/masking.ts';
 import { judgeOffer, type Policy } from './domain/policy.ts';
 import type { Decision } from './domain/rules.ts';
 import type { RunFacts, TaskKind } from './domain/task.ts';
+import { noiseSpent } from './flows/noise-charge.ts';
 import { SqliteJournal } from './store/sqlite-journal.ts';
 
 export interface Explanation {
@@ -14,6 +15,8 @@ export interface Explanation {
   readonly signedBy: readonly string[];
   /** Terms of its masked task that came last; null: none was masked. */
   readonly masking: Masking | null;
+  /** What all noised sums of this node, of whatever run, have cost; null: the policy has no budget for them. */
+  readonly noise: { readonly sums: number; readonly epsilon: number } | null;
   /** What would be decided of a task offered now, whose answer leaves masked or in the clear. */
   readonly tasks: readonly { readonly kind: TaskKind; readonly masked: boolean; readonly decision: Decision }[];
   /** The lines of the audit file about the run, oldest first. */
@@ -49,14 +52,15 @@ export const explainRun = (
         return [{ kind, masked, decision: judgeOffer(policy, { ...facts, ...masks, kind }, spent) }];
       }),
     );
-    return { runId, run, signedBy, masking, tasks, history };
+    const noise = journal === null ? null : noiseSpent(journal, policy);
+    return { runId, run, signedBy, masking, noise, tasks, history };
   } finally {
     journal?.close();
   }
 };
 
 /** The weakest round that the owner lets this node take part in. */
-const atTheFloors = ({ floors: { cohort, survivors }, leastNoise }: Policy): Masking => ({
+const atTheFloors = ({ floors: { cohort, survivors }, leastNoise, noiseBudget }: Policy): Masking => ({
   ...{ cohort, minSurvivors: survivors, threshold: survivors, degree: cohort - 1 },
   ...{ plan: '', round: 0n, bits: 2, length: 1 },
   grid: {
@@ -67,7 +71,7 @@ const atTheFloors = ({ floors: { cohort, survivors }, leastNoise }: Policy): Mas
     weightMax: 1,
     maxExamples: 1,
     normClip: null,
-    noiseSigma: leastNoise > 0 ? leastNoise : null,
+    noiseSigma: leastNoise > 0 || noiseBudget !== null ? 4 : null,
   },
 });
 

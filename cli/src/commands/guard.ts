@@ -169,7 +169,7 @@ const mustBeFound = async (program: string, env: NodeJS.ProcessEnv): Promise<voi
 };
 
 function explain(terminal: Terminal, explanation: Explanation): void {
-  const { runId, run, signedBy, masking, tasks, history } = explanation;
+  const { runId, run, signedBy, masking, noise, tasks, history } = explanation;
   terminal.result(explanation);
   terminal.line(
     run === null
@@ -180,6 +180,11 @@ function explain(terminal: Terminal, explanation: Explanation): void {
   if (masking !== null) {
     const { cohort, minSurvivors } = masking;
     terminal.line(`Its answers were masked last in a cohort of ${cohort}; a sum of ${minSurvivors} or more is opened.`);
+  }
+  if (noise !== null) {
+    terminal.line(
+      `All noised sums of this node so far: ${noise.sums}, together ε ${Number(noise.epsilon.toPrecision(4))}.`,
+    );
   }
   for (const { kind, masked, decision } of tasks) {
     const how = masked ? 'masked' : 'in the clear';

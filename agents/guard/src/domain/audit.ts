@@ -35,6 +35,8 @@ export type AuditEvent =
       readonly maskedAmong: number;
       /** σ of the noise that this node added to each element, in steps of the grid; absent: none. */
       readonly noiseSigma?: number;
+      /** ε of all noised sums so far, where the owner set a budget. */
+      readonly epsilonSpent?: number;
     }
   | {
       readonly event: 'round-joined';

@@ -10,6 +10,8 @@ export interface MaskingRules {
   readonly floors: Floors;
   /** Least noise multiplier of a sum of training; 0: none is asked for. */
   readonly leastNoise: number;
+  /** What all noised sums of this node may cost together, ever; null: nobody asks. With it, training without noise does not leave. */
+  readonly noiseBudget: { readonly epsilon: number; readonly delta: number } | null;
   readonly metrics: readonly RangeRule[];
 }
 
@@ -35,11 +37,8 @@ export const judgeMasking = (policy: MaskingRules, { kind, masking, wasMasked, c
     if (wasMasked) {
       return refuse('require-masking', 'answers of this run were masked before, and now one is asked for in the clear');
     }
-    if (policy.leastNoise > 0 && kind !== 'evaluate') {
-      return refuse(
-        'masking.noise-multiplier',
-        `this ${kind} task asks for an answer in the clear, without noise, the floor is ${policy.leastNoise}`,
-      );
+    if (asksForNoise(policy) && kind !== 'evaluate') {
+      return refuse(noiseRule(policy), `this ${kind} task asks for an answer in the clear, without noise`);
     }
     return { allowed: true };
   }
@@ -54,8 +53,8 @@ export const judgeMasking = (policy: MaskingRules, { kind, masking, wasMasked, c
       `a sum of ${masking.minSurvivors} nodes may be opened, the floor is ${floors.survivors}`,
     );
   }
-  if (kind === 'train' && policy.leastNoise > 0 && masking.grid.noiseSigma === null) {
-    return refuse('masking.noise-multiplier', `the plan has no noise, the floor is ${policy.leastNoise}`);
+  if (kind === 'train' && asksForNoise(policy) && masking.grid.noiseSigma === null) {
+    return refuse(noiseRule(policy), 'the plan has no noise');
   }
   for (const { name, low, high } of masking.grid.metrics) {
     const rules = policy.metrics.filter((rule) => matches(rule.name, name));
@@ -66,6 +65,10 @@ export const judgeMasking = (policy: MaskingRules, { kind, masking, wasMasked, c
   }
   return { allowed: true };
 };
+
+const asksForNoise = ({ leastNoise, noiseBudget }: MaskingRules): boolean => leastNoise > 0 || noiseBudget !== null;
+const noiseRule = ({ leastNoise }: MaskingRules): string =>
+  leastNoise > 0 ? 'masking.noise-multiplier' : 'masking.budget';
 
 /**
  * Nodes whose noise is in every sum that may be opened, as the owner sees it: who may work with the server adds none. At least 0, and this

@@ -22,6 +22,7 @@ const open: Policy = {
   requireMasking: false,
   floors: { cohort: 3, survivors: 3, colluders: 0 },
   leastNoise: 0,
+  noiseBudget: null,
   tensors: any('*'),
   metrics: [{ name: 'loss', min: 0, max: 10 }],
   weight: { min: 0, max: 100 },

@@ -7,6 +7,7 @@ import { Federation } from '../testing/federation.ts';
 import { MaskedGuard, maskedTask, realModel } from '../testing/masked-guard.ts';
 import { MaskedServer } from '../testing/masked-server.ts';
 import { deliverAnswer } from './deliver-answer.ts';
+import { endRound } from './end-round.ts';
 import { gridOptions } from './masked-grid.ts';
 import { followRound } from './masked-round.ts';
 import { takeOffer } from './take-offer.ts';
@@ -162,6 +163,67 @@ describe('a server that wants to see more', () => {
     const again = { ...noised(), taskId: '01AGAIN' };
     await offered(again);
     await eventually(() => server.said.some(({ taskId }) => taskId === '01AGAIN'));
+  });
+
+  describe('that asks for one sum more than the owner’s budget has room for', () => {
+    // a sum of three honest nodes with a noise multiplier of 1 costs ε 5.09 here, two cost 7.09
+    const BUDGET = { ...OWNER, noiseBudget: { epsilon: 7, delta: 1e-5 } };
+    const nth = (at: number, grid: Partial<MaskedGrid> = {}): Task => ({
+      ...noised(grid, { round: BigInt(100 + at) }),
+      taskId: `01NEXT${at}`,
+    });
+    const refused = async (of: Task, reason: string) => {
+      await offered(of);
+      await eventually(() => server.failed.some(({ taskId }) => taskId === of.taskId));
+      expect(server.failed.at(-1)?.reason).toContain(reason);
+      expect(server.said.filter(({ taskId }) => taskId === of.taskId)).toEqual([]);
+    };
+    beforeEach(async () => {
+      node.end();
+      await node.begin(server, own, BUDGET);
+    });
+
+    it('is refused, also after a restart, and told what is spent', async () => {
+      await offered(task);
+      await node.answer(task, { w: zeros }, [], 10);
+      expect(await over()).toBe('done');
+      const [left] = await lines('answer-released');
+      expect(left).toMatchObject({ epsilonSpent: expect.any(Number) });
+      expect(Number(left?.epsilonSpent)).toBeLessThanOrEqual(7);
+      await refused(nth(1), 'NOISE_BUDGET_SPENT');
+      node.end();
+      await node.begin(server, own, BUDGET);
+      await refused(nth(2), 'NOISE_BUDGET_SPENT, 1 noised sums cost');
+      node.end();
+      await node.begin(server, own, { ...BUDGET, noiseBudget: { epsilon: 20, delta: 1e-5 } });
+      const next = nth(3);
+      await offered(next);
+      await eventually(() => server.said.some(({ taskId }) => taskId === next.taskId));
+    });
+
+    it('gets one of two rounds that it begins at once', async () => {
+      await Promise.all([offered(nth(4)), offered(nth(5))]);
+      await eventually(() => server.failed.length === 1);
+      expect(server.failed[0]?.reason).toContain('NOISE_BUDGET_SPENT');
+    });
+
+    it('gets another where the first one ended before its vector was made', async () => {
+      const first = nth(6);
+      await offered(first);
+      await refused(nth(7), 'NOISE_BUDGET_SPENT');
+      endRound(node.guard, first.taskId, 'withdrawn');
+      const next = nth(8);
+      await offered(next);
+      await eventually(() => server.said.some(({ taskId }) => taskId === next.taskId));
+    });
+
+    it('gets no training without noise, masked or in the clear', async () => {
+      node.end();
+      await node.begin(server, own, { ...BUDGET, leastNoise: 0, requireMasking: false });
+      await offered(nth(9, { noiseSigma: null }));
+      await offered({ ...nth(10), masking: null });
+      expect(await lines('offer-refused')).toMatchObject([{ rule: 'masking.budget' }, { rule: 'masking.budget' }]);
+    });
   });
 
   it('what the grid says is what the owner is asked about', () => {

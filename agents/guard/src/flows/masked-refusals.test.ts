@@ -67,7 +67,7 @@ describe('terms that protect nothing', () => {
   ])('%s', (_name, of, rule) => policyRefuses(of, rule));
 
   it('a run that was masked and is downgraded later, also where masking is not required', async () => {
-    await node.guard.journal.beginRound({ task, stage: 'advertise', answer: '', update: null, over: null });
+    await node.guard.journal.beginRound({ task, stage: 'advertise', answer: '', update: null, over: null }, null);
     node.end();
     await node.begin(server, own, { requireMasking: false });
     await policyRefuses({ ...task, taskId: '01NEXT', masking: null }, 'require-masking');

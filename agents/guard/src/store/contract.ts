@@ -20,10 +20,10 @@ export interface Journal {
   unsettled(): AnswerRecord[];
   settle(taskId: string, verdict: Verdict): void;
   /**
-   * A masked round of a task begins, with what this node says first. False, and nothing written: a round of these terms was begun for
-   * another task.
+   * A masked round of a task begins, with what this node says first, and with the privacy event of its noised sum where there is one: it is charged
+   * from here on. False, and nothing written: a round of these terms was begun for another task.
    */
-  beginRound(round: MaskedRound): boolean;
+  beginRound(round: MaskedRound, charge: string | null): boolean;
   masked(taskId: string): MaskedRound | null;
   /** Rounds that are not over, oldest first. */
   openRounds(): MaskedRound[];
@@ -35,7 +35,13 @@ export interface Journal {
   advanceRound(taskId: string, stage: Stage, answer: string): void;
   /** The masked vector is the task's answer, and the stage `mask` is behind; both or none. False: the task has another answer. */
   maskRound(record: AnswerRecord): boolean;
+  /** What was charged for a round whose vector never left is given back. */
   endRound(taskId: string, reason: string): void;
+  /** Privacy events of all noised sums that this node is or was in, for good, each with how often it happened. */
+  noiseCharges(): { event: string; count: number }[];
+  /** The Rényi order at which they are added up; null: none is fixed yet. The first one stands. */
+  noiseOrder(): number | null;
+  fixNoiseOrder(order: number): void;
   /** Updates that left since then. */
   spentSince(time: number): Spent;
   close(): void;

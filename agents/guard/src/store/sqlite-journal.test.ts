@@ -113,7 +113,7 @@ describe('the journal', () => {
 
     it('keeps how far each is, what was said and the SuperNode’s answer, over a restart', () => {
       const first = SqliteJournal.open(folder.path, now);
-      expect(first.beginRound(roundOf('t1'))).toBe(true);
+      expect(first.beginRound(roundOf('t1'), null)).toBe(true);
       first.keepUpdate('t1', kept);
       first.advanceRound('t1', 'share', 'the shares');
       first.close();
@@ -128,21 +128,21 @@ describe('the journal', () => {
 
     it('begins one of these terms once, whatever the task is called', () => {
       const journal = SqliteJournal.open(folder.path, now);
-      expect(journal.beginRound(roundOf('t1'))).toBe(true);
-      expect(journal.beginRound(roundOf('t2'))).toBe(false);
-      expect(journal.beginRound(roundOf('t1', 2n))).toBe(false);
-      expect(journal.beginRound(roundOf('t2', 2n))).toBe(true);
+      expect(journal.beginRound(roundOf('t1'), null)).toBe(true);
+      expect(journal.beginRound(roundOf('t2'), null)).toBe(false);
+      expect(journal.beginRound(roundOf('t1', 2n), null)).toBe(false);
+      expect(journal.beginRound(roundOf('t2', 2n), null)).toBe(true);
       expect(journal.masked('t2')?.task.masking?.round).toBe(2n);
       journal.close();
     });
 
     it('takes the vector and its stage together, and only as the first answer', () => {
       const journal = SqliteJournal.open(folder.path, now);
-      journal.beginRound(roundOf('t1'));
+      journal.beginRound(roundOf('t1'), null);
       expect(journal.maskRound(record('t1'))).toBe(true);
       expect(journal.masked('t1')).toMatchObject({ stage: 'mask', answer: '' });
       expect(journal.answerTo('t1')).toEqual(record('t1'));
-      journal.beginRound(roundOf('t2', 2n));
+      journal.beginRound(roundOf('t2', 2n), null);
       journal.answer(record('t2', { answer: failure }));
       expect(journal.maskRound(record('t2'))).toBe(false);
       expect(journal.masked('t2')?.stage).toBe('advertise');
@@ -150,9 +150,37 @@ describe('the journal', () => {
       journal.close();
     });
 
+    it('keeps what noised sums were charged for good, and gives back what never left', () => {
+      const first = SqliteJournal.open(folder.path, now);
+      for (const [at, event] of ['a', 'a', 'b', 'b'].entries()) {
+        expect(first.beginRound(roundOf(`t${at}`, BigInt(at)), event)).toBe(true);
+      }
+      expect(first.beginRound(roundOf('t9', 0n), 'a')).toBe(false);
+      expect(first.noiseCharges()).toEqual([
+        { event: 'a', count: 2 },
+        { event: 'b', count: 2 },
+      ]);
+      first.maskRound(record('t0'));
+      first.endRound('t0', 'done');
+      first.advanceRound('t2', 'share', 'the shares');
+      first.endRound('t2', 'SURVIVORS_TOO_FEW');
+      first.endRound('t2', 'again');
+      first.fixNoiseOrder(12);
+      first.close();
+      const later = SqliteJournal.open(folder.path, now + 400 * 86_400_000);
+      expect(later.masked('t0')).toBe(null);
+      expect(later.noiseCharges()).toEqual([
+        { event: 'a', count: 2 },
+        { event: 'b', count: 1 },
+      ]);
+      later.fixNoiseOrder(30);
+      expect(later.noiseOrder()).toBe(12);
+      later.close();
+    });
+
     it('knows the first reason why one is over, and nothing of its content after that', () => {
       const journal = SqliteJournal.open(folder.path, now);
-      journal.beginRound(roundOf('t1'));
+      journal.beginRound(roundOf('t1'), null);
       journal.endRound('t1', 'KEY_SUBSTITUTED');
       journal.endRound('t1', 'withdrawn');
       journal.keepUpdate('t1', kept);

@@ -25,6 +25,7 @@ const tables = `
     stage TEXT NOT NULL, answer TEXT NOT NULL, kept TEXT, over TEXT, begun_at INTEGER NOT NULL,
     UNIQUE (run_id, round)
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS noise_charges (task_id TEXT PRIMARY KEY, event TEXT NOT NULL) STRICT;
 `;
 
 /**
@@ -114,14 +115,19 @@ export class SqliteJournal implements Journal {
       .run(toJson(verdict), taskId);
   }
 
-  beginRound({ task, stage, answer }: MaskedRound): boolean {
+  beginRound({ task, stage, answer }: MaskedRound, charge: string | null): boolean {
     const { taskId, runId, masking, createdAt } = task;
     // Not the server's word alone: what it calls old would be forgotten at the next start, and its terms with it.
     const begunAt = Math.max(this.#openedAt, createdAt * 1000);
-    const { changes } = this.#database
-      .prepare('INSERT INTO masked_rounds VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?) ON CONFLICT DO NOTHING')
-      .run(taskId, `${runId}`, `${masking?.round}`, toJson(task), stage, answer, Math.round(begunAt));
-    return changes === 1;
+    return this.#together(() => {
+      const { changes } = this.#database
+        .prepare('INSERT INTO masked_rounds VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?) ON CONFLICT DO NOTHING')
+        .run(taskId, `${runId}`, `${masking?.round}`, toJson(task), stage, answer, Math.round(begunAt));
+      if (changes === 1 && charge !== null) {
+        this.#database.prepare('INSERT INTO noise_charges VALUES (?, ?)').run(taskId, charge);
+      }
+      return changes === 1;
+    });
   }
 
   masked(taskId: string): MaskedRound | null {
@@ -156,25 +162,46 @@ export class SqliteJournal implements Journal {
   }
 
   maskRound(record: AnswerRecord): boolean {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
+    return this.#together(() => {
       const isFirst = this.answerTo(record.taskId) === null;
       if (isFirst) {
         this.answer(record);
         this.advanceRound(record.taskId, 'mask', '');
       }
-      this.#database.exec('COMMIT');
       return isFirst;
-    } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
-    }
+    });
   }
 
   endRound(taskId: string, reason: string): void {
-    this.#database
-      .prepare("UPDATE masked_rounds SET over = ?, answer = '', kept = NULL WHERE task_id = ? AND over IS NULL")
-      .run(reason, taskId);
+    this.#together(() => {
+      this.#database
+        .prepare(
+          `DELETE FROM noise_charges WHERE task_id IN
+            (SELECT task_id FROM masked_rounds WHERE task_id = ? AND over IS NULL AND stage IN ('advertise', 'share'))`,
+        )
+        .run(taskId);
+      this.#database
+        .prepare("UPDATE masked_rounds SET over = ?, answer = '', kept = NULL WHERE task_id = ? AND over IS NULL")
+        .run(reason, taskId);
+    });
+  }
+
+  noiseCharges(): { event: string; count: number }[] {
+    // A journal that is only looked into may be from before there were any.
+    if (!this.#database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'noise_charges'").get()) return [];
+    const rows = this.#database
+      .prepare('SELECT event, count(*) AS count FROM noise_charges GROUP BY event ORDER BY event')
+      .all();
+    return rows.map(({ event, count }) => ({ event: String(event), count: Number(count) }));
+  }
+
+  noiseOrder(): number | null {
+    const row = this.#database.prepare("SELECT value FROM facts WHERE key = 'noise-order'").get();
+    return row === undefined ? null : Number(row.value);
+  }
+
+  fixNoiseOrder(order: number): void {
+    this.#database.prepare("INSERT INTO facts VALUES ('noise-order', ?) ON CONFLICT DO NOTHING").run(`${order}`);
   }
 
   spentSince(time: number): Spent {
@@ -184,6 +211,19 @@ export class SqliteJournal implements Journal {
       )
       .get(Math.round(time));
     return { answers: Number(row?.answers), bytes: Number(row?.bytes) };
+  }
+
+  /** All of it, or nothing. */
+  #together<T>(work: () => T): T {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      this.#database.exec('COMMIT');
+      return result;
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
   }
 
   close(): void {

@@ -30,6 +30,7 @@ export const openPolicy: Policy = {
     localNoise: null,
     floors: { cohort: 4, survivors: 4, colluders: 0 },
     leastNoise: 0,
+    noiseBudget: null,
     tensors: [{ name: '*', min: -Number.MAX_VALUE, max: Number.MAX_VALUE }],
   },
   metrics: [{ name: 'loss', min: 0, max: 10 }],

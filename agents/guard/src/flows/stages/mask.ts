@@ -6,6 +6,7 @@ import { cutFile } from '../cut-parts.ts';
 import { spentToday } from '../guard.ts';
 import { gridOf } from '../masked-grid.ts';
 import { hashOf } from '../model-hash.ts';
+import { noiseSpent } from '../noise-charge.ts';
 import { readModel, readyModel } from '../ready-model.ts';
 import { lineOf } from '../refuse-task.ts';
 import { forgetBefore, readRequest, type StageWork } from './stage.ts';
@@ -53,6 +54,7 @@ export const mask = async ({ guard, round, masking, client, request }: StageWork
     bytes: vector.byteLength,
     maskedAmong: masking.minSurvivors,
     ...(masking.grid.noiseSigma !== null && { noiseSigma: masking.grid.noiseSigma }),
+    ...noted(noiseSpent(journal, policy)),
   });
   const masked = cut.map(({ partId }) => partId);
   journal.maskRound({
@@ -61,3 +63,6 @@ export const mask = async ({ guard, round, masking, client, request }: StageWork
   });
   await forgetBefore(guard, taskId, 'mask');
 };
+
+/** The round's own charge is among them since it began. */
+const noted = (spent: ReturnType<typeof noiseSpent>) => (spent === null ? {} : { epsilonSpent: spent.epsilon });
