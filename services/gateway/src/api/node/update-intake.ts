@@ -24,10 +24,15 @@ export class UpdateIntake {
     this.#taskOf = taskOf;
   }
 
-  /** Which parts are still to be sent. */
-  async begin(taskId: string, partIds: readonly string[], nodeId: bigint): Promise<string[]> {
+  /** Which parts are still to be sent. `answerId`: what tells this answer from another of the node, where its parts alone do not. */
+  async begin(
+    taskId: string,
+    partIds: readonly string[],
+    nodeId: bigint,
+    answerId = announcementId(partIds),
+  ): Promise<string[]> {
     checkPartIds(partIds);
-    const upload = await this.#announce(taskId, partIds, nodeId);
+    const upload = await this.#announce(taskId, partIds, nodeId, answerId);
     return upload.wanted();
   }
 
@@ -56,12 +61,12 @@ export class UpdateIntake {
     await inTaskSpan(telemetry, 'gateway.put-part', { ...task, traceparent }, put, about);
   }
 
-  /** The verdict, given once and repeated as often as the answer is. */
-  async submit(submit: Submit, nodeId: bigint): Promise<Verdict> {
+  /** The verdict, given once and repeated as often as the answer is. `answerId` as in `begin`. */
+  async submit(submit: Submit, nodeId: bigint, answerId = announcementId(partsOf(submit))): Promise<Verdict> {
     const { gateway, telemetry } = this.#parts;
     const { taskId } = submit;
     const announced = await findTaskUpload(gateway, { nodeId, taskId });
-    const upload = isOurs(announced) ? announced : await this.#announce(taskId, partsOf(submit), nodeId);
+    const upload = isOurs(announced) ? announced : await this.#announce(taskId, partsOf(submit), nodeId, answerId);
     const { task, traceparent } = upload.record;
     return inTaskSpan(telemetry, 'gateway.submit-update', { ...task, traceparent }, () => this.#judge(upload, submit));
   }
@@ -87,16 +92,16 @@ export class UpdateIntake {
     }
   }
 
-  async #announce(taskId: string, partIds: readonly string[], nodeId: bigint): Promise<OpenUpload> {
+  async #announce(taskId: string, partIds: readonly string[], nodeId: bigint, answerId: string): Promise<OpenUpload> {
     const { gateway, telemetry } = this.#parts;
     const known = await findTaskUpload(gateway, { nodeId, taskId });
     // Answered, and perhaps withdrawn since: nothing is wanted any more.
-    if (isOurs(known) && known.record.replyId === announcementId(partIds) && known.record.verdict) return known;
+    if (isOurs(known) && known.record.replyId === answerId && known.record.verdict) return known;
     const task = await this.#taskOf(taskId);
     return inTaskSpan(telemetry, 'gateway.announce-upload', task, () =>
       announceUpload(gateway, {
         task,
-        replyId: announcementId(partIds),
+        replyId: answerId,
         head: Buffer.from(`${HEAD}${task.layout.weightedByKey}`),
         partIds,
         runtimeSeconds: 0,

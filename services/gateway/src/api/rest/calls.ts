@@ -3,6 +3,7 @@ import { AegisError, isErrorCode } from '@aegis/errors';
 import type { Telemetry } from '@aegis/service-kit';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task } from '../../domain/task.ts';
+import type { Verdict } from '../../domain/upload.ts';
 import { restKeysOf } from '../../flows/authenticate-request.ts';
 import { confirmTask } from '../../flows/confirm-task.ts';
 import { enrolRestNode } from '../../flows/enrol-rest-node.ts';
@@ -20,7 +21,7 @@ import { partsOf } from '../node/update.ts';
 import { UpdateIntake } from '../node/update-intake.ts';
 import { inTaskSpan } from '../task-span.ts';
 import type { EndpointName } from './endpoints.ts';
-import { plainOf, submitOf } from './manifest.ts';
+import { manifestId, plainOf, submitOf } from './manifest.ts';
 import { sendArchive } from './model.ts';
 import { Npz } from './npz.ts';
 import { openApi } from './openapi.ts';
@@ -63,6 +64,20 @@ export class RestCalls {
     if (name === 'openapi') return Promise.resolve(this.#document);
     if (node === null) throw new AegisError('REST_SIGNATURE');
     return this.#signed[name]({ ...call, node });
+  }
+
+  /** Before a byte of the body is read: whether there can be anything to say about the task that the path names. */
+  async admit(name: EndpointName, { task = '' }: RestCall['parameters'], node: NodeRecord): Promise<void> {
+    if (name === 'fail') await this.#taskOf(node, task);
+    if (name !== 'update') return;
+    const taskId = readTaskId(task);
+    try {
+      await this.#taskOf(node, taskId);
+    } catch (caught) {
+      // The round has gone on and forgotten the task; what was said of this node's answer stands.
+      const isOver = AegisError.from(caught).entry.kind === 'over';
+      if (!isOver || !(await this.#settled(node, taskId))) throw caught;
+    }
   }
 
   readonly #signed = {
@@ -121,26 +136,27 @@ export class RestCalls {
   async #update({ node, parameters, body }: SignedCall): Promise<unknown> {
     const { task: text = '' } = parameters;
     const taskId = readTaskId(text);
+    const manifest = body as schemas.Manifest;
+    const answerId = manifestId(manifest);
+    const settled = await this.#settled(node, taskId);
+    if (settled && settled.replyId !== answerId) throw new AegisError('TASK_ANSWERED', 'With another manifest.');
+    if (settled) return told(settled.verdict);
+    const { layout } = await this.#taskOf(node, taskId);
+    const submit = submitOf(taskId, layout.weightedByKey, manifest);
     const intake = this.#intake(node);
-    const task = await this.#taskOf(node, taskId).catch((caught: unknown) => AegisError.from(caught));
-    if (task instanceof AegisError) return this.#verdictBefore(node, taskId, task);
-    const { layout } = task;
-    const submit = submitOf(taskId, layout.weightedByKey, body as schemas.Manifest);
-    const missing = await intake.begin(taskId, partsOf(submit), node.nodeId);
+    const missing = await intake.begin(taskId, partsOf(submit), node.nodeId, answerId);
     if (missing.length > 0) return { status: 'incomplete', missing };
-    const verdict = await intake.submit(submit, node.nodeId);
+    const verdict = await intake.submit(submit, node.nodeId, answerId);
     this.#finished(node);
-    if (verdict.accepted) return { status: 'accepted', missing: [] };
-    throw refused(verdict);
+    return told(verdict);
   }
 
-  /** The round has gone on and forgotten the task; what was said of this node's answer stands. */
-  async #verdictBefore({ nodeId }: NodeRecord, taskId: string, error: AegisError): Promise<unknown> {
-    const upload = error.entry.kind === 'over' ? await findTaskUpload(this.#gateway, { nodeId, taskId }) : null;
-    const verdict = upload?.record.verdict;
-    if (!verdict) throw error;
-    if (verdict.accepted) return { status: 'accepted', missing: [] };
-    throw refused(verdict);
+  /** What was said of this node's answer to the task, and of which. */
+  async #settled({ nodeId }: NodeRecord, taskId: string): Promise<{ replyId: string; verdict: Verdict } | null> {
+    const upload = await findTaskUpload(this.#gateway, { nodeId, taskId });
+    if (!upload?.record.verdict) return null;
+    const { replyId, verdict } = upload.record;
+    return { replyId, verdict };
   }
 
   async #fail({ node, parameters, body }: SignedCall): Promise<unknown> {
@@ -194,6 +210,11 @@ export class RestCalls {
 const readTaskId = (text: string): string => {
   if (schemas.taskId.safeParse(text).success) return text;
   throw new AegisError('TASK_NOT_FOUND');
+};
+
+const told = (verdict: Verdict): unknown => {
+  if (verdict.accepted) return { status: 'accepted', missing: [] };
+  throw refused(verdict);
 };
 
 const refused = ({ code, detail }: { readonly code: string; readonly detail: string }): AegisError =>

@@ -98,10 +98,14 @@ describe('a client with nothing but HTTP', () => {
     ]);
     // Who did not hear it asks again, also after the round has gone on.
     expect((await client.call('POST', path, { body: manifest })).json()).toEqual(accepted);
+    // The first answer counts, as long as anybody knows of it.
+    const another = { ...manifest, numExamples: 9 };
+    expect(told(await client.call('POST', path, { body: another }))).toEqual(refusal(409, 'TASK_ANSWERED'));
     await fixture.withdraw(task);
     await eventually(async () =>
       expect((await client.call('POST', path, { body: manifest })).json()).toEqual(accepted),
     );
+    expect(told(await client.call('POST', path, { body: another }))).toEqual(refusal(409, 'TASK_ANSWERED'));
     expect((await client.call('GET', '/api/v1/tasks')).json()).toEqual({ task: null });
     const stats = (await client.call('GET', '/api/v1/stats')).json();
     expect(stats).toMatchObject({
@@ -315,6 +319,28 @@ describe('what is refused', () => {
     expect(told(large)).toEqual(refusal(413, 'BODY_TOO_LARGE'));
     const forged = await client.call('PUT', path, { body: w, length: 2 ** 20, signed: { secret: 'x' } });
     expect(told(forged)).toEqual(refusal(401, 'REST_SIGNATURE'));
+  });
+
+  it('what is about no task of the node, before its body comes', async () => {
+    const { client } = await registered();
+    for (const path of ['/api/v1/updates/other', '/api/v1/tasks/other/fail']) {
+      const early = await client.call('POST', path, { body: Buffer.from('{'), length: 2_000 });
+      expect(told(early)).toEqual(refusal(410, 'TASK_NOT_FOUND'));
+    }
+  });
+
+  it('a manifest that repeats more than any answer needs, by counting and not by reading it', async () => {
+    const { client, nodeId } = await registered();
+    const { taskId } = await fixture.task(nodeId);
+    const path = `/api/v1/updates/${taskId}`;
+    const say = async (body: object) => (await client.call('POST', path, { body })).bytes.toString();
+    const metrics = Object.fromEntries(Array.from({ length: 10_001 }, (_, at) => [at, 0]));
+    expect(await say({ numExamples: 1, metrics })).toContain('more than 10000 members in an object');
+    const slices = Array(100_001).fill(0);
+    expect(await say({ numExamples: 1, tensors: [{ name: 'w', slices }] })).toContain('more than 100000 items');
+    const halves = [slices.slice(1), [0]].map((slices) => ({ name: 'w', slices }));
+    expect(await say({ numExamples: 1, tensors: halves })).toContain('100001 slices, at most 100000');
+    expect(await say({ numExamples: 1, tensors: [{ name: 'w', slices: [{ sha256: [] }] }] })).toContain('5 deep');
   });
 
   it("an answer that the aggregator does not take, with the aggregator's word", async () => {

@@ -14,10 +14,13 @@ import { nodeLimits } from '../node/limits.ts';
 import { sendJson, sendProblem, statusOf } from './answer.ts';
 import { RestCalls } from './calls.ts';
 import { type Endpoint, PREFIX, type Route, routeOf } from './endpoints.ts';
+import { checkJsonShape } from './json-shape.ts';
+import { checkSlices } from './manifest.ts';
 
 const KiB = 1024;
-/** Of a body without a signature, and of a manifest. */
-const STRANGERS_BODY = 8 * KiB;
+/** Of any JSON but a manifest. */
+const SMALL_BODY = 8 * KiB;
+/** 40 GB in parts of 1 MiB. */
 const MANIFEST_BODY = 4 * KiB * KiB;
 const NODE_ID = /^[1-9]\d{0,19}$/;
 const HASH = /^[0-9a-f]{64}$/;
@@ -71,6 +74,7 @@ export class RestDoor {
     // Before a byte of the body is read: strangers send nothing.
     const node = endpoint.isSigned ? await this.#authenticate(request, bodyHash) : null;
     const query = endpoint.query && check(endpoint.query, Object.fromEntries(new URLSearchParams(queryText)), 'query');
+    if (node) await this.#calls.admit(endpoint.name, parameters, node);
     const body = await this.#bodyOf(request, response, route, endpoint.isSigned ? bodyHash : null);
     const answer = await this.#calls.call(endpoint.name, { request, response, parameters, query, body, signal }, node);
     if (answer !== undefined && !response.destroyed) sendJson(response, answer);
@@ -109,7 +113,11 @@ export class RestDoor {
       throw new AegisError('BODY_HASH');
     }
     if (schema === undefined) return undefined;
-    if (schema !== 'bytes') return check(schema, parse(bytes), 'body');
+    if (schema !== 'bytes') {
+      const value = parse(bytes);
+      if (endpoint.name === 'update') checkSlices(value);
+      return check(schema, value, 'body');
+    }
     const { sha256 } = parameters;
     if (sha256 !== signedHash) throw new AegisError('PART_HASH', 'The path names another part.');
     return bytes;
@@ -125,10 +133,10 @@ export class RestDoor {
   }
 }
 
-const limitOf = ({ body, isSigned }: Endpoint): number => {
+const limitOf = ({ name, body }: Endpoint): number => {
   if (body === undefined) return 0;
   if (body === 'bytes') return nodeLimits.part;
-  return isSigned ? MANIFEST_BODY : STRANGERS_BODY;
+  return name === 'update' ? MANIFEST_BODY : SMALL_BODY;
 };
 
 const header = (request: IncomingMessage, name: string): string => {
@@ -142,6 +150,7 @@ const checkType = (request: IncomingMessage, wanted: string): void => {
 };
 
 const parse = (bytes: Buffer): unknown => {
+  checkJsonShape(bytes);
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch {

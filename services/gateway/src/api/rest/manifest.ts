@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Submit } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { fromEntry } from '@aegis/flower-wire';
@@ -5,13 +6,23 @@ import type { ConfigEntry, Scalar } from '../../domain/task.ts';
 import { nodeLimits } from '../node/limits.ts';
 import type { Manifest } from './schemas.ts';
 
-/** The answer as native clients say it: from there on both are one. */
-export const submitOf = (taskId: string, weightedByKey: string, manifest: Manifest): Submit => {
-  const { tensors, numExamples, metrics, runtimeSeconds } = manifest;
-  const slices = tensors.reduce((sum, tensor) => sum + tensor.slices.length, 0);
+/** Before its schema is asked, which names everything that is wrong: of a body that has the shape of a manifest, whatever is in it. */
+export const checkSlices = (body: unknown): void => {
+  const { tensors } = (body ?? {}) as { tensors?: unknown };
+  if (!Array.isArray(tensors)) return;
+  const slices = tensors.reduce((sum, tensor) => sum + (Array.isArray(tensor?.slices) ? tensor.slices.length : 0), 0);
   if (slices > nodeLimits.slices) {
     throw new AegisError('REQUEST_MALFORMED', `${slices} slices, at most ${nodeLimits.slices} are taken.`);
   }
+};
+
+/** The same manifest, however it is written, is the same answer. */
+export const manifestId = (manifest: Manifest): string =>
+  createHash('sha256').update('aegis rest manifest\n').update(JSON.stringify(manifest)).digest('hex');
+
+/** The answer as native clients say it: from there on both are one. */
+export const submitOf = (taskId: string, weightedByKey: string, manifest: Manifest): Submit => {
+  const { tensors, numExamples, metrics, runtimeSeconds } = manifest;
   if (Object.hasOwn(metrics, weightedByKey)) {
     throw new AegisError('REPLY_MALFORMED', `The metric "${weightedByKey}" is the weight: say it as numExamples.`);
   }
