@@ -112,6 +112,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     localNoise: noiseOf(loaded.policy.localNoise),
     ...{ signing: options.signing, secrets, rounds: new OpenRounds() },
   };
+  const stopLooking = options.signing?.watch?.(clock, log);
   const port = await listenForSuperNode(new GuardFleet(guard, key, withdrawn), log);
   for (const { taskId } of journal.unsettled()) void deliverAnswer(guard, taskId);
   for (const taskId of openRounds) void followRound(guard, taskId);
@@ -134,6 +135,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
   } finally {
     ending.abort(new Error('the guard ends'));
     guard.held.wake();
+    stopLooking?.();
     await upstream.close();
     await port.close();
     audit.close();

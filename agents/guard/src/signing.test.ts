@@ -1,6 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
+import { silentLogger } from '@aegis/service-kit';
+import { eventually, FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSigning, type SigningFiles } from './signing.ts';
 import { Federation } from './testing/federation.ts';
@@ -31,7 +32,7 @@ const files = async (
 
 describe('what a guard signs with', () => {
   it('is the key of its certificate, and believes the nodes of its federation', async () => {
-    const signing = readSigning(await files(), Date.now());
+    const signing = await readSigning(await files(), Date.now());
     expect(signing.certificatePem).toBe(ada.certPem);
     expect(signing.open(bob.certPem, Date.now()).subject).toBe('O=hospitals, CN=bob');
     expect(() => signing.open(stranger.certPem, Date.now())).toThrow(
@@ -48,19 +49,37 @@ describe('what a guard signs with', () => {
     ['no root', { roots: '' }, 0o600, 'CONFIG_INVALID'],
   ])('is not %s', async (_name, changes, mode, code) => {
     const given = await files(changes, mode);
-    expect(() => readSigning(given, Date.now())).toThrow(expect.objectContaining({ code }));
+    await expect(readSigning(given, Date.now())).rejects.toThrow(expect.objectContaining({ code }));
+  });
+
+  it('believes nobody whom the federation took back, from when the file says so', async () => {
+    const crl = join(folder.path, 'crl.pem');
+    await writeFile(crl, await federation.revocations([]));
+    const signing = await readSigning({ ...(await files()), crl }, Date.now());
+    const clock = new FakeClock(Date.now());
+    const stop = signing.watch?.(clock, silentLogger);
+    expect(signing.open(bob.certPem, clock.now()).subject).toBe('O=hospitals, CN=bob');
+    await writeFile(crl, await federation.revocations([bob.serial]));
+    await eventually(async () => {
+      await clock.advance(1_000);
+      expect(() => signing.open(bob.certPem, clock.now())).toThrow(
+        expect.objectContaining({ code: 'SECAGG_CERTIFICATE', message: expect.stringContaining('revoked') }),
+      );
+    });
+    expect(signing.open(ada.certPem, clock.now()).subject).toBe('O=hospitals, CN=ada');
+    stop?.();
   });
 
   it('says nothing of the key in its complaint', async () => {
     const given = await files({ key: bob.keyPem });
     const secret = bob.keyPem.split('\n')[1] ?? '';
-    expect(() => readSigning(given, Date.now())).toThrow(
+    await expect(readSigning(given, Date.now())).rejects.toThrow(
       expect.not.objectContaining({ message: expect.stringContaining(secret) }),
     );
   });
 
   it('is not in a file that is not there', async () => {
     const given = { ...(await files()), key: join(folder.path, 'nothing') };
-    expect(() => readSigning(given, Date.now())).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+    await expect(readSigning(given, Date.now())).rejects.toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
   });
 });

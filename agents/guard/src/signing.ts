@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { SigningKey } from '@aegis/core-native/secagg';
 import { AegisError } from '@aegis/errors';
-import { openSigningCertificate, readRoots } from '@aegis/service-kit';
+import { SigningTrust } from '@aegis/service-kit';
 import type { Signing } from './flows/signing.ts';
 
 export interface SigningFiles {
@@ -11,21 +11,26 @@ export interface SigningFiles {
   readonly key: string;
   /** Root certificates of the federation, the owner's own copy: nothing a server says makes another certificate good. */
   readonly roots: string;
+  /** What they revoked, the owner's own copy; absent: nothing is known to be revoked. */
+  readonly crl?: string;
 }
 
 /**
  * What this node signs with, and whose signatures it believes. CONFIG_INVALID for a key that others may read or that is not the
  * certificate's, SECAGG_CERTIFICATE for a certificate that other nodes would refuse now.
  */
-export const readSigning = (files: SigningFiles, now: number): Signing => {
+export const readSigning = async (files: SigningFiles, now: number): Promise<Signing> => {
   const certificatePem = text(files.certificate);
-  const roots = readRoots(text(files.roots));
-  if (roots.length === 0) throw invalid(`${files.roots}: there is no certificate in it.`);
-  openSigningCertificate(certificatePem, roots, now);
+  const trust = await SigningTrust.open(files);
+  trust.openCertificate(certificatePem, now);
   const key = readKey(files.key);
   const certified = new X509Certificate(certificatePem).publicKey.export({ type: 'spki', format: 'pem' }).toString();
   if (certified.trim() !== key.publicPem.trim()) throw invalid(`${files.key} is not the key of ${files.certificate}.`);
-  return { certificatePem, key, open: (pem, at) => openSigningCertificate(pem, roots, at) };
+  return {
+    ...{ certificatePem, key },
+    open: (pem, at) => trust.openCertificate(pem, at),
+    watch: (clock, log) => trust.watch(clock, log),
+  };
 };
 
 /** The key goes into the core; what was read on the way is wiped. */

@@ -20,6 +20,7 @@ interface Options {
   signingCertificate?: string;
   signingKey?: string;
   federationRoot?: string;
+  federationCrl?: string;
   policy: string;
   state: string;
   explain?: bigint;
@@ -43,6 +44,7 @@ export const addGuard: AddCommand = (program, context) =>
     )
     .option('--signing-key <file>', 'its key; only its owner may read it')
     .option('--federation-root <file>', "the federation's root.pem, your own copy: whose nodes are believed")
+    .option('--federation-crl <file>', 'what that root revoked (crl.pem); read again when it changes')
     .option('--policy <file>', "the data owner's policy", 'policy.yaml')
     .option('--state <dir>', 'where journal and audit file are kept', '.aegis-guard')
     .option('--explain <run-id>', 'say what would leave for a run and why, and what has left; starts nothing', parseId)
@@ -69,7 +71,7 @@ export const addGuard: AddCommand = (program, context) =>
         });
       }
       const [address, tls] = [required(options.server, '--server HOST:PORT'), await material(options)];
-      const signs = signing(options, guard.readSigning);
+      const signs = await signing(options, guard.readSigning);
       if (signs !== null) demandOneName(tls.cert, signs.certificatePem);
       if (signs === null && loaded.policy.requireMasking) {
         throw new CommandError('USAGE', 'The policy says require-masking, and nothing could leave.', {
@@ -129,13 +131,14 @@ const material = async (options: Options): Promise<TlsMaterial> => {
 };
 
 /** All of it or nothing: a guard that was half told would sign nothing and say nothing about it. */
-const signing = (options: Options, read: typeof readSigning): Signing | null => {
-  const { signingCertificate, signingKey, federationRoot } = options;
+const signing = async (options: Options, read: typeof readSigning): Promise<Signing | null> => {
+  const { signingCertificate, signingKey, federationRoot, federationCrl } = options;
   if (signingCertificate === undefined && signingKey === undefined && federationRoot === undefined) return null;
   const files = {
     certificate: resolve(required(signingCertificate, '--signing-certificate FILE')),
     key: resolve(required(signingKey, '--signing-key FILE')),
     roots: resolve(required(federationRoot, '--federation-root FILE')),
+    ...(federationCrl !== undefined && { crl: resolve(federationCrl) }),
   };
   return read(files, Date.now());
 };

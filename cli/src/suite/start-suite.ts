@@ -137,7 +137,10 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     undo.push(() => ledger.close());
     const secagg = await startSecagg(
       // The root that vouches for nodes at the door vouches for their signing certificates as well.
-      secaggConfig.parse({ ...(clients.ca !== undefined && { 'federation-root': clients.ca }) }),
+      secaggConfig.parse({
+        ...(clients.ca !== undefined && { 'federation-root': clients.ca }),
+        ...(clients.ca !== undefined && clients.crl !== undefined && { 'federation-crl': clients.crl }),
+      }),
       { ...deps, log: log.child({ part: 'secagg' }) },
     );
     undo.push(() => secagg.drain());

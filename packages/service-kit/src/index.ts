@@ -55,6 +55,7 @@ export {
 } from './service.ts';
 export { type ProcessParts, serviceProcess } from './service-process.ts';
 export { type CertifiedKey, openSigningCertificate, readRoots } from './signing-certificate.ts';
+export { SigningTrust, type SigningTrustFiles } from './signing-trust.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
 export type { IssuedCertificate } from './x509.ts';

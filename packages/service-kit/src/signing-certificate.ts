@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
 import { federationIdentity } from './federation-ca.ts';
+import type { Revocations } from './revocations.ts';
 
 /** A key whose signatures others check, and whose it is. */
 export interface CertifiedKey {
@@ -17,10 +18,15 @@ export interface CertifiedKey {
 const MOST_CHARACTERS = 8_192;
 
 /**
- * The key in a certificate of the kind `signing` that one of the roots issued. SECAGG_CERTIFICATE for any other. Roots are the
- * caller's own: nothing a server says makes a certificate good. It looks at no list of revoked ones.
+ * The key in a certificate of the kind `signing` that one of the roots issued and none took back. SECAGG_CERTIFICATE for any other. Roots and
+ * list are the caller's own: nothing a server says makes a certificate good. `revoked` null: the caller has no list.
  */
-export const openSigningCertificate = (pem: string, roots: readonly X509Certificate[], now: number): CertifiedKey => {
+export const openSigningCertificate = (
+  pem: string,
+  roots: readonly X509Certificate[],
+  now: number,
+  revoked: Revocations | null = null,
+): CertifiedKey => {
   const certificate = parse(pem);
   const root = roots.find((candidate) => certificate.checkIssued(candidate) && certificate.verify(candidate.publicKey));
   if (root === undefined)
@@ -29,6 +35,11 @@ export const openSigningCertificate = (pem: string, roots: readonly X509Certific
     if (now < validFromDate.getTime() || now > validToDate.getTime())
       throw refuse(`It is good from ${validFromDate.toISOString()} to ${validToDate.toISOString()} only.`);
   }
+  if (revoked !== null && now > revoked.endsAt)
+    throw refuse(
+      `The list of revoked ones is over since ${new Date(revoked.endsAt).toISOString()}: get a new crl.pem.`,
+    );
+  if (revoked?.has(new Uint8Array(certificate.raw))) throw refuse('It was revoked.');
   const identity = federationIdentity(certificate.subjectAltName);
   if (identity?.kind !== 'signing' || certificate.ca) throw refuse('It is not of the kind "signing".');
   return {

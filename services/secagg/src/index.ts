@@ -1,9 +1,16 @@
 import { availableParallelism } from 'node:os';
 import type { Bus } from '@aegis/bus';
-import { type Clock, type LocalService, type Logger, systemClock, type Telemetry } from '@aegis/service-kit';
+import {
+  type Clock,
+  type LocalService,
+  type Logger,
+  SigningTrust,
+  systemClock,
+  type Telemetry,
+} from '@aegis/service-kit';
 import { relayService } from './api/relay.ts';
 import { roundsService } from './api/rounds.ts';
-import { readFederationRoots, type SecaggConfig } from './config.ts';
+import type { SecaggConfig } from './config.ts';
 import { LiveRounds } from './flows/live-rounds.ts';
 import { createMeasures } from './flows/measures.ts';
 import { DurableRoundStore } from './store/durable.ts';
@@ -27,7 +34,8 @@ export interface Secagg {
 /** Begins to serve masked rounds. Rounds under way come back from the store when somebody asks about them. */
 export async function startSecagg(config: SecaggConfig, deps: SecaggDeps): Promise<Secagg> {
   const { bus, telemetry, log, clock = systemClock } = deps;
-  const file = config['federation-root'];
+  const { 'federation-root': roots, 'federation-crl': crl } = config;
+  const trust = roots === undefined ? null : await SigningTrust.open({ roots, crl });
   const store = await DurableRoundStore.open(bus);
   const measures = createMeasures(telemetry);
   const roundGround = { store, clock, telemetry, measures, log };
@@ -38,12 +46,16 @@ export async function startSecagg(config: SecaggConfig, deps: SecaggDeps): Promi
   const ground = {
     ...roundGround,
     rounds,
-    roots: file === undefined ? [] : readFederationRoots(file),
+    trust,
     threads: config.threads ?? availableParallelism(),
   };
-  if (ground.roots.length === 0) log.info('no federation-root: masked rounds are refused');
+  if (trust === null) log.info('no federation-root: masked rounds are refused');
+  const stopLooking = trust?.watch(clock, log);
   return {
     services: [relayService(ground), roundsService(ground)],
-    drain: async () => rounds.drain(),
+    drain: async () => {
+      stopLooking?.();
+      rounds.drain();
+    },
   };
 }

@@ -1,6 +1,6 @@
 import { CoreError } from '@aegis/core-native';
 import { type CertifiedAdvert, Roster } from '@aegis/core-native/secagg';
-import { openSigningCertificate } from '@aegis/service-kit';
+import { AegisError } from '@aegis/errors';
 import type { Advert, Answer, Confirmation, OpenedAnswer, SharesAnswer } from '../domain/answer.ts';
 import { wrongAnswer } from '../domain/refuse.ts';
 import { checkAnswer } from '../domain/round.ts';
@@ -14,10 +14,11 @@ export type Said =
   | { readonly stage: 'confirm'; readonly node: string; readonly confirmation: Confirmation }
   | OpenedAnswer;
 
-/** With what its certificate says; SECAGG_CERTIFICATE unless a pinned root issued one that is good now. */
-export const readAnswer = ({ roots, clock }: Pick<Ground, 'roots' | 'clock'>, said: Said): Answer => {
+/** With what its certificate says; SECAGG_CERTIFICATE unless a pinned root issued one that is good now and was not revoked. */
+export const readAnswer = ({ trust, clock }: Pick<Ground, 'trust' | 'clock'>, said: Said): Answer => {
   if (said.stage !== 'advertise') return said;
-  const { subject, keyPem } = openSigningCertificate(said.certificate, roots, clock.now());
+  if (trust === null) throw new AegisError('SECAGG_NOT_SERVED');
+  const { subject, keyPem } = trust.openCertificate(said.certificate, clock.now());
   return { ...said, subject, signingKey: keyPem };
 };
 

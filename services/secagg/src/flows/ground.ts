@@ -1,12 +1,12 @@
-import type { X509Certificate } from 'node:crypto';
+import type { SigningTrust } from '@aegis/service-kit';
 import type { LiveRounds } from './live-rounds.ts';
 import type { RoundGround } from './round-ground.ts';
 
 /** Everything a flow may touch. */
 export interface Ground extends RoundGround {
   readonly rounds: LiveRounds;
-  /** Whose signing certificates count; none: no round is opened. */
-  readonly roots: readonly X509Certificate[];
+  /** Whose signing certificates count; null: nobody's, and no round is opened. */
+  readonly trust: SigningTrust | null;
   /** For the total mask. */
   readonly threads: number;
 }

@@ -6,7 +6,7 @@ import type { Ground } from './ground.ts';
 
 /** Repeating it changes nothing. SECAGG_KEY_CONFLICT for other content under the same reference. */
 export const openRound = async (ground: Ground, opened: Opened): Promise<void> => {
-  if (ground.roots.length === 0) throw new AegisError('SECAGG_NOT_SERVED');
+  if (ground.trust === null) throw new AegisError('SECAGG_NOT_SERVED');
   checkOpened(opened);
   try {
     termsDigest(opened.terms);

@@ -3,8 +3,8 @@ import { RelayService, RoundsService } from '@aegis/contracts/aegis/secagg/v1/se
 import {
   inProcessChannel,
   noTelemetry,
-  readRoots,
   type ServiceChannel,
+  SigningTrust,
   silentLogger,
   type Telemetry,
 } from '@aegis/service-kit';
@@ -94,8 +94,8 @@ export const serviceOn = (
 ) => {
   const roundGround = { store, clock, telemetry, measures: createMeasures(telemetry), log: silentLogger };
   const rounds = new LiveRounds(roundGround);
-  const roots = rootPem === '' ? [] : readRoots(rootPem);
-  const ground = { ...roundGround, rounds, roots, threads: 1 };
+  const trust = rootPem === '' ? null : SigningTrust.in(rootPem);
+  const ground = { ...roundGround, rounds, trust, threads: 1 };
   const channel = inProcessChannel([relayService(ground), roundsService(ground)], { log: silentLogger });
   return { ...callersOf(channel), clock, rounds, ground, close: () => rounds.drain() };
 };
