@@ -83,6 +83,7 @@ export interface RawPrivateFold {
       noiseMultiplier: number;
       denominator: number;
       bits?: { sum: number; noiseMultiplier: number };
+      tree?: { secret: string; tree: number; leaf: number };
       path: string;
     },
     key: RawDataKey,

@@ -41,7 +41,9 @@ export type CoreErrorCode =
   | 'PRIVACY_PARAMETER'
   | 'PRIVACY_UNBOUNDED'
   | 'PRIVACY_UNREACHABLE'
-  | 'TENSOR_NOT_NOISED';
+  | 'TENSOR_NOT_NOISED'
+  | 'NOISE_SECRET_LOST'
+  | 'NOISE_USED';
 
 /** A failure of the core. Branch on `code`; `detail` names the facts, e.g. `{ tensor: "w", expected: "(3,)", got: "(4,)" }`. */
 export class CoreError extends Error {

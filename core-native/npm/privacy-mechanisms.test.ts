@@ -56,6 +56,28 @@ const code = async (work: Promise<unknown>) => {
 };
 
 describe('the private fold', () => {
+  it('takes the noise of a round of a tree, the same every time, for one path only', async () => {
+    const fold = await PrivateFold.open(start, { clip: 1 });
+    const round = (leaf: number, name: string, secret = 'secret') =>
+      fold.finish(
+        { noiseMultiplier: 1, denominator: 1, path: path(name), tree: { secret: path(secret), tree: 0, leaf } },
+        key,
+      );
+    const { model } = await round(1, 'noised');
+    rmSync(path('noised'));
+    expect((await round(1, 'noised')).model).toEqual(model);
+    expect(await code(round(1, 'another'))).toBe('NOISE_USED');
+    expect(await code(round(2, 'second', 'gone'))).toBe('NOISE_SECRET_LOST');
+    expect(await code(round(0.5, 'half'))).toBe('ARGUMENT');
+    // the noise of round 1 is taken out again: what is left in both together is that of one node
+    await round(2, 'second');
+    const [first, second] = [await values('noised'), await values('second')];
+    const size = (of: Float32Array) => Math.sqrt(of.reduce((sum, value) => sum + value * value, 0) / of.length);
+    expect(size(first.map((value, at) => value + (second[at] ?? 0)))).toBeLessThan(1.5);
+    expect(size(second)).toBeLessThan(2.2);
+    fold.close();
+  });
+
   it('clips, adds, noises once and keeps what it wrote', async () => {
     const fold = await PrivateFold.open(start, { clip: 1 });
     expect(await fold.add(log, await update('1', 0.05), 3)).toEqual({

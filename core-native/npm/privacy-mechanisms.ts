@@ -23,6 +23,11 @@ export interface PrivateFinish {
   denominator: number;
   /** A count that one update moves by at most 1, to leave with noise of its own: how many were clipped, for adaptive clipping. */
   bits?: { sum: number; noiseMultiplier: number };
+  /**
+   * The noise of a round of a tree over all rounds (DP-FTRL) instead of fresh noise; not with `bits`. `secret`: path of the run's secret, made by
+   * leaf 1 of tree 0 and needed by every later one: NOISE_SECRET_LOST. A leaf's noise goes into one path: NOISE_USED.
+   */
+  tree?: { secret: string; tree: number; leaf: number };
   /** Of the sealed model file. One path is one release: name it after run, round and attempt. */
   path: string;
 }

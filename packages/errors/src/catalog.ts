@@ -285,6 +285,16 @@ export const catalog = {
     'The privacy budget does not cover this.',
     'The message says what was asked, what is left and what would fit; `aegis budget ls` shows the budgets, `aegis budget set` changes one.',
   ),
+  PRIVACY_NOISE_LOST: entry(
+    'internal',
+    "The secret of the run's tree noise is gone.",
+    'Operator: restore the intake volume if you can, else start a new run from the last model. New noise must not take the place of noise that models have already: that is not what was accounted.',
+  ),
+  PRIVACY_NOISE_USED: entry(
+    'internal',
+    'The noise of this round is in another sum already.',
+    'Operator: start a new run from the last model. Two sums with the same noise would tell their difference, so nothing was written.',
+  ),
   PRIVACY_EVENT_INVALID: entry(
     'invalid',
     'The privacy event cannot be accounted for.',

@@ -50,10 +50,12 @@ pub enum Code {
     PrivacyUnbounded,
     PrivacyUnreachable,
     TensorNotNoised,
+    NoiseSecretLost,
+    NoiseUsed,
 }
 
 impl Code {
-    pub const ALL: [Code; 41] = [
+    pub const ALL: [Code; 43] = [
         Code::NpyMalformed,
         Code::NpyObjectDtype,
         Code::NpyUnsupportedDtype,
@@ -95,6 +97,8 @@ impl Code {
         Code::PrivacyUnbounded,
         Code::PrivacyUnreachable,
         Code::TensorNotNoised,
+        Code::NoiseSecretLost,
+        Code::NoiseUsed,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -140,6 +144,8 @@ impl Code {
             Code::PrivacyUnbounded => "PRIVACY_UNBOUNDED",
             Code::PrivacyUnreachable => "PRIVACY_UNREACHABLE",
             Code::TensorNotNoised => "TENSOR_NOT_NOISED",
+            Code::NoiseSecretLost => "NOISE_SECRET_LOST",
+            Code::NoiseUsed => "NOISE_USED",
         }
     }
 }

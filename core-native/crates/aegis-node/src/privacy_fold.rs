@@ -1,9 +1,10 @@
 //! The fold for central differential privacy.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aegis_core::privacy::fold;
+use aegis_core::privacy::tree::TreeRound;
 use aegis_core::{Code, Error, Result};
 use napi_derive::napi;
 
@@ -28,10 +29,18 @@ pub struct RawBits {
 }
 
 #[napi(object)]
+pub struct RawTreeRound {
+    pub secret: String,
+    pub tree: f64,
+    pub leaf: f64,
+}
+
+#[napi(object)]
 pub struct RawFinish {
     pub noise_multiplier: f64,
     pub denominator: f64,
     pub bits: Option<RawBits>,
+    pub tree: Option<RawTreeRound>,
     pub path: String,
 }
 
@@ -90,10 +99,13 @@ impl PrivateFold {
         let (fold, key) = (self.held(), key.0.clone());
         off_loop(
             move || {
+                let secret = how.tree.as_ref().map(|tree| PathBuf::from(&tree.secret)).unwrap_or_default();
+                let tree = how.tree.as_ref().map(|raw| to_tree(raw, &secret)).transpose()?;
                 fold?.finish(&fold::Finish {
                     noise_multiplier: how.noise_multiplier,
                     denominator: how.denominator,
                     bits: how.bits.map(to_bits).transpose()?,
+                    tree,
                     path: &PathBuf::from(how.path),
                     key: &key,
                 })
@@ -112,6 +124,10 @@ impl PrivateFold {
 
 fn to_bits(raw: RawBits) -> Result<fold::Bits> {
     Ok(fold::Bits { sum: whole("bits", raw.sum)? as i64, noise_multiplier: raw.noise_multiplier })
+}
+
+fn to_tree<'a>(raw: &RawTreeRound, secret: &'a Path) -> Result<TreeRound<'a>> {
+    Ok(TreeRound { secret, tree: whole("tree", raw.tree)?, leaf: whole("leaf", raw.leaf)? })
 }
 
 fn noised(noised: fold::Noised) -> Noised {

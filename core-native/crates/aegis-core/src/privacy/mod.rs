@@ -2,7 +2,7 @@
 //!
 //! [`noise`] draws it, exactly; [`clip`] bounds what it hides; [`privatize`] does both to one update where it was made ([`local_update`]: to a
 //! trained model), [`fold`] to the sum of
-//! many. [`crate::fold`] is the sum without. [`accounting`] draws nothing and touches no model's values.
+//! many, afresh in every round or as part of a [`tree`] over all of them. [`crate::fold`] is the sum without. [`accounting`] draws nothing and touches no model's values.
 
 pub mod accounting;
 pub mod clip;
@@ -10,3 +10,4 @@ pub mod fold;
 pub mod local_update;
 pub mod noise;
 pub mod privatize;
+pub mod tree;

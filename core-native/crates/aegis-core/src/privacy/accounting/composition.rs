@@ -83,7 +83,7 @@ fn classify(event: &Event) -> (f64, Option<Component>) {
         Mechanism::DiscreteGaussian { .. } => (0.0, Some(Component::Concentrated { rho: 0.5 * precision })),
         Mechanism::Laplace => (0.0, Some(Component::Laplace { scale: sigma, sampling })),
         Mechanism::Tree { steps, epochs } => {
-            // a leaf lies under ⌈log2(n+1)⌉ nodes (Kairouz et al. 2103.00039); a unit is in one of the restarted trees only
+            // a leaf lies under ⌈log2(n+1)⌉ nodes (Kairouz et al. 2103.00039); a unit is in `epochs` of the trees, once in each
             let deepest = steps.iter().map(|&steps| u64::BITS - steps.leading_zeros()).max().unwrap_or(0);
             (*epochs as f64 * f64::from(deepest) * precision, None)
         }

@@ -31,7 +31,7 @@ fn refuted(real: f64, bits: u8) -> f64 {
         canary[at] = 0.0;
     }
     let path = setup.path("noised");
-    let how = Finish { noise_multiplier: real, denominator: 1.0, bits: None, path: &path, key: &setup.key };
+    let how = Finish { noise_multiplier: real, denominator: 1.0, bits: None, tree: None, path: &path, key: &setup.key };
     let released = fold.finish_with(&how, &mut Drbg::repeatable(bits ^ 0xff)).unwrap();
     let scores = setup.values("noised", &released.model).concat();
 

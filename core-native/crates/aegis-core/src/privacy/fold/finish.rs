@@ -7,6 +7,7 @@ use super::{PrivateFold, Start};
 use crate::error::{AtPath, Code, Error, Result};
 use crate::model::{ModelInfo, ModelReader, ModelWriter};
 use crate::privacy::noise::{DiscreteGaussian, Drbg};
+use crate::privacy::tree::{self, Increment, TreeRound, TreeSecret};
 use crate::seal::{DataKey, open_file, seal_new_file};
 use crate::tensor::cast::{self, BLOCK};
 
@@ -28,6 +29,8 @@ pub struct Finish<'a> {
     /// What the sum is divided by: the expected number of updates, or of their weights as parts of the greatest; fixed before the round.
     pub denominator: f64,
     pub bits: Option<Bits>,
+    /// The noise is that of a tree over the rounds instead of fresh noise; not with `bits`. See [`crate::privacy::tree`].
+    pub tree: Option<TreeRound<'a>>,
     /// The sealed model file. One path is one release: the caller names it after run, round and attempt.
     pub path: &'a Path,
     pub key: &'a DataKey,
@@ -47,7 +50,7 @@ impl PrivateFold {
     ///
     /// A finish that was interrupted left nothing, or the noised bits alone, which is used again. Without any update the model is the start model
     /// with noise: that nobody answered is nobody's business either. [`Code::Argument`] for a noise multiplier or denominator that makes no
-    /// sense; [`Code::SealBroken`] if what is at the path is not this key's.
+    /// sense; [`Code::SealBroken`] if what is at the path is not this key's; with tree noise those of [`TreeSecret::of`] and [`Code::NoiseUsed`].
     pub fn finish(&self, how: &Finish<'_>) -> Result<Noised> {
         self.finish_with(how, &mut Drbg::new())
     }
@@ -59,19 +62,33 @@ impl PrivateFold {
         if !(how.denominator > 0.0 && how.denominator.is_finite()) {
             return Err(Error::new(Code::Argument, "the denominator is a number above 0").with("got", how.denominator));
         }
-        // Rounded up: never less noise than was granted.
-        let noise = DiscreteGaussian::new((how.noise_multiplier * self.bound.steps()).next_up())
-            .map_err(|error| error.with("noise-multiplier", how.noise_multiplier))?;
+        // Rounded up: never less noise than was granted. A tree of discrete noise is accounted for as continuous with a hair less.
+        let sigma = (how.noise_multiplier * self.bound.steps()).next_up().next_up();
+        let fresh =
+            DiscreteGaussian::new(sigma).map_err(|error| error.with("noise-multiplier", how.noise_multiplier))?;
+        if how.tree.is_some() && how.bits.is_some() {
+            return Err(Error::new(Code::Argument, "a sum of bits has no tree: its noise is drawn afresh"));
+        }
+        how.tree.as_ref().map_or(Ok(()), TreeRound::check)?;
         if let Some(found) = Self::found(how.path, how.key)? {
             return Ok(found);
         }
         let bits = how.bits.map(|bits| noised_bits(bits, how, drbg)).transpose()?;
+        let mut noise = match &how.tree {
+            None => Noise::Fresh(fresh, drbg),
+            Some(round) => {
+                let secret =
+                    TreeSecret::of(round, self.bound.steps() * self.bound.step(), how.noise_multiplier, how.key)?;
+                tree::claim(round, how.path, how.key)?;
+                Noise::Tree(Increment::new(&secret, round.tree, round.leaf, sigma)?)
+            }
+        };
         let mut writer = ModelWriter::create(how.path, how.key)?;
         let factor = self.bound.step() / how.denominator;
         for (start, sums) in self.start.iter().zip(&state.sums) {
             writer.begin(start.spec.name(), start.spec.dtype(), start.spec.shape())?;
             if start.spec.dtype().is_float() {
-                write_noised(start, sums, factor, &noise, drbg, &mut writer)?;
+                write_noised(start, sums, factor, &mut noise, &mut writer)?;
             } else {
                 writer.payload(start.payload())?;
             }
@@ -97,24 +114,42 @@ impl PrivateFold {
     }
 }
 
+enum Noise<'a> {
+    Fresh(DiscreteGaussian, &'a mut Drbg),
+    Tree(Increment),
+}
+
+impl Noise<'_> {
+    /// Adds the next elements' noise.
+    fn add_to(&mut self, totals: &mut [i128]) {
+        match self {
+            Noise::Fresh(noise, drbg) => {
+                let mut drawn = [0; BLOCK];
+                let drawn = &mut drawn[..totals.len()];
+                noise.fill(drbg, drawn);
+                totals.iter_mut().zip(&*drawn).for_each(|(total, &noise)| *total += i128::from(noise));
+            }
+            Noise::Tree(increment) => increment.add_to(totals),
+        }
+    }
+}
+
 fn write_noised(
     start: &Start,
     sums: &[i64],
     factor: f64,
-    noise: &DiscreteGaussian,
-    drbg: &mut Drbg,
+    noise: &mut Noise<'_>,
     writer: &mut ModelWriter,
 ) -> Result<()> {
     let dtype = start.spec.dtype();
-    let (mut values, mut drawn) = ([0.0; BLOCK], [0; BLOCK]);
+    let (mut values, mut totals) = ([0.0; BLOCK], [0; BLOCK]);
     let mut bytes = Vec::with_capacity(BLOCK * dtype.size());
     for (block, sums) in sums.chunks(BLOCK).enumerate() {
-        let (values, drawn) = (&mut values[..sums.len()], &mut drawn[..sums.len()]);
+        let (values, totals) = (&mut values[..sums.len()], &mut totals[..sums.len()]);
         start.decode(block * BLOCK, values);
-        noise.fill(drbg, drawn);
-        for ((value, &sum), &noise) in values.iter_mut().zip(sums).zip(&*drawn) {
-            *value += (i128::from(sum) + i128::from(noise)) as f64 * factor;
-        }
+        totals.iter_mut().zip(sums).for_each(|(total, &sum)| *total = i128::from(sum));
+        noise.add_to(totals);
+        values.iter_mut().zip(&*totals).for_each(|(value, &total)| *value += total as f64 * factor);
         bytes.clear();
         cast::encode_finite(dtype, values, &mut bytes);
         writer.payload(&bytes)?;

@@ -19,7 +19,7 @@ mod audit;
 mod finish;
 mod start;
 #[cfg(test)]
-mod tests;
+pub(in crate::privacy) mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -42,7 +42,7 @@ impl Setup {
     fn finish(&self, fold: &PrivateFold, name: &str, noise_multiplier: f64, denominator: f64) -> Result<Noised> {
         let path = self.path(name);
         let (bits, key) = (None, &self.key);
-        fold.finish(&Finish { noise_multiplier, denominator, bits, path: &path, key })
+        fold.finish(&Finish { noise_multiplier, denominator, bits, tree: None, path: &path, key })
     }
 
     pub fn values(&self, name: &str, info: &ModelInfo) -> Vec<Vec<f64>> {
@@ -148,7 +148,7 @@ fn bits_get_their_own_noise_and_are_kept() {
     let finish = |name: &str, noise_multiplier| {
         let (path, key) = (setup.path(name), &setup.key);
         let bits = Some(Bits { sum: 600, noise_multiplier });
-        fold.finish(&Finish { noise_multiplier: 1.0, denominator: 1.0, bits, path: &path, key })
+        fold.finish(&Finish { noise_multiplier: 1.0, denominator: 1.0, bits, tree: None, path: &path, key })
     };
     let first = finish("noised", 20.0).unwrap();
     let bits = first.bits.unwrap();

@@ -23,7 +23,8 @@ static ZEROS: [u8; BUFFER] = [0; BUFFER];
 /// AES-256 in counter mode, keyed from the operating system, with fast key erasure: the stream itself brings the next key every mebibyte
 /// and the old one is forgotten (Bernstein 2017, "Fast-key-erasure random-number generators"). Key and buffer are wiped when it goes.
 ///
-/// There is no way to set its seed: noise that somebody can repeat protects nobody.
+/// Nobody outside can set its seed: noise that somebody can repeat protects nobody. The one noise that must come again, of
+/// [`crate::privacy::tree`], has a secret of its own for that.
 pub struct Drbg {
     cipher: StreamingEncryptingKey,
     buffer: Box<[u8; BUFFER + SLACK]>,
@@ -44,7 +45,8 @@ impl Drbg {
         Self::keyed(&[test; KEY + IV])
     }
 
-    fn keyed(seed: &[u8; KEY + IV]) -> Self {
+    /// The stream of this key and counter: the same every time. The caller keeps the seed secret.
+    pub(in crate::privacy) fn keyed(seed: &[u8; KEY + IV]) -> Self {
         Self { cipher: cipher(seed), buffer: Box::new([0; BUFFER + SLACK]), used: BUFFER, buffers: 0 }
     }
 

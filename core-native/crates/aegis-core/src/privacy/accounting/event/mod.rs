@@ -30,7 +30,8 @@ pub enum Mechanism {
     Skellam { l1: f64, l2: f64 },
     /// Laplace noise; the noise multiplier is its scale over the L1 bound of a unit.
     Laplace,
-    /// Gaussian noise on the nodes of a binary tree over the steps (DP-FTRL); one tree per restart.
+    /// Gaussian noise on the nodes of binary trees over the steps (DP-FTRL), `steps` leaves in each. A unit is at `epochs` leaves, **each in another
+    /// tree**: twice in one would cost more than is counted, as both are in the same nodes.
     Tree { steps: Vec<u64>, epochs: u64 },
 }
 
