@@ -6,6 +6,7 @@ import type { Entry } from './entry.ts';
 import type { Policy } from './policy.ts';
 import { type Scope, type ScopeKind, scopeKey } from './scope.ts';
 import { netChange } from './settle.ts';
+import { givenBack, newlyCharged, treeOf } from './tree-run.ts';
 
 export interface Run {
   readonly policy: Policy;
@@ -137,8 +138,10 @@ export class Book {
     }
     if (units.some((unit) => unit < 0 || unit >= this.unitNames.length))
       throw broken(`${id} names a unit nobody knows`);
-    this.charge(run.policy, units, { add: events, remove: noCharges });
-    this.tally(runId, events, { reserved: 1, committed: 0 });
+    const isOfTree = treeOf(run.policy) !== null;
+    const charged = isOfTree ? newlyCharged(this, runId, units) : { opens: true, units };
+    this.charge(run.policy, charged.units, { add: events, remove: noCharges }, charged.opens);
+    this.tally(runId, charged.opens ? events : noCharges, { reserved: 1, committed: 0 });
     const { partition, dataset } = run.policy;
     if (partition !== '') for (const unit of units) this.dataSet(dataset).homes.set(unit, partition);
     this.byKey.set(key, id);
@@ -156,27 +159,21 @@ export class Book {
 
   private release({ id }: Entry & { kind: 'released' }): void {
     const reservation = this.openReservation(id);
-    this.charge(this.runOf(reservation.runId).policy, reservation.units, {
-      add: noCharges,
-      remove: reservation.events,
-    });
-    this.tally(reservation.runId, noCharges, { reserved: -1, committed: 0 }, reservation.asked);
+    const { policy } = this.runOf(reservation.runId);
+    const back = treeOf(policy) === null ? reservation.units : givenBack(this, reservation.runId);
+    if (back !== null) this.charge(policy, back, { add: noCharges, remove: reservation.events });
+    const counted = { reserved: -1, committed: 0 };
+    this.tally(reservation.runId, noCharges, counted, back === null ? noCharges : reservation.asked);
     this.reservations.set(id, { ...reservation, state: 'released' });
   }
 
-  private charge(policy: Policy, units: Int32Array, change: Change): void {
+  /** `all`: the run and its data set too, and not the units alone. */
+  private charge(policy: Policy, units: Int32Array, change: Change, all = true): void {
     if (change.add.size === 0 && change.remove.size === 0) return;
-    const { runId, dataset, partition } = policy;
-    const run = this.runOf(runId);
     const relation = relationOfAll(change.add.size > 0 ? change.add : change.remove);
     const next = (account: Account | null | undefined, order: number): Account =>
       changed(account ?? openAccount(order, policy.unit, relation), change);
-    this.runs.set(runId, { ...run, account: next(run.account, run.budget.order) });
-    const set = this.dataSet(dataset);
-    const order = this.dataSetOrder(dataset);
-    if (partition === '') set.whole = next(set.whole, order);
-    else set.parts.set(partition, next(set.parts.get(partition), order));
-    this.dataSets.set(dataset, set);
+    if (all) this.chargeAll(policy, next);
     const moved = new Map<Account, Account>();
     const first = new Map<number, Account>();
     for (const unit of units) {
@@ -192,6 +189,19 @@ export class Book {
         this.units[unit] = after;
       }
     }
+  }
+
+  private chargeAll(
+    { runId, dataset, partition }: Policy,
+    next: (account: Account | null | undefined, order: number) => Account,
+  ): void {
+    const run = this.runOf(runId);
+    this.runs.set(runId, { ...run, account: next(run.account, run.budget.order) });
+    const set = this.dataSet(dataset);
+    const order = this.dataSetOrder(dataset);
+    if (partition === '') set.whole = next(set.whole, order);
+    else set.parts.set(partition, next(set.parts.get(partition), order));
+    this.dataSets.set(dataset, set);
   }
 
   private tally(

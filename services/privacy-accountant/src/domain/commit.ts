@@ -1,5 +1,5 @@
 import { AegisError } from '@aegis/errors';
-import { relationOfAll } from './account.ts';
+import { type Change, relationOfAll } from './account.ts';
 import type { Book, Reservation } from './book.ts';
 import { type Charges, sameCharges } from './charges.ts';
 import { uncovered } from './coverage.ts';
@@ -7,6 +7,7 @@ import type { Fact } from './entry.ts';
 import type { Pricing } from './pricing.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
 import { netChange, settle } from './settle.ts';
+import { treeOf } from './tree-run.ts';
 
 export interface Happened {
   readonly id: string;
@@ -38,6 +39,7 @@ export function commit(book: Book, happened: Happened, pricing: Pricing): Commit
     );
   }
   const change = netChange(reservation.events, charged);
+  demandTheTree(book, reservation, change);
   if (change.add.size > 0) {
     const run = book.runs.get(reservation.runId) ?? null;
     if (run === null) throw new AegisError('INTERNAL', '', new Error(`no run of ${happened.id}`));
@@ -52,6 +54,13 @@ export function commit(book: Book, happened: Happened, pricing: Pricing): Commit
   }
   const { id, result, inTheClear } = happened;
   return { outcome: 'committed', facts: [{ kind: 'committed', id, events: charged, result, inTheClear }] };
+}
+
+/** More noise in one round's event would give back what the run's other rounds rest on. */
+function demandTheTree(book: Book, { id, runId }: Reservation, { add, remove }: Change): void {
+  const run = book.runs.get(runId);
+  if (run === undefined || treeOf(run.policy) === null || add.size + remove.size === 0) return;
+  throw new AegisError('PRIVACY_EVENT_INVALID', `${id}: a tree is committed as it was reserved, for all its rounds.`);
 }
 
 export function reservationOf(book: Book, id: string): Reservation {

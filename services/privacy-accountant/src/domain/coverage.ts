@@ -5,6 +5,7 @@ import { type Charges, minus, noiseOf, shapeOf } from './charges.ts';
 import type { Policy } from './policy.ts';
 import type { Pricing } from './pricing.ts';
 import type { Scope } from './scope.ts';
+import { newlyCharged, treeOf } from './tree-run.ts';
 
 /** A scope that does not cover what is asked. */
 export interface Shortfall {
@@ -37,8 +38,12 @@ export interface Proposal {
 
 /** The scopes that do not cover a change; none: it is covered. Of units the one that is furthest from it. */
 export function uncovered(book: Book, proposal: Proposal, pricing: Pricing): Shortfall[] {
-  const found = [ofRun(proposal, pricing), ofDataSet(book, proposal, pricing), ofUnits(book, proposal, pricing)];
-  return found.filter((shortfall) => shortfall !== null);
+  const { run, policy, units } = proposal;
+  const tree = run === null ? null : treeOf(policy);
+  const charged = tree === null ? null : newlyCharged(book, policy.runId, units.known);
+  const ofAll = charged?.opens === false ? [] : [ofRun(proposal, pricing), ofDataSet(book, proposal, pricing)];
+  const concerned = charged === null ? proposal : { ...proposal, units: { ...units, known: charged.units } };
+  return [...ofAll, ofUnits(book, concerned, pricing)].filter((shortfall) => shortfall !== null);
 }
 
 function ofRun({ policy, budget, run, relation, change }: Proposal, pricing: Pricing): Shortfall | null {

@@ -9,6 +9,7 @@ import type { Policy } from './policy.ts';
 import type { Pricing } from './pricing.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
 import { isPseudonym } from './scope.ts';
+import { demandWithinTree, treeOf } from './tree-run.ts';
 
 export interface Ask {
   readonly key: string;
@@ -50,6 +51,8 @@ export function reserve(book: Book, ask: Ask, id: string, scheduled: Scheduled |
   const budget = run?.budget ?? runBudget(book, policy, pricing);
   const units = concerned(book, ask.units);
   demandDisjoint(book, policy, units);
+  const tree = treeOf(policy);
+  if (tree !== null) demandWithinTree(book, policy.runId, tree, events, units.known);
   const beginning = run === null ? begin(ask, budget, scheduled) : [];
   const tooDear = run === null ? dearer(book, policy, budget, scheduled) : [];
   const proposal = {

@@ -2,6 +2,7 @@ import { relationOfAll } from './account.ts';
 import type { EpsilonReport } from './balance.ts';
 import type { Book, Reservation, Run } from './book.ts';
 import { type Charges, eventTexts, noCharges, plus } from './charges.ts';
+import { together } from './tree-run.ts';
 
 /** What a statement is about: everything committed up to a model, or a run as it stands with its open reservations. */
 export interface Claim {
@@ -23,7 +24,10 @@ export function claimOf(book: Book, run: Run, modelId: string | null): Claim | n
   return {
     run,
     modelId,
-    events: counted.reduce((sum: Charges, { events }) => plus(sum, events), noCharges),
+    events: together(
+      run.policy,
+      counted.reduce((sum: Charges, { events }) => plus(sum, events), noCharges),
+    ),
     inTheClear: [...new Set(counted.flatMap(({ inTheClear }) => inTheClear))].sort(),
     units: new Set(counted.flatMap((reservation: Reservation) => [...reservation.units])).size,
   };

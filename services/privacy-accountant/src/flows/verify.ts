@@ -5,6 +5,7 @@ import { type Charges, noCharges } from '../domain/charges.ts';
 import { uncovered } from '../domain/coverage.ts';
 import type { Entry } from '../domain/entry.ts';
 import { netChange } from '../domain/settle.ts';
+import { beyondTree, treeOf } from '../domain/tree-run.ts';
 import type { KeptEntry, Page, Position } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
 import { isDamage, openLedger } from './open-ledger.ts';
@@ -86,6 +87,9 @@ function isCovered(book: Book, entry: Entry, { accounting }: Ground): boolean {
   const fresh = entry.kind === 'reserved' ? entry.newUnits : [];
   const numbers = entry.kind === 'reserved' ? entry.units : (reservation?.units ?? new Int32Array());
   const known = numbers.filter((unit) => unit < book.unitNames.length);
+  const tree = treeOf(run.policy);
+  if (tree !== null && (entry.kind === 'committed' || beyondTree(book, runId, tree, entry.events, known) !== null))
+    return false;
   const proposal = {
     policy: run.policy,
     budget: run.budget,

@@ -3,12 +3,15 @@ import type { Charges } from '../domain/charges.ts';
 import type { Accounting } from '../flows/accounting.ts';
 
 /**
- * Unsampled Gaussian noise alone, by the formulas a reader can check on paper: R(order) = order / (2 z²). Tests of the ledger's rules need no
+ * Unsampled Gaussian noise alone, and trees of it, by the formulas a reader can check on paper: R(order) = order / (2 z²). Tests of the ledger's rules need no
  * more; that the core knows all mechanisms is tested with the core.
  */
 export const closedFormAccounting: Accounting = {
   renyi: (event, order) => {
-    const { mechanism, 'noise-multiplier': noise } = JSON.parse(event);
+    const { mechanism, 'noise-multiplier': noise, steps, epochs = 1 } = JSON.parse(event);
+    // Kairouz et al. 2103.00039: a unit is in so many nodes of Gaussian noise
+    if (mechanism === 'tree')
+      return (epochs * Math.ceil(Math.log2(Math.max(...[steps].flat()) + 1)) * order) / (2 * noise * noise);
     if (mechanism !== 'gaussian')
       throw new AegisError('PRIVACY_EVENT_INVALID', `mechanism ${mechanism} has no closed form here.`);
     return order / (2 * noise * noise);

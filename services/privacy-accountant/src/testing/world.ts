@@ -33,6 +33,9 @@ export async function startWorld(
 export const gaussian = (noise: number, count = 1): string =>
   JSON.stringify({ mechanism: 'gaussian', 'noise-multiplier': noise, relation: 'add-or-remove-one', count });
 
+export const tree = (noise: number, steps: number[], epochs: number): string =>
+  JSON.stringify({ mechanism: 'tree', 'noise-multiplier': noise, steps, epochs, relation: 'zero-out', count: 1 });
+
 export const unit = (number: number): string => `unit-${number.toString().padStart(16, '0')}`;
 
 export const policyOf = (runId: bigint, changes: Partial<ReserveAsked['policy']> = {}): ReserveAsked['policy'] => ({
