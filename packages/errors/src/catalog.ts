@@ -121,6 +121,16 @@ export const catalog = {
     'The nonce cannot be used, or not any more.',
     'Get another from /api/v1/nonce and sign the request anew: each is good for one request within two minutes.',
   ),
+  REST_NOT_AT_WORK: entry(
+    'conflict',
+    'The node has not asked for work yet.',
+    'Ask for tasks first, with GET /api/v1/tasks: with that call the node begins to work.',
+  ),
+  REGISTRATIONS: entry(
+    'unavailable',
+    'Too many nodes register from this address.',
+    'Register again after the seconds of Retry-After. Operators raise limits.rest-registrations-per-minute.',
+  ),
   BODY_HASH: entry(
     'invalid',
     'The body is not the one that was signed.',

@@ -66,6 +66,8 @@ const gatewayShape = {
       'reply-cache-mib': positive.default(64),
       /** MiB of one gRPC message: what an operator may import at once. Flower's calls have smaller limits of their own. */
       'message-mib': positive.max(2047).default(512),
+      /** How many REST clients may register from one address in a minute; an IPv6 network of 64 bits counts as one. */
+      'rest-registrations-per-minute': positive.default(60),
       /** Default: what the limit of open files allows, less a reserve. */
       connections: positive.default(defaultConnections),
       /** Default: a quarter of `connections`, and at least 256. */

@@ -82,7 +82,9 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const operatorBytes = limits['message-mib'] * MIB;
   const heard = (peer: string): void => void port?.connectionOf(peer);
   const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
-  const rest = gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models });
+  const registrationsPerMinute = limits['rest-registrations-per-minute'];
+  const rest =
+    gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models, registrationsPerMinute });
   const http = httpServer({ flower, rest, counted, telemetry });
   const connectionOf = (peer: string): object | undefined => port?.connectionOf(peer);
   const nodes = new NodeDoor({ gateway, telemetry, counted, budget, models, connectionOf });

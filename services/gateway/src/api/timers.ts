@@ -1,8 +1,10 @@
 import { SNAPSHOT_SECONDS } from '../domain/presence.ts';
 import { expireNodes } from '../flows/expire-nodes.ts';
+import { forgetUnclaimed } from '../flows/forget-unclaimed.ts';
 import type { Gateway } from '../flows/gateway.ts';
 
 const EXPIRY_EVERY_MS = 1_000;
+const FORGET_EVERY_MS = 300_000;
 
 /** What happens because time passes, and for no other reason. */
 export const startTimers = (gateway: Gateway): { stop(): void } => {
@@ -17,6 +19,7 @@ export const startTimers = (gateway: Gateway): { stop(): void } => {
   const stops = [
     every(EXPIRY_EVERY_MS, () => expireNodes(gateway)),
     every(SNAPSHOT_SECONDS.every * 1000, () => gateway.presence.snapshot(gateway.roster.snapshot())),
+    ...(gateway.restKeys ? [every(FORGET_EVERY_MS, () => void forget(gateway))] : []),
   ];
   return {
     stop: () => {
@@ -24,3 +27,8 @@ export const startTimers = (gateway: Gateway): { stop(): void } => {
     },
   };
 };
+
+const forget = (gateway: Gateway): Promise<void> =>
+  forgetUnclaimed(gateway).catch((error: unknown) =>
+    gateway.log.warn({ err: error }, 'nodes that never asked for work were not forgotten'),
+  );

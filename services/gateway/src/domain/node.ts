@@ -105,6 +105,15 @@ export const removeNode = (record: NodeRecord, now: number): NodeRecord => ({
   lastSeenAt: now,
 });
 
+/** So long a REST node that registered itself has, to ask for work for the first time. */
+export const UNCLAIMED_MS = 3_600_000;
+
+export const isUnclaimed = (record: NodeRecord, now: number): boolean =>
+  record.dialect === 'rest' &&
+  record.selfRegistered &&
+  record.activity === 'registered' &&
+  now - record.registeredAt >= UNCLAIMED_MS;
+
 /** Only an activated node works: it is offered tasks and its heartbeats count. */
 export const isAtWork = (record: NodeRecord): boolean => record.activity === 'active' || record.activity === 'expired';
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { activateNode, checkHeartbeatSeconds, type NodeRecord, refuseRemoved, registerNode } from '../domain/node.ts';
+import type { Principal } from '../domain/client-certificate.ts';
+import { checkHeartbeatSeconds, type NodeRecord, refuseRemoved, registerNode } from '../domain/node.ts';
 import { restKeysOf } from './authenticate-request.ts';
 import type { Gateway } from './gateway.ts';
-import { lookAlive } from './heartbeat.ts';
 import { type Invited, takeInvitation } from './invitations.ts';
 import { restFingerprint } from './rest-keys.ts';
 
@@ -19,8 +19,8 @@ export interface RestClient {
 }
 
 /**
- * A node that signs with a shared secret, at work from now on. The secret is told, and kept nowhere: what is written down is the salt
- * that it is derived with. Who vouches for it is an open door, its certificate, or an invitation.
+ * A node that signs with a shared secret, and works once it asks for work (start-rest-node.ts). The secret is told, and kept nowhere: what
+ * is written down is the salt that it is derived with. Who vouches for it is an open door, its certificate, or an invitation.
  */
 export const enrolRestNode = async (
   gateway: Gateway,
@@ -37,31 +37,47 @@ export const enrolRestNode = async (
     principal === null && invitation !== undefined
       ? await takeInvitation(gateway, invitation, holderOf(gateway, claim))
       : null;
-  const nodeId = invited?.nodeId ?? gateway.random.uint64();
-  const fingerprint = restFingerprint(nodeId);
-  if (principal && (await gateway.nodes.claimSubject(principal.subject, fingerprint)) !== fingerprint) {
-    throw new AegisError('CERTIFICATE_BOUND', `${principal.subject} came with another key before.`);
-  }
+  const nodeId = principal ? await certifiedNode(gateway, principal) : (invited?.nodeId ?? gateway.random.uint64());
   const restSalt = gateway.random.bytes(SALT_BYTES).toString('hex');
-  const now = gateway.clock.now();
-  const record = {
+  const record: NodeRecord = {
     ...registerNode(
       {
-        ...{ nodeId, publicKey: '', fingerprint, name: principal?.name || invited?.name || name },
+        ...{ nodeId, publicKey: '', fingerprint: restFingerprint(nodeId) },
+        name: principal?.name || invited?.name || name,
         ...{ subject: principal?.subject ?? '', selfRegistered: principal === null && invited === null },
       },
-      now,
+      gateway.clock.now(),
     ),
-    restSalt,
+    ...{ heartbeatSeconds, dialect: 'rest', restSalt },
   };
-  // Who asks again is told the secret of the node that was made the first time.
-  const node = await gateway.nodes.register(
-    activateNode(record, { heartbeatSeconds, flwrVersion: '', dialect: 'rest' }, now),
-  );
-  refuseRemoved(node);
-  lookAlive(gateway, node);
-  gateway.log.info({ node: nodeId, dialect: node.dialect }, 'node active');
-  return { node, secret: keys.secretOf(nodeId, node.restSalt ?? restSalt) };
+  const owner = await gateway.nodes.register(record);
+  refuseRemoved(owner);
+  // Whoever repeats a claim is told the secret of the first time; whoever shows a certificate gets a new one, and the old one is void.
+  const node = principal ? await resalted(gateway, owner, record) : owner;
+  gateway.log.info({ node: node.nodeId, dialect: node.dialect }, 'node registered');
+  return { node, secret: keys.secretOf(node.nodeId, node.restSalt ?? restSalt) };
+};
+
+/**
+ * The one node of a certificate: its id follows from the subject, so that a crash between the claim and the record leaves nothing that
+ * the same client could not complete by asking again.
+ */
+const certifiedNode = async ({ nodes }: Gateway, { subject }: Principal): Promise<bigint> => {
+  const nodeId = createHash('sha256').update('aegis rest subject\n').update(subject).digest().readBigUInt64BE() || 1n;
+  const owner = await nodes.claimSubject(subject, restFingerprint(nodeId));
+  if (owner === restFingerprint(nodeId)) return nodeId;
+  throw new AegisError('CERTIFICATE_BOUND', `${subject} came with a key before.`);
+};
+
+const resalted = async ({ nodes }: Gateway, owner: NodeRecord, record: NodeRecord): Promise<NodeRecord> => {
+  if (owner.restSalt === record.restSalt) return owner;
+  const { restSalt, heartbeatSeconds } = record;
+  const changed = await nodes.change(owner.nodeId, (latest) => {
+    refuseRemoved(latest);
+    return { ...latest, restSalt: restSalt ?? '', heartbeatSeconds };
+  });
+  if (changed) return changed;
+  throw new AegisError('STORE_UNAVAILABLE', 'The node was deleted meanwhile.');
 };
 
 /** Without a claim nobody can show it again. */

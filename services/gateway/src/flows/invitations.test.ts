@@ -67,7 +67,7 @@ describe('a REST client under closed enrolment', () => {
     const { gateway, token } = await closed();
     await expect(register(gateway)).rejects.toMatchObject(code('ENROLMENT_CLOSED'));
     const { node } = await register(gateway, token);
-    expect(node).toMatchObject({ name: 'ada', selfRegistered: false, activity: 'active', dialect: 'rest' });
+    expect(node).toMatchObject({ name: 'ada', selfRegistered: false, activity: 'registered', dialect: 'rest' });
     await expect(register(gateway, token)).rejects.toMatchObject(code('INVITATION_REFUSED'));
   });
 

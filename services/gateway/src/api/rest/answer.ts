@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AegisError, Kind } from '@aegis/errors';
+import type { AegisError, ErrorCode, Kind } from '@aegis/errors';
 import { discardRest } from '@aegis/flower-wire';
 
 const statusOfKind: Readonly<Record<Kind, number>> = {
@@ -13,10 +13,10 @@ const statusOfKind: Readonly<Record<Kind, number>> = {
   unavailable: 503,
   internal: 500,
 };
-const RETRY_SECONDS = 1;
+const statusOfCode: Partial<Record<ErrorCode, number>> = { MEDIA_TYPE: 415, REGISTRATIONS: 429 };
+const RETRY_SECONDS: Readonly<Record<number, number>> = { 503: 1, 429: 60 };
 
-export const statusOf = (error: AegisError): number =>
-  error.code === 'MEDIA_TYPE' ? 415 : statusOfKind[error.entry.kind];
+export const statusOf = ({ code, entry }: AegisError): number => statusOfCode[code] ?? statusOfKind[entry.kind];
 
 export const sendJson = (response: ServerResponse, value: unknown): void => {
   const bytes = Buffer.from(JSON.stringify(value));
@@ -35,7 +35,7 @@ export const sendProblem = (request: IncomingMessage, response: ServerResponse, 
   response.writeHead(status, {
     'content-type': 'application/problem+json',
     'content-length': body.byteLength,
-    ...(status === 503 && { 'retry-after': String(RETRY_SECONDS) }),
+    ...(RETRY_SECONDS[status] && { 'retry-after': String(RETRY_SECONDS[status]) }),
     ...(status === 401 && { 'www-authenticate': 'Aegis-HMAC-SHA256' }),
   });
   response.end(body);

@@ -15,6 +15,7 @@ import { listRuns } from '../../flows/list-runs.ts';
 import { pullTask } from '../../flows/pull-task.ts';
 import { findTaskUpload } from '../../flows/put-part.ts';
 import { NONCE_MS } from '../../flows/rest-keys.ts';
+import { checkStarted, startRestNode } from '../../flows/start-rest-node.ts';
 import { notMasked } from '../../flows/withhold-masked.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
 import { partsOf } from '../node/update.ts';
@@ -66,8 +67,9 @@ export class RestCalls {
     return this.#signed[name]({ ...call, node });
   }
 
-  /** Before a byte of the body is read: whether there can be anything to say about the task that the path names. */
+  /** Before a byte of the body is read: whether the node is at work, and there can be anything to say about the task that the path names. */
   async admit(name: EndpointName, { task = '' }: RestCall['parameters'], node: NodeRecord): Promise<void> {
+    if (name !== 'tasks') await checkStarted(this.#gateway, node);
     if (name === 'fail') await this.#taskOf(node, task);
     if (name !== 'update') return;
     const taskId = readTaskId(task);
@@ -104,7 +106,8 @@ export class RestCalls {
     const { wait } = query as { wait: number };
     const holdMs = Math.min(wait * 1000, this.#gateway.settings.holdMs);
     const prepare = (task: Task) => inTaskSpan(this.#telemetry, 'gateway.offer-task', task, () => this.#offer(task));
-    return { task: await pullTask(this.#gateway, node, signal, prepare, holdMs) };
+    const worker = await startRestNode(this.#gateway, node);
+    return { task: await pullTask(this.#gateway, worker, signal, prepare, holdMs) };
   }
 
   async #offer(task: Task): Promise<schemas.RestTask> {

@@ -3,16 +3,15 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Masking, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
-import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { createTelemetry } from '@aegis/service-kit';
 import { eventually, temporaryFolder, withNats } from '@aegis/testkit';
-import { Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GatewayFixture, TOKEN } from '../../testing/gateway-fixture.ts';
 import { npyOf } from '../../testing/npy.ts';
+import { Operator } from '../../testing/operator.ts';
 import { hashOf, RestClient } from '../../testing/rest-client.ts';
 import { modelOf, ScriptedAggregator } from '../../testing/scripted-aggregator.ts';
-import { openClient, rawGrpc, rawHttp } from '../../testing/wire-client.ts';
+import { rawHttp } from '../../testing/wire-client.ts';
 
 const nats = withNats();
 const aggregator = new ScriptedAggregator();
@@ -20,21 +19,32 @@ const config = { rest: true };
 const telemetry = createTelemetry({ service: 'test', version: '0', env: {} });
 let fixture: GatewayFixture;
 let gateway: Awaited<ReturnType<GatewayFixture['gateway']>>;
+let operator: Operator;
+let elsewhere: Operator;
 
 beforeAll(async () => {
   fixture = await GatewayFixture.open(nats(), aggregator);
   gateway = await fixture.gateway({ config, telemetry });
+  operator = new Operator(gateway.target, TOKEN);
+  elsewhere = new Operator((await fixture.gateway({ config })).target, TOKEN);
 });
 beforeEach(() => {
   // The scripted aggregator keeps parts by their hash alone: what one test stored would be there for the next.
   aggregator.parts.clear();
   aggregator.verdict = { accepted: true, refusalCode: '', refusal: '' };
 });
-afterAll(() => fixture.close());
+afterAll(() => {
+  operator.close();
+  elsewhere.close();
+  return fixture.close();
+});
 
 const registered = async (target = gateway.target) => {
   const client = new RestClient(target);
-  return { client, nodeId: await client.register({ name: 'ada' }) };
+  const nodeId = await client.register({ name: 'ada' });
+  // With this it comes to work.
+  await client.call('GET', '/api/v1/tasks');
+  return { client, nodeId };
 };
 const w = npyOf([2, 3, 4]);
 const b = npyOf([1]);
@@ -242,13 +252,7 @@ describe('what is refused', () => {
 
   it('a node that was removed, at once and at every gateway', async () => {
     const { client, nodeId } = await registered();
-    const other = await fixture.gateway({ config });
-    const operator = openClient(other.target);
-    const token = new Metadata();
-    token.set('authorization', `Bearer ${TOKEN}`);
-    const { path, requestSerialize } = OperatorService.removeNode;
-    await rawGrpc(operator, path, requestSerialize({ nodeId }), token);
-    operator.close();
+    await elsewhere.call('removeNode', { nodeId });
     await eventually(async () =>
       expect(told(await client.call('GET', '/api/v1/tasks'))).toEqual(refusal(401, 'NODE_KEY_UNKNOWN')),
     );
@@ -353,6 +357,38 @@ describe('what is refused', () => {
     for (let times = 0; times < 2; times += 1) {
       expect(told(await client.call('POST', path, { body: manifest }))).toEqual(refusal(400, 'UPDATE_NOT_FINITE'));
     }
+  });
+
+  it('to count as present, or anything else, before it asked for work', async () => {
+    const client = new RestClient(gateway.target);
+    const nodeId = await client.register({ name: 'ghost' });
+    const online = async () => {
+      const { nodes } = await operator.call('listNodes', {});
+      return nodes.find((node) => node.nodeId === nodeId)?.state;
+    };
+    for (const [method, path] of [
+      ['GET', '/api/v1/stats'],
+      ['GET', '/api/v1/model?task=T'],
+      ['POST', '/api/v1/updates/T'],
+    ] as const) {
+      expect(told(await client.call(method, path))).toEqual(refusal(409, 'REST_NOT_AT_WORK'));
+    }
+    expect(await online()).toBe('registered');
+    expect((await client.call('GET', '/api/v1/tasks')).json()).toEqual({ task: null });
+    expect(await online()).toBe('online');
+  });
+
+  it('more registrations from one address than a minute may have', async () => {
+    const limits = { 'rest-registrations-per-minute': 2 };
+    const { target } = await fixture.gateway({ config: { ...config, limits }, telemetry });
+    const client = new RestClient(target);
+    await client.register({});
+    await client.register({});
+    const third = await client.plain('POST', '/api/v1/register', { body: {} });
+    expect(told(third)).toEqual(refusal(429, 'REGISTRATIONS'));
+    expect(third.headers['retry-after']).toBe('60');
+    const metrics = await telemetry.renderMetrics();
+    expect(metrics).toMatch(/aegis_gateway_refusals\S*\{[^}]*code="REGISTRATIONS"[^}]*\} 1/);
   });
 
   it('masked and first-model tasks: their rounds hear so, the client never sees them', async () => {

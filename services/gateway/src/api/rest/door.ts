@@ -16,6 +16,7 @@ import { RestCalls } from './calls.ts';
 import { type Endpoint, PREFIX, type Route, routeOf } from './endpoints.ts';
 import { checkJsonShape } from './json-shape.ts';
 import { checkSlices } from './manifest.ts';
+import { RegistrationRate } from './registration-rate.ts';
 
 const KiB = 1024;
 /** Of any JSON but a manifest. */
@@ -31,16 +32,20 @@ export interface RestParts {
   readonly counted: Counted;
   readonly budget: BodyBudget;
   readonly models: ModelBlocks;
+  /** From one address. */
+  readonly registrationsPerMinute: number;
 }
 
 /** /api/v1: plain HTTP with JSON and .npy, on the flows that Flower's doors use. */
 export class RestDoor {
   readonly #parts: RestParts;
   readonly #calls: RestCalls;
+  readonly #registrations: RegistrationRate;
 
   constructor(parts: RestParts) {
     this.#parts = parts;
     this.#calls = new RestCalls(parts);
+    this.#registrations = new RegistrationRate(parts.registrationsPerMinute);
   }
 
   /** False: it is somebody else's path, and nothing was touched. */
@@ -74,6 +79,9 @@ export class RestDoor {
     // Before a byte of the body is read: strangers send nothing.
     const node = endpoint.isSigned ? await this.#authenticate(request, bodyHash) : null;
     const query = endpoint.query && check(endpoint.query, Object.fromEntries(new URLSearchParams(queryText)), 'query');
+    if (endpoint.name === 'register') {
+      this.#registrations.take(request.socket.remoteAddress ?? '', this.#parts.gateway.clock.monotonic());
+    }
     if (node) await this.#calls.admit(endpoint.name, parameters, node);
     const body = await this.#bodyOf(request, response, route, endpoint.isSigned ? bodyHash : null);
     const answer = await this.#calls.call(endpoint.name, { request, response, parameters, query, body, signal }, node);
