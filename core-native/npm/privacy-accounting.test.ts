@@ -46,6 +46,24 @@ describe('privacy accounting', () => {
     expect(replaced).toMatchObject({ method: 'analytic-gaussian' });
   });
 
+  it('amplifies Laplace and Skellam noise, but no tree', async () => {
+    const skellam = { mechanism: 'skellam', 'grid-l1': 60, 'grid-l2': 10 } as const;
+    for (const mechanism of [{ mechanism: 'laplace' } as const, skellam]) {
+      const sampled: PrivacyEvent = { ...round, ...mechanism, count: 100 };
+      const everybody: PrivacyEvent = { ...sampled, sampling: { kind: 'none' } };
+      const cost = await epsilonOf([sampled], 1e-5);
+      expect(cost.epsilon).toBeLessThan(0.1 * (await epsilonOf([everybody], 1e-5)).epsilon);
+      const replaced: PrivacyEvent = {
+        ...sampled,
+        sampling: { kind: 'without-replacement', rate: 0.01 },
+        relation: 'replace-one',
+      };
+      expect((await epsilonOf([replaced], 1e-5)).epsilon).toBeGreaterThan(cost.epsilon);
+    }
+    const tree: PrivacyEvent = { ...round, mechanism: 'tree', steps: 8, relation: 'zero-out' };
+    expect(await refusal(() => epsilonOf([tree], 1e-5))).toMatchObject({ detail: { field: 'sampling' } });
+  });
+
   it('goes from epsilon to delta, noise and rounds and back', async () => {
     const events = [{ ...round, count: 1000 }];
     const { epsilon } = await epsilonOf(events, 1e-5, { effort: 'quick' });

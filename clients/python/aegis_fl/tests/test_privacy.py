@@ -22,8 +22,18 @@ def gaussian(noise: float, rate: float, count: int, relation: str = "add-or-remo
     return {"mechanism": "gaussian", "noise-multiplier": noise, "sampling": sampling, "relation": relation, "count": count}
 
 
-def laplace(scale: float, count: int, relation: str = "add-or-remove-one") -> dict[str, Any]:
-    return {"mechanism": "laplace", "noise-multiplier": scale, "relation": relation, "count": count}
+def laplace(scale: float, count: int, relation: str = "add-or-remove-one", rate: float = 1.0) -> dict[str, Any]:
+    return {**gaussian(scale, rate, count, relation), "mechanism": "laplace"}
+
+
+def skellam(noise: float, rate: float, count: int) -> dict[str, Any]:
+    return {**gaussian(noise, rate, count), "mechanism": "skellam", "grid-l1": 60, "grid-l2": 10}
+
+
+def fixed_size(event: dict[str, Any]) -> dict[str, Any]:
+    """The same on a sample of fixed size, with the noise that makes up for its doubled sensitivity."""
+    sampling = {"kind": "without-replacement", "rate": event["sampling"]["rate"]}
+    return {**event, "noise-multiplier": 2 * event["noise-multiplier"], "sampling": sampling, "relation": "replace-one"}
 
 
 def peer(events: list[dict[str, Any]], delta: float, pessimistic: bool) -> float:
@@ -33,7 +43,7 @@ def peer(events: list[dict[str, Any]], delta: float, pessimistic: bool) -> float
     for event in events:
         noise = event["noise-multiplier"] / (2 if event["relation"] == "replace-one" else 1)
         if event["mechanism"] == "laplace":
-            one = pld.from_laplace_mechanism(noise, **how)
+            one = pld.from_laplace_mechanism(noise, sampling_prob=event["sampling"].get("rate", 1.0), **how)
         else:
             one = pld.from_gaussian_mechanism(noise, sampling_prob=event["sampling"].get("rate", 1.0), **how)
         many = one.self_compose(event["count"])
@@ -53,7 +63,9 @@ def drawn(count: int) -> list[tuple[list[dict[str, Any]], float]]:
             [laplace(noise, rounds)],
             [gaussian(noise, rate, rounds), laplace(2 * noise, rounds)],
             [laplace(noise, rounds, "replace-one")],
-        ][index % 4]
+            [laplace(noise, rounds, rate=rate)],
+            [laplace(noise, rounds, rate=rate), gaussian(2 * noise, 0.3 * rate, rounds), laplace(5 * noise, 3)],
+        ][index % 6]
         cases.append((events, delta))
     return cases
 
@@ -62,7 +74,7 @@ def drawn(count: int) -> list[tuple[list[dict[str, Any]], float]]:
 LOOSER = 1e-8
 
 
-@pytest.mark.parametrize(("events", "delta"), drawn(32))
+@pytest.mark.parametrize(("events", "delta"), drawn(48))
 def test_epsilon_lies_between_the_bounds_of_dp_accounting(events: list[dict[str, Any]], delta: float) -> None:
     cost = aegis_fl.privacy.epsilon(events, delta)
     assert cost.epsilon >= peer(events, delta, pessimistic=False) * (1 - 1e-9)
@@ -114,6 +126,19 @@ def test_noise_and_rounds_found_for_a_budget_stay_within_it() -> None:
     assert aegis_fl.privacy.rounds([gaussian(0.1, 1.0, 1)], epsilon=0.1, delta=1e-9).spent is None
 
 
+@pytest.mark.parametrize("event", [laplace(1.0, 300, rate=0.02), skellam(1.0, 0.02, 300)])
+def test_samples_amplify_laplace_and_skellam_noise_too(event: dict[str, Any]) -> None:
+    budget, delta = 1.0, 1e-5
+    for sampled in (event, fixed_size(event)):
+        everybody = {**sampled, "sampling": {"kind": "none"}}
+        cost = aegis_fl.privacy.epsilon([sampled], delta).epsilon
+        assert cost < 0.2 * aegis_fl.privacy.epsilon([everybody], delta).epsilon
+        found = aegis_fl.privacy.sigma([sampled], epsilon=budget, delta=delta)
+        assert found.spent.epsilon <= budget
+        with_it = {**sampled, "noise-multiplier": found.noise_multiplier, "count": 1}
+        assert aegis_fl.privacy.rounds([with_it], epsilon=budget, delta=delta).rounds >= 300
+
+
 @pytest.mark.parametrize(
     ("event", "told"),
     [
@@ -123,6 +148,7 @@ def test_noise_and_rounds_found_for_a_budget_stay_within_it() -> None:
         ({"sampling": {"kind": "poisson", "rate": 1.5}}, "sampling.rate"),
         ({"count": 1.5}, "count"),
         ({"sampling": {"kind": "without-replacement", "rate": 0.1}}, "relation"),
+        ({"mechanism": "tree", "steps": 5, "relation": "zero-out"}, "sampling"),
     ],
 )
 def test_what_has_no_accounting_is_refused_by_its_field(event: dict[str, Any], told: str) -> None:

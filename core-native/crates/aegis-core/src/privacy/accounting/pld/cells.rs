@@ -1,18 +1,20 @@
 //! From the loss of one release to masses on a grid, once so that δ can only grow and once so that it can only shrink.
 
-use super::loss::{Loss, Range};
+use super::loss::{Lattice, Loss, Range};
 use super::smooth::Smooth;
 
-/// Mass of the cell (iΔ, (i+1)Δ], and the part of it that goes to the upper end so that P's and Q's masses are both kept.
+/// Mass of a cell, which is what lies between two points of the lattice, and the part of it that goes to the upper end so that P's and Q's masses are
+/// both kept.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     mass: f64,
     up: f64,
 }
 
-/// P's masses on consecutive grid points, the first at `first`·Δ.
+/// P's masses on consecutive points of a lattice, from its point `first` on.
 #[derive(Clone, Debug)]
 pub struct Grid {
+    pub lattice: Lattice,
     pub first: i64,
     pub masses: Vec<f64>,
     /// Mass at +∞.
@@ -20,8 +22,11 @@ pub struct Grid {
 }
 
 pub struct Cells {
+    lattice: Lattice,
     first: i64,
     cells: Vec<Cell>,
+    /// Masses that stand on points of the lattice, by index from `first` on.
+    atoms: Vec<(usize, f64)>,
     below: f64,
     above: f64,
     /// e^−Δ.
@@ -35,8 +40,8 @@ impl Grid {
     }
 
     /// ln E[e^{rL}] of the masses below +∞.
-    pub fn ln_mean(&self, r: f64, delta: f64) -> f64 {
-        let exponent = |index: usize| r * (self.first + index as i64) as f64 * delta;
+    pub fn ln_mean(&self, r: f64) -> f64 {
+        let exponent = |index: usize| r * self.lattice.at(self.first + index as i64);
         let top = exponent(0).max(exponent(self.masses.len() - 1));
         let sum: f64 = self.masses.iter().enumerate().map(|(index, mass)| mass * (exponent(index) - top).exp()).sum();
         top + sum.ln()
@@ -44,25 +49,26 @@ impl Grid {
 }
 
 impl Cells {
-    pub fn of(loss: &Loss, range: &Range, delta: f64) -> Self {
-        let first = (loss.loss(range.from) / delta).floor() as i64;
-        let last = (loss.loss(range.to) / delta).ceil() as i64;
+    pub fn of(loss: &Loss, range: &Range, lattice: Lattice) -> Self {
+        let delta = lattice.step;
+        let first = lattice.place(loss.loss(range.from)).floor() as i64;
+        let last = lattice.place(loss.loss(range.to)).ceil() as i64;
         let mut cells = vec![Cell::default(); (last - first).max(1) as usize];
         let unit = 1.0 / (-delta).exp_m1();
-        let top = cells.len() as i64 - 1;
+        let mut atoms = Vec::new();
         for atom in loss.atoms() {
-            let place = atom.loss / delta;
-            // an atom that stands on the grid, but for rounding, stays there: at the upper end of the cell below
-            let on_grid = (place - place.round()).abs() < 1e-10;
-            let wanted = if on_grid { place.round() as i64 - 1 } else { place.floor() as i64 };
-            let at = (wanted - first).clamp(0, top);
-            let low = (first + at) as f64 * delta;
-            let up =
-                if on_grid && wanted - first == at { 1.0 } else { (unit * (low - atom.loss).exp_m1()).clamp(0.0, 1.0) };
+            let place = lattice.place(atom.loss);
+            if (place - place.round()).abs() < 1e-10 {
+                // rounding may have put the ends of the range on the other side of it
+                atoms.push(((place.round() as i64 - first).clamp(0, cells.len() as i64) as usize, atom.mass));
+                continue;
+            }
+            let at = (place.floor() as i64 - first).clamp(0, cells.len() as i64 - 1);
+            let up = (unit * (lattice.at(first + at) - atom.loss).exp_m1()).clamp(0.0, 1.0);
             cells[at as usize].mass += atom.mass;
             cells[at as usize].up += atom.mass * up;
         }
-        let smooth = Smooth::of(loss, first, delta, cells.len());
+        let smooth = Smooth::of(loss, first, lattice, cells.len());
         let mut ended = Some(range.from);
         for (offset, cell) in cells.iter_mut().enumerate() {
             if let Some((mass, up)) = smooth.as_ref().and_then(|smooth| smooth.cell(offset)) {
@@ -71,7 +77,7 @@ impl Cells {
                 ended = None;
                 continue;
             }
-            let low = (first + offset as i64) as f64 * delta;
+            let low = lattice.at(first + offset as i64);
             let from = ended.unwrap_or_else(|| loss.at_loss(low).clamp(range.from, range.to));
             let to = loss.at_loss(low + delta).clamp(from, range.to);
             let to = if offset as i64 == last - first - 1 { range.to } else { to };
@@ -81,7 +87,7 @@ impl Cells {
             });
             ended = Some(to);
         }
-        Self { first, cells, below: range.below, above: range.above, shrink: (-delta).exp() }
+        Self { lattice, first, cells, atoms, below: range.below, above: range.above, shrink: (-delta).exp() }
     }
 
     /// Every loss becomes a chance between the ends of its cell that keeps its masses under P and Q ("connect the dots", Doroshenko et
@@ -94,7 +100,8 @@ impl Cells {
             masses[index + 1] += cell.up;
         }
         masses[0] += self.below;
-        Grid { first: self.first, masses, infinite: self.above }
+        self.atoms.iter().for_each(|&(index, mass)| masses[index] += mass);
+        Grid { lattice: self.lattice, first: self.first, masses, infinite: self.above }
     }
 
     /// Outputs are merged until every loss lies on the grid, which is post-processing of P and Q alike, so δ can only shrink: the upper
@@ -124,7 +131,8 @@ impl Cells {
             }
         }
         masses[self.cells.len() - 1] += waiting;
-        Grid { first: self.first, masses, infinite: 0.0 }
+        self.atoms.iter().for_each(|&(index, mass)| masses[index] += mass);
+        Grid { lattice: self.lattice, first: self.first, masses, infinite: 0.0 }
     }
 }
 
@@ -139,20 +147,17 @@ mod tests {
     use super::*;
 
     /// P's masses are one together, and so are Q's: what is allowed for rounding per release rests on it.
-    fn assert_nothing_is_lost(loss: Loss, delta: f64) {
+    fn assert_nothing_is_lost(loss: Loss, start: f64, delta: f64) {
         let range = loss.range(1e-16, 1e-16);
         if (loss.loss(range.to) - loss.loss(range.from)) / delta > 1e6 {
             return;
         }
-        let cells = Cells::of(&loss, &range, delta);
-        let place = |index: usize| (cells.first + index as i64) as f64 * delta;
-        let p: f64 = cells.cells.iter().map(|cell| cell.mass).sum();
-        let q: f64 = cells
-            .cells
-            .iter()
-            .enumerate()
-            .map(|(at, cell)| (cell.mass - cell.up) * (-place(at)).exp() + cell.up * (-place(at + 1)).exp())
-            .sum();
+        let cells = Cells::of(&loss, &range, Lattice { start, step: delta });
+        let place = |index: usize| cells.lattice.at(cells.first + index as i64);
+        let masses = cells.pessimistic().masses;
+        let p = masses.iter().sum::<f64>() - range.below;
+        let q = masses.iter().enumerate().map(|(at, mass)| mass * (-place(at)).exp()).sum::<f64>()
+            - range.below * (-place(0)).exp();
         assert!((p + range.below + range.above - 1.0).abs() < 2e-12, "{loss:?} step {delta}: P {p}");
         // where P has nothing left, a Gaussian Q may have some
         let all_of_q =
@@ -166,10 +171,13 @@ mod tests {
             for rate in [1e-6, 1e-3, 0.1, 0.5, 1.0] {
                 for delta in [1e-5, 1e-4, 1e-3, 0.05] {
                     for direction in [Direction::Remove, Direction::Add] {
-                        assert_nothing_is_lost(Loss::Gaussian { rate, sigma: noise, direction }, delta);
-                        assert_nothing_is_lost(Loss::Laplace { rate, scale: noise, direction }, delta);
+                        assert_nothing_is_lost(Loss::Gaussian { rate, sigma: noise, direction }, 0.0, delta);
+                        let laplace = Loss::Laplace { rate, scale: noise, direction };
+                        assert_nothing_is_lost(laplace, 0.0, delta);
+                        let Lattice { start, step } = laplace.lattice().unwrap();
+                        assert_nothing_is_lost(laplace, start % (step / 100.0), step / 100.0);
                     }
-                    assert_nothing_is_lost(Loss::FixedSizeLaplace { rate, scale: noise }, delta);
+                    assert_nothing_is_lost(Loss::FixedSizeLaplace { rate, scale: noise }, 0.0, delta);
                 }
             }
         }

@@ -10,6 +10,7 @@ use realfft::RealFftPlanner;
 use realfft::num_complex::Complex64;
 
 use super::cells::Grid;
+use super::loss::Lattice;
 use super::window::Window;
 
 thread_local! {
@@ -17,10 +18,10 @@ thread_local! {
     static PLANNER: RefCell<RealFftPlanner<f64>> = RefCell::new(RealFftPlanner::new());
 }
 
-/// The composed, tilted masses on the window; index k stands for the losses (first + k + jN)·Δ of all whole j.
+/// The composed, tilted masses on the window; index k stands for the points first + k + jN of the lattice, of all whole j.
 pub struct Composed {
+    lattice: Lattice,
     first: i64,
-    delta: f64,
     s: f64,
     masses: Vec<f64>,
     /// Bound of the rounding errors of all masses together, as the root of the sum of their squares.
@@ -106,7 +107,7 @@ pub fn compose(window: &Window, grids: &[(Grid, u64)]) -> Composed {
             masses[0] += heaviest;
         }
         masses.rotate_left((first - offset).rem_euclid(size as i64) as usize);
-        Composed { first, delta: window.delta, s: window.s, masses, error, ln_mean, infinite }
+        Composed { lattice: window.lattice, first, s: window.s, masses, error, ln_mean, infinite }
     })
 }
 
@@ -131,8 +132,8 @@ struct Tilted {
 const BLOCK: usize = 64;
 
 fn tilt(grid: &Grid, window: &Window, size: usize) -> Tilted {
-    let exponent = |block: usize| window.s * (grid.first + (block * BLOCK) as i64) as f64 * window.delta;
-    let within: Vec<f64> = (0..BLOCK).map(|place| (window.s * place as f64 * window.delta).exp()).collect();
+    let exponent = |block: usize| window.s * grid.lattice.at(grid.first + (block * BLOCK) as i64);
+    let within: Vec<f64> = (0..BLOCK).map(|place| (window.s * place as f64 * grid.lattice.step).exp()).collect();
     let blocks = || grid.masses.chunks(BLOCK).enumerate();
     // about the logarithm of the heaviest: all that is needed is that nothing overflows
     let top = blocks()
@@ -169,13 +170,13 @@ const RESYNC: usize = 64;
 
 impl Composed {
     pub fn foot(&self) -> f64 {
-        self.first as f64 * self.delta
+        self.lattice.at(self.first)
     }
 
     /// What the errors of the masses may add up to in δ: by Cauchy and Schwarz, with Σ (e^{−sy} − e^{−(s+1)y})² over the grid points y above ε.
     fn error_of_delta(&self) -> f64 {
         let s = self.s;
-        let sum = 1.0 / (2.0 * s * (2.0 * s + 1.0) * (s + 1.0) * self.delta) + 1.0;
+        let sum = 1.0 / (2.0 * s * (2.0 * s + 1.0) * (s + 1.0) * self.lattice.step) + 1.0;
         self.error * sum.min(self.masses.len() as f64).sqrt()
     }
 
@@ -186,9 +187,10 @@ impl Composed {
             Towards::Above => -self.error_of_delta(),
             Towards::Below { slack } => slack + self.error_of_delta(),
         };
-        let loss = |index: usize| (self.first + index as i64) as f64 * self.delta;
+        let loss = |index: usize| self.lattice.at(self.first + index as i64);
         let target_at = |index: usize| (ln_target - self.ln_mean + self.s * loss(index)).exp();
-        let (fade, fade_more) = ((-self.s * self.delta).exp(), (-(self.s + 1.0) * self.delta).exp());
+        let step = self.lattice.step;
+        let (fade, fade_more) = ((-self.s * step).exp(), (-(self.s + 1.0) * step).exp());
         // Σ c·e^{−s(l−l_k)} and Σ c·e^{−(s+1)(l−l_k)} over losses l above l_k: δ(l_k) is their difference times e^{ln_mean − s·l_k}
         let (mut sum, mut sum_more, mut target) = (0.0, 0.0, f64::INFINITY);
         for (index, &mass) in self.masses.iter().enumerate().rev() {

@@ -38,6 +38,24 @@ pub struct Point {
     pub length: f64,
 }
 
+/// The losses start + i·step, for whole i.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lattice {
+    pub start: f64,
+    pub step: f64,
+}
+
+impl Lattice {
+    pub fn at(&self, index: i64) -> f64 {
+        index as f64 * self.step + self.start
+    }
+
+    /// The place of a loss, as a real index.
+    pub fn place(&self, loss: f64) -> f64 {
+        (loss - self.start) / self.step
+    }
+}
+
 /// The range of the noise variable that is looked at; beyond it P has `below` and `above`.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
@@ -214,11 +232,14 @@ impl Loss {
         )
     }
 
-    /// The step on whose multiples all atoms stand, if there is one.
-    pub fn pitch(&self) -> Option<f64> {
+    /// Points that all atoms stand on, if there are atoms.
+    pub fn lattice(&self) -> Option<Lattice> {
         match *self {
-            Loss::Laplace { rate: 1.0, scale, .. } => Some(1.0 / scale),
-            _ => None,
+            Loss::Gaussian { .. } => None,
+            Loss::Laplace { rate: 1.0, .. } | Loss::FixedSizeLaplace { .. } => {
+                Some(Lattice { start: 0.0, step: self.loss(1.0) })
+            }
+            Loss::Laplace { .. } => Some(Lattice { start: self.loss(1.0), step: self.loss(1.0) - self.loss(-1.0) }),
         }
     }
 

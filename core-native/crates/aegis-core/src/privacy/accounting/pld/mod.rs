@@ -187,7 +187,7 @@ fn mass_above(grids: &[(Grid, u64)], window: &Window) -> f64 {
     if top < i128::from(window.first) + window.size as i128 {
         return 0.0;
     }
-    let moment: f64 = grids.iter().map(|(grid, count)| *count as f64 * grid.ln_mean(window.r, window.delta)).sum();
+    let moment: f64 = grids.iter().map(|(grid, count)| *count as f64 * grid.ln_mean(window.r)).sum();
     (moment - window.r * window.high).exp() * (1.0 + 1e-9)
 }
 
@@ -198,7 +198,7 @@ fn cells(all: &[Steps], window: &Window) -> Vec<(Cells, u64)> {
         let least =
             ((BELOW / count).ln() + ln_mean(std::slice::from_ref(steps), window.s) / steps.count as f64) / window.s;
         let range = steps.loss.raised(steps.range, least);
-        (Cells::of(&steps.loss, &range, window.delta), steps.count)
+        (Cells::of(&steps.loss, &range, window.lattice_of(&steps.loss)), steps.count)
     };
     all.iter().map(of).collect()
 }
@@ -224,11 +224,10 @@ fn lower(all: &[Steps], cells: &[(Cells, u64)], window: &Window, delta: f64, dec
     let ln_target = (delta * (1.0 + rounding(all, window))).ln();
     let s = window.s;
     let first = below.crossing(ln_target, Towards::Below { slack: 0.0 }).0;
-    let (least, width) = (first - 4.0 / decay, window.high - window.low + window.delta);
+    let (least, width) = (first - 4.0 / decay, window.high - window.low + window.lattice.step);
     let outside = |thetas: [f64; 2], edge: f64| {
         let bound = |theta: f64| {
-            let moment: f64 =
-                grids.iter().map(|(grid, count)| *count as f64 * grid.ln_mean(s + theta, window.delta)).sum();
+            let moment: f64 = grids.iter().map(|(grid, count)| *count as f64 * grid.ln_mean(s + theta)).sum();
             moment - below.ln_mean - theta * edge
         };
         bound(thetas[0]).min(bound(thetas[1])).exp()

@@ -1,6 +1,6 @@
 //! Cells that are short beside everything the loss's density does: their masses from the density at the grid points alone.
 
-use super::loss::{Loss, Point};
+use super::loss::{Lattice, Loss, Point};
 use crate::privacy::accounting::quadrature::panel;
 
 /// Grid points that one cell is integrated from: three on either side of its middle.
@@ -20,8 +20,12 @@ pub struct Smooth {
 }
 
 impl Smooth {
-    /// For `count` cells from `first`·Δ on; nothing where the density is not known as a function of the loss.
-    pub fn of(loss: &Loss, first: i64, delta: f64, count: usize) -> Option<Self> {
+    /// For `count` cells from the lattice's point `first` on; nothing where the density is not known as a function of the loss.
+    pub fn of(loss: &Loss, first: i64, lattice: Lattice, count: usize) -> Option<Self> {
+        let delta = lattice.step;
+        if lattice.start != 0.0 {
+            return None;
+        }
         let points = loss.on_grid(first - BEFORE as i64, delta, count + POINTS - 1)?;
         let (mut mass, mut up) = ([0.0; POINTS], [0.0; POINTS]);
         let unit = 1.0 / (-delta).exp_m1();
@@ -71,7 +75,7 @@ mod tests {
                 let delta = 1e-4;
                 let first = (loss.loss(range.from) / delta).floor() as i64;
                 let count = ((loss.loss(range.to) / delta).ceil() as i64 - first) as usize;
-                let smooth = Smooth::of(&loss, first, delta, count).unwrap();
+                let smooth = Smooth::of(&loss, first, Lattice { start: 0.0, step: delta }, count).unwrap();
                 for offset in (0..count).step_by(count / 50 + 1) {
                     let Some((mass, up)) = smooth.cell(offset) else { continue };
                     let low = (first + offset as i64) as f64 * delta;

@@ -1,16 +1,19 @@
 //! Which stretch of losses is computed, how finely, and what is known about the rest.
 
 use super::cumulants::{Steps, cumulants, ln_mean};
+use super::loss::{Lattice, Loss};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     /// The exponent of the tilt: masses are weighted by e^{s·loss}.
     pub s: f64,
-    /// The lowest loss, in steps; the lowest and the highest.
+    /// Where the composed losses stand, and the index of the lowest one that is looked at; the lowest and the highest.
+    pub lattice: Lattice,
     pub first: i64,
     pub low: f64,
     pub high: f64,
-    pub delta: f64,
+    /// Whether losses are put on lattices that start at one of their atoms, or all on multiples of the step.
+    aligned: bool,
     pub size: usize,
     /// The tilt −θ whose moment bounds the mass below `low`.
     pub theta: f64,
@@ -71,10 +74,18 @@ pub struct Sought {
 }
 
 impl Window {
-    fn at(s: f64, low: f64, delta: f64, size: usize, theta: f64, r: f64) -> Self {
-        let first = (low / delta).floor() as i64;
-        let at = |index: i64| index as f64 * delta;
-        Self { s, first, low: at(first), high: at(first + size as i64 - 1), delta, size, theta, r }
+    /// From `low` on, about. The lattice of the sum starts where those of all losses together do.
+    fn at(all: &[Steps], (low, step, size): (f64, f64, usize), aligned: bool, (s, theta, r): (f64, f64, f64)) -> Self {
+        let start = all.iter().map(|steps| steps.count as f64 * lattice_of(&steps.loss, step, aligned).start).sum();
+        let lattice = Lattice { start, step };
+        let first = lattice.place(low).floor() as i64;
+        let (low, high) = (lattice.at(first), lattice.at(first + size as i64 - 1));
+        Self { s, lattice, first, low, high, aligned, size, theta, r }
+    }
+
+    /// The lattice on which one mechanism's losses are put.
+    pub fn lattice_of(&self, loss: &Loss) -> Lattice {
+        lattice_of(loss, self.lattice.step, self.aligned)
     }
 
     /// A first look: everything from the untilted bulk to where δ ends, in few steps.
@@ -84,7 +95,7 @@ impl Window {
         let low = (untilted.mean - 7.0 * untilted.variance.sqrt()).min(0.0);
         let (delta, _) = grid(all, (epsilon, s), high - low, f64::INFINITY, SMALLEST_SIZE);
         let s = s.min(COARSE_LIFT / (high - epsilon)).min(MOST_RANGE / (high - low));
-        Self::at(s, low, delta, SMALLEST_SIZE, s, r)
+        Self::at(all, (low, delta, SMALLEST_SIZE), true, (s, s, r))
     }
 
     /// The losses that decide about an ε near the one sought, in steps fine enough for its precision.
@@ -110,20 +121,26 @@ impl Window {
         let low = low - 7.0 * spread(all, s, delta).sqrt();
         let high = high.max(low + width);
         let (delta, size) = grid(all, (epsilon, decay.max(s)), high - low, longest_step, LARGEST_SIZE);
-        Self::at(s.min(MOST_RANGE / (high - low)), low, delta, size, theta, r)
+        let s = s.min(MOST_RANGE / (high - low));
+        Self::at(all, (low, delta, size), longest_step.is_infinite(), (s, theta, r))
     }
 
     /// Whether nothing is won by a [`SHARP`] one: dp-accounting's step would cost more than this one's and what it leaves out together.
     pub fn is_sharp(&self, all: &[Steps], decay: f64) -> bool {
         let theirs = 0.5 * (1.0 + decay) * spread(all, self.s, LONGEST_STEP);
-        let ours = 0.5 * (1.0 + decay) * spread(all, self.s, self.delta) + 4.0 * QUICK.ln_above.exp() / decay;
+        let ours = 0.5 * (1.0 + decay) * spread(all, self.s, self.lattice.step) + 4.0 * QUICK.ln_above.exp() / decay;
         theirs > 2.0 * ours
     }
 
     /// How much more than the truth an ε read from this window may be, about.
     pub fn coarseness(&self, all: &[Steps], decay: f64) -> f64 {
-        0.5 * (1.0 + decay) * spread(all, self.s, self.delta) + self.delta
+        0.5 * (1.0 + decay) * spread(all, self.s, self.lattice.step) + self.lattice.step
     }
+}
+
+fn lattice_of(loss: &Loss, step: f64, aligned: bool) -> Lattice {
+    let start = loss.lattice().filter(|_| aligned).map_or(0.0, |atoms| atoms.start.rem_euclid(step));
+    Lattice { start, step }
 }
 
 fn count_of(all: &[Steps]) -> f64 {
@@ -141,13 +158,23 @@ fn grid(all: &[Steps], (epsilon, decay): (f64, f64), width: f64, longest: f64, m
     let absolute = cumulants(all, 0.0).absolute;
     let budget = 2.0 * (PRECISION * epsilon + SMALLEST_LOSS) / (1.0 + decay);
     let wanted = (6.0 * budget / count_of(all)).sqrt().max(budget / absolute).min(longest);
-    // atoms stand on the grid where they can, and a sharp grid on all points of dp-accounting's
-    let unit =
-        all.iter().find_map(|steps| steps.loss.pitch()).unwrap_or(if longest.is_finite() { longest } else { wanted });
+    let unit = unit(all, longest).unwrap_or(wanted);
     let points = (width / unit * (unit / wanted).ceil()).ceil() + 2.0;
     let size = nice(points.clamp(SMALLEST_SIZE as f64, most as f64) as usize);
     let step = width / (size - 2) as f64;
     (if step <= unit { unit / (unit / step * (1.0 + 1e-12)).floor() } else { step }, size)
+}
+
+/// What the step has to divide. All atoms stand on a sharp grid if they can, and else dp-accounting's points do; in a first look, and for the lower
+/// bound that is read from it, the atoms of one mechanism are enough.
+fn unit(all: &[Steps], longest: f64) -> Option<f64> {
+    let mut lattices = all.iter().map(|steps| steps.loss.lattice());
+    if longest.is_infinite() {
+        return lattices.flatten().next().map(|lattice| lattice.step);
+    }
+    let first = lattices.next().flatten().filter(|lattice| lattice.start == 0.0);
+    let shared = first.filter(|_| lattices.all(|lattice| lattice == first));
+    Some(shared.map_or(longest, |lattice| lattice.step))
 }
 
 /// Where δ ends but for a negligible part, and the r whose moment shows it.
