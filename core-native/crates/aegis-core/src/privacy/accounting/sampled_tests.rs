@@ -181,3 +181,18 @@ fn laplace_on_a_sample_of_fixed_size_is_composed_too() {
         assert!(got.epsilon >= poisson.lower, "{row}: {got:?} {poisson:?}");
     }
 }
+
+/// Two equal masses have a frequency at which nothing is left of them: what its error is divided by is nothing too, and NaN must not pass for a
+/// bound. (dp-accounting's brackets, steps of 1e-5.)
+#[test]
+fn a_transform_that_vanishes_somewhere_is_no_free_release() {
+    for (sigma, rate, scale, delta, optimistic, pessimistic) in [
+        (8.339508089222852, 0.0033478755298842044, 16.679016178445703, 2.007182533996863e-4, 0.0595908, 0.0596026),
+        (5.1363398000429985, 0.015149066019311633, 10.272679600085997, 1.107545906593495e-8, 0.1155236, 0.1155359),
+    ] {
+        let events = [poisson(Mechanism::Gaussian, sigma, rate, 1), event(Mechanism::Laplace, scale, 1)];
+        let got = epsilon_of(&events, delta, Effort::Tight).unwrap();
+        assert!((optimistic..=pessimistic).contains(&got.epsilon), "{got:?}");
+        assert!(got.lower > 0.999 * got.epsilon, "{got:?}");
+    }
+}

@@ -64,16 +64,22 @@ pub fn compose(window: &Window, grids: &[(Grid, u64)]) -> Composed {
                     continue;
                 }
                 let w = Complex64::new(value.re * scale - shift, value.im * scale);
-                let square = (2.0 * w.re + w.norm_sqr()).max(-1.0);
+                let square = 2.0 * w.re + w.norm_sqr();
                 // ln(1 + x) ≤ x spares the logarithm of most
                 if !apart && 0.5 * square * times < NOTHING {
                     logarithm.re = f64::NEG_INFINITY;
                     continue;
                 }
-                let ln_size = 0.5 * square.ln_1p();
+                let error = rounding + 4.0 * f64::EPSILON * w.norm_sqr().sqrt();
+                let ln_size = if square > -0.75 {
+                    0.5 * square.ln_1p()
+                } else {
+                    // near −1: a power that may be nothing, which is not known to be less than its error
+                    0.5 * ((1.0 + w.re).powi(2) + w.im * w.im).max(error * error).ln()
+                };
                 let angle = w.im.atan2(1.0 + w.re);
                 *logarithm += Complex64::new(times * ln_size, times * angle);
-                *off += times * (rounding + 4.0 * f64::EPSILON * w.norm_sqr().sqrt()) / (1.0 + square).sqrt();
+                *off += times * error * (-ln_size).exp();
             }
         }
         let (mut squares, mut energy) = (0.0, 0.0);
@@ -169,6 +175,11 @@ fn tilt(grid: &Grid, window: &Window, size: usize) -> Tilted {
 const RESYNC: usize = 64;
 
 impl Composed {
+    /// Whether the masses and what they may be off by are numbers: if not, nothing is known of δ.
+    pub fn is_known(&self) -> bool {
+        self.error.is_finite() && self.ln_mean.is_finite()
+    }
+
     pub fn foot(&self) -> f64 {
         self.lattice.at(self.first)
     }

@@ -173,7 +173,7 @@ fn above(all: &[Steps], cells: &[(Cells, u64)], window: &Window, delta: f64) -> 
     let grids = grids(cells, Cells::pessimistic);
     let composed = compose(window, &grids);
     let left = delta - composed.infinite - mass_above(&grids, window);
-    let (found, decay) = if left > 0.0 {
+    let (found, decay) = if left > 0.0 && composed.is_known() {
         composed.crossing((left * (1.0 - rounding(all, window))).ln(), Towards::Above)
     } else {
         (f64::INFINITY, 1.0)
