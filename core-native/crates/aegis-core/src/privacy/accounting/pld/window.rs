@@ -125,11 +125,12 @@ impl Window {
         Self::at(all, (low, delta, size), longest_step.is_infinite(), (s, theta, r))
     }
 
-    /// Whether nothing is won by a [`SHARP`] one: dp-accounting's step would cost more than this one's and what it leaves out together.
+    /// Whether nothing is won by a [`SHARP`] one: dp-accounting's step would cost more than this one's and what it leaves out together. (Of atoms
+    /// that is not known: what they cost depends on where in their cells they stand.)
     pub fn is_sharp(&self, all: &[Steps], decay: f64) -> bool {
         let theirs = 0.5 * (1.0 + decay) * spread(all, self.s, LONGEST_STEP);
         let ours = 0.5 * (1.0 + decay) * spread(all, self.s, self.lattice.step) + 4.0 * QUICK.ln_above.exp() / decay;
-        theirs > 2.0 * ours
+        theirs > 2.0 * ours && first_atoms(all).is_none()
     }
 
     /// How much more than the truth an ε read from this window may be, about.
@@ -150,7 +151,11 @@ fn count_of(all: &[Steps]) -> f64 {
 /// The variance that rounding to a grid adds to ΣL: Σ E[x(Δ−x)], where x is the place of the loss in its cell. Δ²/6 for losses spread over many
 /// cells, Δ·E|L| for losses within one.
 fn spread(all: &[Steps], s: f64, delta: f64) -> f64 {
-    (count_of(all) * delta * delta / 6.0).min(delta * cumulants(all, s).absolute)
+    let of = |steps: &Steps| {
+        let absolute = cumulants(std::slice::from_ref(steps), s).absolute;
+        (steps.count as f64 * delta * delta / 6.0).min(delta * absolute)
+    };
+    all.iter().map(of).sum()
 }
 
 /// The grid moves the composed ε by about (1+decay)/2 times that spread: the largest step that stays within the precision.
@@ -158,23 +163,12 @@ fn grid(all: &[Steps], (epsilon, decay): (f64, f64), width: f64, longest: f64, m
     let absolute = cumulants(all, 0.0).absolute;
     let budget = 2.0 * (PRECISION * epsilon + SMALLEST_LOSS) / (1.0 + decay);
     let wanted = (6.0 * budget / count_of(all)).sqrt().max(budget / absolute).min(longest);
-    let unit = unit(all, longest).unwrap_or(wanted);
+    // a sharp grid stands on all points of dp-accounting's, and others on the atoms of the first mechanism that has some
+    let unit = if longest.is_finite() { longest } else { first_atoms(all).map_or(wanted, |lattice| lattice.step) };
     let points = (width / unit * (unit / wanted).ceil()).ceil() + 2.0;
     let size = nice(points.clamp(SMALLEST_SIZE as f64, most as f64) as usize);
     let step = width / (size - 2) as f64;
     (if step <= unit { unit / (unit / step * (1.0 + 1e-12)).floor() } else { step }, size)
-}
-
-/// What the step has to divide. All atoms stand on a sharp grid if they can, and else dp-accounting's points do; in a first look, and for the lower
-/// bound that is read from it, the atoms of one mechanism are enough.
-fn unit(all: &[Steps], longest: f64) -> Option<f64> {
-    let mut lattices = all.iter().map(|steps| steps.loss.lattice());
-    if longest.is_infinite() {
-        return lattices.flatten().next().map(|lattice| lattice.step);
-    }
-    let first = lattices.next().flatten().filter(|lattice| lattice.start == 0.0);
-    let shared = first.filter(|_| lattices.all(|lattice| lattice == first));
-    Some(shared.map_or(longest, |lattice| lattice.step))
 }
 
 /// Where δ ends but for a negligible part, and the r whose moment shows it.
@@ -207,6 +201,10 @@ fn tilt(all: &[Steps], s: f64, epsilon: f64, ln_left: f64, high: f64) -> (f64, f
     let tilts = LESS_TILT.map(|less| (less * s, width(less * s)));
     let fits = tilts.into_iter().find(|(_, width)| *width <= WIDER * (high - epsilon.min(0.0)));
     fits.unwrap_or(tilts[LESS_TILT.len() - 1])
+}
+
+fn first_atoms(all: &[Steps]) -> Option<Lattice> {
+    all.iter().find_map(|steps| steps.loss.lattice())
 }
 
 /// The next length that transforms quickly.
