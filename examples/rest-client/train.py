@@ -1,6 +1,6 @@
 """One node of examples/digits-numpy over plain HTTP: python train.py https://HOST:9443 ca.pem data.npz [INVITATION]   (images x, one-hot labels y)"""
 
-import hashlib, hmac, io, json, sys  # noqa: E401
+import hashlib, hmac, io, json, sys, time  # noqa: E401
 from functools import partial
 
 import numpy as np
@@ -19,16 +19,20 @@ class Node:
             raise SystemExit(f"{self.me['code']}: {self.me['do']}")
 
     def call(self, method, path, body=b"", kind="application/json"):
-        nonce = self.http.get(f"{self.server}/api/v1/nonce").json()["nonce"]
         digest = hashlib.sha256(body).hexdigest()
-        text = f"aegis rest v1\n{method}\n/api/v1{path}\n{digest}\n{nonce}"
-        signature = hmac.new(self.me["secret"].encode(), text.encode(), "sha256").hexdigest()
-        headers = {"x-aegis-node": self.me["nodeId"], "x-aegis-nonce": nonce, "x-aegis-content-sha256": digest}
-        headers |= {"x-aegis-signature": signature, "content-type": kind}
-        answer = self.http.request(method, f"{self.server}/api/v1{path}", data=body, headers=headers, timeout=60)
-        if not answer.ok:
-            raise RuntimeError(f"{answer.json()['code']}: {answer.json()['title']} {answer.json()['detail']}")
-        return answer
+        while True:
+            nonce = self.http.get(f"{self.server}/api/v1/nonce").json()["nonce"]
+            text = f"aegis rest v1\n{method}\n/api/v1{path}\n{digest}\n{nonce}"
+            signature = hmac.new(self.me["secret"].encode(), text.encode(), "sha256").hexdigest()
+            headers = {"x-aegis-node": self.me["nodeId"], "x-aegis-nonce": nonce, "x-aegis-content-sha256": digest}
+            headers |= {"x-aegis-signature": signature, "content-type": kind}
+            answer = self.http.request(method, f"{self.server}/api/v1{path}", data=body, headers=headers, timeout=60)
+            if answer.ok:
+                return answer
+            problem = answer.json()
+            if answer.status_code != 503 and problem["code"] != "REST_NONCE":
+                raise RuntimeError(f"{problem['code']}: {problem['title']} {problem['detail']}")
+            time.sleep(int(answer.headers.get("retry-after", 0)))
 
     def answer(self, task, arrays, metrics):
         tensors, parts = [], {}

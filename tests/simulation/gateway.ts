@@ -96,7 +96,7 @@ export class GatewayProcess {
       provenKeys: new ProvenKeys('per-call'),
       seenCalls: new SeenCalls(),
       restKeys: null,
-      usedNonces: new UsedNonces(),
+      usedNonces: new UsedNonces(clock.now()),
       certificates: new ClientCertificates('off'),
       roster: new Roster(),
       elsewhere: new Elsewhere(),

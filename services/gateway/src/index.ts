@@ -98,7 +98,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys(config.signatures),
     seenCalls: new SeenCalls(),
-    usedNonces: new UsedNonces(),
+    usedNonces: new UsedNonces(clock.now()),
     certificates: new ClientCertificates(config['client-certificates']),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

@@ -26,14 +26,14 @@ export const restKeysOf = ({ restKeys }: Pick<Gateway, 'restKeys'>): RestKeys =>
 export const authenticateRequest = async (gateway: Gateway, request: SignedRequest): Promise<NodeRecord> => {
   const keys = restKeysOf(gateway);
   const principal = gateway.certificates.holderOf(request.connection);
-  keys.checkNonce(request.nonce, gateway.clock.now());
+  const issuedAt = keys.checkNonce(request.nonce, gateway.clock.now());
   const node = await gateway.nodes.byKey(restFingerprint(request.nodeId));
   const secret = keys.secretOf(request.nodeId, node?.restSalt ?? NO_SALT);
   const isGenuine = keys.isSigned(secret, request, request.signature);
   if (!isGenuine || node?.restSalt === undefined) throw new AegisError('REST_SIGNATURE');
-  gateway.usedNonces.note(node.nodeId, request.nonce, gateway.clock.monotonic());
   refuseRemoved(node);
   checkBinding(node, principal);
+  gateway.usedNonces.note(node.nodeId, request.nonce, issuedAt, gateway.clock.monotonic());
   lookAlive(gateway, node);
   return node;
 };

@@ -56,16 +56,34 @@ describe('nonces', () => {
     }
   });
 
-  it('are used once, as long as they are good, and memory has an end', () => {
-    const used = new UsedNonces({ together: 3, ofOneNode: 2 });
-    used.note(1n, 'a', 0);
-    expect(() => used.note(1n, 'a', NONCE_MS)).toThrow(code('REST_NONCE'));
-    used.note(1n, 'b', 1);
-    expect(() => used.note(1n, 'c', 2)).toThrow(code('UNAVAILABLE'));
-    used.note(2n, 'a', 3);
-    expect(() => used.note(3n, 'a', 4)).toThrow(code('UNAVAILABLE'));
+  it('are used once, as long as they are good', () => {
+    const used = new UsedNonces(1_000);
+    used.note(1n, 'a', 1_000, 0);
+    expect(() => used.note(1n, 'a', 1_000, NONCE_MS)).toThrow(code('REST_NONCE'));
     const later = NONCE_MS + 15_000;
-    expect(() => used.note(2n, 'a', later)).toThrow(code('REST_NONCE'));
-    expect(() => used.note(2n, 'a', 3 * later)).not.toThrow();
+    expect(() => used.note(1n, 'a', 1_000, later)).toThrow(code('REST_NONCE'));
+    expect(() => used.note(1n, 'a', 1_000, 3 * later)).not.toThrow();
+  });
+
+  it('that were made before the gateway started are refused, for they may have been used', () => {
+    const before = keys.checkNonce(keys.nonce(999_999.5, systemRandom.bytes(16)), 1_000_001);
+    const since = keys.checkNonce(keys.nonce(1_000_000.25, systemRandom.bytes(16)), 1_000_001);
+    const used = new UsedNonces(1_000_000.25);
+    expect(() => used.note(1n, 'a', before, 0)).toThrow(code('REST_NONCE'));
+    expect(() => used.note(1n, 'b', since, 0)).not.toThrow();
+  });
+
+  it('are remembered of each node at a rate of its own, whatever others do', () => {
+    const used = new UsedNonces(0, { perSecond: 2, burst: 3 });
+    const note = (node: bigint, nonce: string, at: number) => used.note(node, nonce, 1, at);
+    for (const nonce of ['a', 'b', 'c']) note(1n, nonce, 0);
+    expect(() => note(1n, 'd', 499)).toThrow(code('UNAVAILABLE'));
+    expect(() => note(1n, 'a', 499)).toThrow(code('REST_NONCE'));
+    note(1n, 'd', 500);
+    expect(() => note(1n, 'e', 600)).toThrow(code('UNAVAILABLE'));
+    // No pool to run dry: each of very many others has its own.
+    for (let node = 2n; node < 2_000n; node += 1n) for (const nonce of ['a', 'b', 'c']) note(node, nonce, 600);
+    note(1n, 'e', 1_000);
+    note(2_000n, 'a', 1_000);
   });
 });

@@ -57,8 +57,11 @@ export class RestKeys {
     return Buffer.concat([body, this.#mac(body)]).toString('base64url');
   }
 
-  /** Throws REST_NONCE for one that no gateway made, or that is too old. Whether it was used is for UsedNonces to say. */
-  checkNonce(nonce: string, now: number): void {
+  /**
+   * When it was made, Unix milliseconds. Throws REST_NONCE for one that no gateway made, or that is too old. Whether it was used is for
+   * UsedNonces to say.
+   */
+  checkNonce(nonce: string, now: number): number {
     if (!NONCE.test(nonce)) throw new AegisError('REST_NONCE', 'It is none of ours.');
     const bytes = Buffer.from(nonce, 'base64url');
     const body = bytes.subarray(0, TIME_BYTES + RANDOM_BYTES);
@@ -68,6 +71,7 @@ export class RestKeys {
     }
     const until = body.readUIntBE(0, TIME_BYTES);
     if (now >= until || until - now > NONCE_MS + 10_000) throw new AegisError('REST_NONCE', 'Its time is over.');
+    return until - NONCE_MS;
   }
 
   #mac(body: Buffer): Buffer {

@@ -3,50 +3,65 @@ import { NONCE_MS } from './rest-keys.ts';
 
 /** Longer than any nonce is good for: clocks of gateways may differ by the slack of RestKeys.checkNonce. */
 const PAGE_MS = NONCE_MS + 15_000;
-/** Some 150 bytes each. */
-const MOST_TOGETHER = 400_000;
-const MOST_OF_ONE_NODE = 40_000;
+/** Of one node, whose parts of 1 MiB then come with up to 100 MB/s. Some 150 bytes are remembered of each request. */
+const RATE = { perSecond: 100, burst: 2_000 };
+
+interface OfNode {
+  readonly used: Set<string>;
+  /** Requests it may make now, and when that was counted. */
+  left: number;
+  at: number;
+}
 
 interface Page {
   readonly begunAt: number;
-  readonly byNode: Map<bigint, Set<string>>;
-  count: number;
+  readonly byNode: Map<bigint, OfNode>;
 }
 
 /**
- * Nonces that nodes have signed requests with, until they are too old to be accepted anyway. Only of requests whose signature was
- * good, so that strangers fill no memory. Of one process: what was used at another gateway, or before a restart, is not known here.
+ * Nonces that nodes have signed requests with, until they are too old to be accepted anyway. Only of requests whose signature was good, so
+ * that strangers fill no memory; and of each node no more than its rate lets through, so that none fills the memory of the others. Of one
+ * process: nonces from before it began are refused, for nobody here knows whether they were used. What was used at another gateway is not
+ * known here.
  */
 export class UsedNonces {
-  readonly #most: { readonly together: number; readonly ofOneNode: number };
+  readonly #since: number;
+  readonly #rate: typeof RATE;
   #current: Page | null = null;
   #previous: Page | null = null;
 
-  constructor(most = { together: MOST_TOGETHER, ofOneNode: MOST_OF_ONE_NODE }) {
-    this.#most = most;
+  /** `since`: when this process began, Unix milliseconds. */
+  constructor(since: number, rate = RATE) {
+    this.#since = Math.floor(since);
+    this.#rate = rate;
   }
 
-  /** REST_NONCE when it was used; UNAVAILABLE when there is no room to remember it, for then it could be used again. */
-  note(nodeId: bigint, nonce: string, monotonic: number): void {
+  /**
+   * REST_NONCE when it was used, or made before `since`; UNAVAILABLE when the node asks faster than its rate. `issuedAt`: Unix
+   * milliseconds.
+   */
+  note(nodeId: bigint, nonce: string, issuedAt: number, monotonic: number): void {
+    if (issuedAt < this.#since) throw new AegisError('REST_NONCE', 'It is from before this gateway started.');
     const page = this.#pageAt(monotonic);
-    const before = this.#previous;
-    const used = page.byNode.get(nodeId) ?? new Set<string>();
-    if (used.has(nonce) || before?.byNode.get(nodeId)?.has(nonce)) {
+    const known = page.byNode.get(nodeId);
+    if (known?.used.has(nonce) || this.#previous?.byNode.get(nodeId)?.used.has(nonce)) {
       throw new AegisError('REST_NONCE', 'It was used before.');
     }
-    if (used.size >= this.#most.ofOneNode || page.count + (before?.count ?? 0) >= this.#most.together) {
-      throw new AegisError('UNAVAILABLE', 'More requests were made than can be told apart later.');
-    }
-    if (used.size === 0) page.byNode.set(nodeId, used);
-    used.add(nonce);
-    page.count += 1;
+    const { perSecond, burst } = this.#rate;
+    const node = known ?? { used: new Set<string>(), left: burst, at: monotonic };
+    const left = Math.min(node.left + ((monotonic - node.at) / 1000) * perSecond, burst);
+    if (left < 1) throw new AegisError('UNAVAILABLE', `One node may make ${perSecond} requests a second.`);
+    node.left = left - 1;
+    node.at = monotonic;
+    node.used.add(nonce);
+    if (known === undefined) page.byNode.set(nodeId, node);
   }
 
   #pageAt(monotonic: number): Page {
     if (this.#current !== null && monotonic - this.#current.begunAt < PAGE_MS) return this.#current;
     const isNext = this.#current !== null && monotonic - this.#current.begunAt < 2 * PAGE_MS;
     this.#previous = isNext ? this.#current : null;
-    this.#current = { begunAt: monotonic, byNode: new Map(), count: 0 };
+    this.#current = { begunAt: monotonic, byNode: new Map() };
     return this.#current;
   }
 }

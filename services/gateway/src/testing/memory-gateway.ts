@@ -71,7 +71,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys('per-call'),
     seenCalls: new SeenCalls(),
-    usedNonces: new UsedNonces(),
+    usedNonces: new UsedNonces(clock.now()),
     certificates: new ClientCertificates('off'),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

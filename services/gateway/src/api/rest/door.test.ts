@@ -11,7 +11,7 @@ import { npyOf } from '../../testing/npy.ts';
 import { Operator } from '../../testing/operator.ts';
 import { hashOf, RestClient } from '../../testing/rest-client.ts';
 import { modelOf, ScriptedAggregator } from '../../testing/scripted-aggregator.ts';
-import { rawHttp } from '../../testing/wire-client.ts';
+import { rawHttp, type Target } from '../../testing/wire-client.ts';
 
 const nats = withNats();
 const aggregator = new ScriptedAggregator();
@@ -250,12 +250,30 @@ describe('what is refused', () => {
     }
   });
 
+  it('a request that was recorded before the gateway started anew', async () => {
+    const { client } = await registered();
+    const before = await fixture.gateway({ config });
+    const here = (target: Target) =>
+      Object.assign(new RestClient(target), { node: client.node, secret: client.secret });
+    const signed = { nonce: await here(before.target).nonce() };
+    expect((await here(before.target).call('GET', '/api/v1/stats', { signed })).status).toBe(200);
+    await before.close();
+    const after = here((await fixture.gateway({ config })).target);
+    expect(told(await after.call('GET', '/api/v1/stats', { signed }))).toEqual(refusal(401, 'REST_NONCE'));
+    expect((await after.call('GET', '/api/v1/stats')).status).toBe(200);
+  });
+
   it('a node that was removed, at once and at every gateway', async () => {
     const { client, nodeId } = await registered();
     await elsewhere.call('removeNode', { nodeId });
     await eventually(async () =>
       expect(told(await client.call('GET', '/api/v1/tasks'))).toEqual(refusal(401, 'NODE_KEY_UNKNOWN')),
     );
+    // Its requests fill no memory: the same nonce is refused for the same reason.
+    const signed = { nonce: await client.nonce() };
+    for (let times = 0; times < 2; times += 1) {
+      expect(told(await client.call('GET', '/api/v1/tasks', { signed }))).toEqual(refusal(401, 'NODE_KEY_UNKNOWN'));
+    }
   });
 
   it("another node's task, one that is over, and a name that is none", async () => {
