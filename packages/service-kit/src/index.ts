@@ -1,4 +1,5 @@
 export { writeFileAtomic } from './atomic-file.ts';
+export { type ChainedLine, type ChainedPage, ChainedPages, type ChainPosition } from './chained-pages.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { checkConfig, loadConfig, parseConfig, secretFile } from './config.ts';
 export { createTelemetry, type TelemetryOptions } from './create-telemetry.ts';
