@@ -6,7 +6,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ModelVersion, RunEvent, RunSummary } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
-import { NodeRecord, OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
+import { AuditEntry, NodeRecord, OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { AegisError } from '@aegis/errors';
 import { type GrpcServer, serveGrpc, serviceOf, silentLogger } from '@aegis/service-kit';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -143,6 +143,17 @@ beforeAll(async () => {
     watchBudgets: async function* () {
       yield { balance, percent: 80, at: 1_800_000_000, detail: '80 % of the budget is used.' };
       yield { balance, percent: 100, at: 1_800_000_001, detail: 'Not one of these fits.' };
+    },
+    readAudit: async function* ({ after }) {
+      const entry = { event: 'node-removed', at: 1_700_000_000_000, by: 'g1', actor: 'operator', trace: '' };
+      for (const sequence of [1n, 2n])
+        if (sequence > after)
+          yield AuditEntry.fromPartial({
+            ...entry,
+            sequence,
+            subject: `node ${sequence}`,
+            hash: `${sequence}`.repeat(64),
+          });
     },
     verifyLedger: async () => verdict,
     readLedger: async ({ after, limit, runId }) => {
@@ -420,6 +431,29 @@ describe('aegis ledger', () => {
     expect(broken.code).toBe(1);
     expect(broken.err).toContain('Page 2 was not written with this key');
     expect(broken.err).toContain('docs/operations.md');
+  });
+});
+
+describe('the audit log', () => {
+  it('is shown, of one kind or all, and exported as lines', async () => {
+    const { code, out } = await aegis('audit', 'show', ...there(), '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject([{ event: 'node-removed', subject: 'node 1' }, { subject: 'node 2' }]);
+    expect(JSON.parse((await aegis('audit', 'show', ...there(), '--json', '--last', '1')).out)).toHaveLength(1);
+    expect((await aegis('audit', 'show', ...there(), '--event', 'run-started')).out).toContain('Nothing is written');
+    const file = join(folder, 'audit.jsonl');
+    expect((await aegis('audit', 'show', ...there(), '-o', file)).out).toContain('2 entries');
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line).sequence)).toEqual(['1', '2']);
+  });
+
+  it('is verified against an entry that was kept', async () => {
+    const kept = `2:${'2'.repeat(64)}`;
+    expect((await aegis('audit', 'verify', ...there())).out).toContain(`--expect ${kept}`);
+    expect((await aegis('audit', 'verify', ...there(), '--expect', kept)).code).toBe(0);
+    const cut = await aegis('audit', 'verify', ...there(), '--expect', `3:${'3'.repeat(64)}`);
+    expect([cut.code, cut.err]).toEqual([1, expect.stringContaining('2 are left')]);
+    expect((await aegis('audit', 'verify', ...there(), '--expect', 'two')).code).toBe(2);
   });
 });
 

@@ -2,6 +2,9 @@ import { Command, CommanderError } from 'commander';
 import { failureOf } from './command-error.ts';
 import { addAppImport } from './commands/app-import.ts';
 import { addAppSign } from './commands/app-sign.ts';
+import { addAuditShow } from './commands/audit-show.ts';
+import { addAuditTail } from './commands/audit-tail.ts';
+import { addAuditVerify } from './commands/audit-verify.ts';
 import { addBudgetLs } from './commands/budget-ls.ts';
 import { addBudgetSet } from './commands/budget-set.ts';
 import { addBudgetWatch } from './commands/budget-watch.ts';
@@ -119,6 +122,8 @@ function createProgram(context: Context): Command {
   for (const add of [addModelsLs, addModelsImport, addModelsExport, addModelsStatement]) add(models, known);
   const budget = program.command('budget').description('privacy budgets: what may be spent, and what is');
   for (const add of [addBudgetLs, addBudgetSet, addBudgetWatch]) add(budget, known);
+  const audit = program.command('audit').description('who was let in, who did what, who was refused');
+  for (const add of [addAuditShow, addAuditTail, addAuditVerify]) add(audit, known);
   const ledger = program.command('ledger').description('the privacy ledger: everything that was ever let out');
   for (const add of [addLedgerVerify, addLedgerShow]) add(ledger, known);
   const privacy = program.command('privacy').description('what releases cost: offline privacy accounting');

@@ -10,6 +10,7 @@ export interface StateDirectory {
   readonly lock: string;
   readonly operatorToken: string;
   readonly unitKey: string;
+  readonly auditKey: string;
   readonly restKey: string;
   readonly pki: string;
   readonly nats: string;
@@ -31,6 +32,7 @@ export const stateDirectory = (root: string): StateDirectory => ({
   lock: join(root, 'lock'),
   operatorToken: join(root, 'operator.token'),
   unitKey: join(root, 'keys', 'unit.key'),
+  auditKey: join(root, 'keys', 'audit.key'),
   restKey: join(root, 'keys', 'rest.key'),
   pki: join(root, 'pki'),
   nats: join(root, 'nats'),

@@ -6,6 +6,7 @@ import { startTimers } from '../../services/gateway/src/api/timers.ts';
 import { Mailbox } from '../../services/gateway/src/domain/mailbox.ts';
 import { Elsewhere, Roster } from '../../services/gateway/src/domain/presence.ts';
 import type { Task } from '../../services/gateway/src/domain/task.ts';
+import { AuditTrail } from '../../services/gateway/src/flows/audit-trail.ts';
 import { ClientCertificates } from '../../services/gateway/src/flows/client-certificates.ts';
 import { adoptNodes } from '../../services/gateway/src/flows/expire-nodes.ts';
 import { followNode, followTasks } from '../../services/gateway/src/flows/follow-changes.ts';
@@ -73,6 +74,7 @@ export class GatewayProcess {
     });
     const gateway: Gateway = {
       settings: { enrolment: 'open', control: 'loopback', holdMs: HOLD_MS },
+      audit: new AuditTrail({ store: null, id: name, clock, log: silentLogger, traceId: () => '' }),
       clock,
       random: seededRandom(`${seed} ${life.name}`),
       log: silentLogger,

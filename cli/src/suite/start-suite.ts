@@ -115,6 +115,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     await ensureOperatorToken(state.operatorToken, systemRandom);
     await ensureKeyFile(state.unitKey, systemRandom);
     await ensureKeyFile(state.restKey, systemRandom);
+    await ensureKeyFile(state.auditKey, systemRandom);
     const telemetry = createTelemetry({ service: 'aegis', version, env });
     undo.push(() => telemetry.shutdown());
     signal.throwIfAborted();
@@ -173,6 +174,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         'client-certificates': clients.rule,
         'operator-token-file': state.operatorToken,
         'unit-key-file': state.unitKey,
+        'audit-key-file': state.auditKey,
         rest: true,
         'rest-key-file': state.restKey,
       }),

@@ -96,6 +96,8 @@ export interface Journal {
   append(record: Uint8Array, after: number): Promise<number>;
   /** Every record after `after`, oldest first, up to the newest there is. */
   read(after: number): AsyncIterable<JournalRecord>;
+  /** null: there is none. */
+  newest(): Promise<JournalRecord | null>;
 }
 
 export interface JournalRecord {

@@ -13,11 +13,13 @@ describe('a journal', () => {
   it('gives back what was appended, in order, to everybody', async () => {
     const journal = await open();
     expect(await texts(journal)).toEqual([]);
+    expect(await journal.newest()).toBe(null);
     expect(await journal.append(Buffer.from('one'), 0)).toBe(1);
     expect(await journal.append(Buffer.from('two'), 1)).toBe(2);
     expect(await texts(await open())).toEqual(['one', 'two']);
     expect(await texts(journal, 1)).toEqual(['two']);
     expect(await texts(journal, 2)).toEqual([]);
+    expect(await journal.newest()).toEqual({ sequence: 2, content: Buffer.from('two') });
   });
 
   it('lets one of two writers follow a record', async () => {

@@ -50,6 +50,12 @@ export const openJournal = async (link: Link, name: JournalName, replicas: numbe
       }
     },
     read: (after) => readJournal(link, stream, subject, after),
+    newest: async () => {
+      const message = await link.call(`newest of ${name}`, () =>
+        link.manager.direct.getMessage(stream, { last_by_subj: subject }),
+      );
+      return message === null ? null : { sequence: message.seq, content: bufferOf(message.data) };
+    },
   };
 };
 

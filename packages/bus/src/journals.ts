@@ -1,6 +1,6 @@
 import { maxPayloadBytes } from './buckets.ts';
 
-// Every stream of the suite that is a history rather than a state: one writer at a time, nothing is ever taken out.
+// Every stream of the suite that is a history rather than a state: each record follows the one before it, nothing is ever taken out.
 
 export interface JournalOptions {
   readonly description: string;
@@ -10,6 +10,10 @@ export interface JournalOptions {
 export const journals = {
   'privacy-ledger': {
     description: 'what was let out and what it cost (privacy-accountant)',
+    maxRecordBytes: maxPayloadBytes - 64 * 1024,
+  },
+  audit: {
+    description: 'who was let in, who did what, who was refused (gateway)',
     maxRecordBytes: maxPayloadBytes - 64 * 1024,
   },
 } as const satisfies Record<string, JournalOptions>;

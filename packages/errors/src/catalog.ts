@@ -222,6 +222,16 @@ export const catalog = {
     'The operator token is missing or wrong.',
     'Point --token-file at the file that `aegis up` wrote.',
   ),
+  AUDIT_NOT_KEPT: entry(
+    'not-found',
+    'This server keeps no audit log.',
+    'Operator: give the gateways an `audit-key-file`; `aegis up` makes one.',
+  ),
+  AUDIT_DAMAGED: entry(
+    'internal',
+    'The audit log does not verify: it was changed, or was written with another key.',
+    'Operator: keep what NATS holds (stream JOURNAL_audit) as evidence; docs/operations.md says how to go on.',
+  ),
   CONTROL_NOT_HERE: entry(
     'forbidden',
     'This caller may not use the Control API.',

@@ -51,6 +51,11 @@ const gatewayShape = {
    * Without it the gateway's nodes take no part in private runs; with another one every unit would be a new one.
    */
   'unit-key-file': z.string().min(1).optional(),
+  /**
+   * 32 bytes in hex, in a file only its owner may read, the same at every gateway: pages of the audit log are coded with it. Without it no log is
+   * kept; with another one the log that is there does not verify, and nothing is written to it.
+   */
+  'audit-key-file': z.string().min(1).optional(),
   /** Seconds an empty pull is held. Flower's HTTP client gives up after 30. */
   'hold-seconds': z.number().min(0).max(25).default(20),
   /** Where /metrics is served besides loopback callers of the one port. */
@@ -147,6 +152,8 @@ export const readOperatorToken = (file: string): Secret => {
 };
 
 export const readUnitKey = (file: string): KeyObject => readKey('unit-key-file', file);
+export const readAuditKey = (file: string): Secret =>
+  new Secret(readKey('audit-key-file', file).export().toString('hex'));
 export const readRestKey = (file: string): KeyObject => readKey('rest-key-file', file);
 
 const readKey = (key: string, file: string): KeyObject => {

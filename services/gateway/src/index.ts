@@ -12,9 +12,10 @@ import {
 import { countedBy } from './api/counted.ts';
 import { openPort } from './api/port.ts';
 import { startTimers } from './api/timers.ts';
-import { type GatewayConfig, readOperatorToken, readRestKey, readUnitKey } from './config.ts';
+import { type GatewayConfig, readAuditKey, readOperatorToken, readRestKey, readUnitKey } from './config.ts';
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
+import { AuditTrail } from './flows/audit-trail.ts';
 import { ClientCertificates } from './flows/client-certificates.ts';
 import { adoptNodes } from './flows/expire-nodes.ts';
 import { followNode, followTasks } from './flows/follow-changes.ts';
@@ -32,6 +33,7 @@ import { PresenceEvents } from './peers/presence-events.ts';
 import { secaggPeer } from './peers/secagg.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
 import { DurableAppSignatureStore } from './store/durable-app-signatures.ts';
+import { DurableAuditStore } from './store/durable-audit.ts';
 import { DurableInvitationStore } from './store/durable-invitations.ts';
 import { DurableNodeStore } from './store/durable-nodes.ts';
 import { DurableUploadStore } from './store/durable-uploads.ts';
@@ -70,14 +72,22 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   const unitNames = unitKeyFile === undefined ? null : new UnitNames(readUnitKey(unitKeyFile));
   const restKeyFile = config.rest ? config['rest-key-file'] : undefined;
   const restKeys = restKeyFile === undefined ? null : new RestKeys(readRestKey(restKeyFile));
+  const auditKeyFile = config['audit-key-file'];
+  const id = config.id ?? random.ulid(clock.now());
+  const audit = new AuditTrail({
+    store: auditKeyFile === undefined ? null : await DurableAuditStore.open(bus, readAuditKey(auditKeyFile)),
+    ...{ id, clock, log },
+    traceId: () => telemetry.traceparent()?.split('-')[1] ?? '',
+  });
   const stopping = new AbortController();
   const { signal } = stopping;
 
   const nodes = await DurableNodeStore.open(bus, log, signal);
-  const presence = await PresenceEvents.open(bus, config.id ?? random.ulid(clock.now()), log, signal);
-  const counted = countedBy(telemetry, log, clock);
+  const presence = await PresenceEvents.open(bus, id, log, signal);
+  const counted = countedBy(telemetry, log, clock, audit);
   const gateway: Gateway = {
     settings: { enrolment: config.enrolment, control: config.control, holdMs: config['hold-seconds'] * 1000 },
+    audit,
     clock,
     random,
     log,
@@ -123,6 +133,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   };
   try {
     const port = await openPort(config, { gateway, telemetry, counted, token, healthy: () => bus.ready() });
+    audit.noteSoon({ event: 'gateway-started', actor: 'gateway', subject: `gateway ${id}`, detail: rulesOf(config) });
     log.info({ ...port.address, enrolment: config.enrolment, tls: config.tls !== undefined }, 'gateway is up');
     return {
       address: port.address,
@@ -134,6 +145,8 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
         gateway.held.drain();
         stop();
         await port.close();
+        audit.noteSoon({ event: 'gateway-stopped', actor: 'gateway', subject: `gateway ${id}` });
+        await audit.close();
       },
     };
   } catch (error) {
@@ -141,3 +154,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     throw error;
   }
 };
+
+/** Who may come in, and how, as this gateway was told. */
+const rulesOf = ({ enrolment, control, join, rest, signatures, ...config }: GatewayConfig): string =>
+  `enrolment ${enrolment}, client certificates ${config['client-certificates']}, control ${control}, join ${join}, rest ${rest}, signatures ${signatures}`;

@@ -1,5 +1,6 @@
 import type { AegisError } from '@aegis/errors';
 import type { Clock, Logger, Telemetry } from '@aegis/service-kit';
+import type { AuditTrail } from '../flows/audit-trail.ts';
 import type { Gateway, Observed } from '../flows/gateway.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
@@ -26,7 +27,19 @@ export interface Counted extends Observed {
   watch(gateway: Gateway, port: { connections(): number }, held: { bytes(): number }, streams: StreamsCounted): void;
 }
 
-export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 'monotonic'>): Counted => {
+interface Refused extends RefusedAt {
+  readonly code: string;
+  readonly door: Door;
+  readonly peer: string;
+  readonly detail: string;
+}
+
+export const countedBy = (
+  { meter }: Telemetry,
+  log: Logger,
+  clock: Pick<Clock, 'monotonic'>,
+  audit: Pick<AuditTrail, 'noteSoon'>,
+): Counted => {
   const refusals = meter.createCounter('aegis_gateway_refusals', { description: 'Calls refused, by code and door' });
   const offered = meter.createCounter('aegis_gateway_tasks_offered', { description: 'Tasks handed to nodes' });
   const withheld = meter.createCounter('aegis_gateway_tasks_withheld', {
@@ -41,7 +54,7 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
   const bodies = meter.createCounter('aegis_gateway_body_bytes', {
     description: 'Bytes of large request bodies taken',
   });
-  const lines = new RefusalLines(clock);
+  const lines = new RefusalLines<Refused>(clock);
   return {
     refused: (door, error, { path, status, peer = '' }) => {
       refusals.add(1, { code: error.code, door });
@@ -49,7 +62,14 @@ export const countedBy = ({ meter }: Telemetry, log: Logger, clock: Pick<Clock, 
       const { kind } = error.entry;
       // Our own faults with their cause; who may not come in by address; what else others do wrong as one quiet line.
       if (kind === 'unauthenticated' || kind === 'forbidden') {
-        for (const { suppressed, ...last } of lines.of(fields)) log.warn({ ...last, suppressed }, 'caller refused');
+        for (const { suppressed, ...last } of lines.of(fields)) {
+          log.warn({ ...last, suppressed }, 'caller refused');
+          audit.noteSoon({
+            ...{ event: 'caller-refused', actor: last.peer === '' ? 'unknown address' : last.peer },
+            subject: `${last.door} ${last.path}`.trim(),
+            detail: suppressed === 0 ? last.code : `${last.code}, and ${suppressed} more like it`,
+          });
+        }
       } else if (kind === 'internal') log.error({ ...fields, err: error }, 'call failed');
       else if (kind === 'unavailable') log.warn({ ...fields, cause: causeOf(error) }, 'call put off');
       else log.debug(fields, 'call refused');

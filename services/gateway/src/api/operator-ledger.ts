@@ -6,6 +6,7 @@ import {
 } from '@aegis/contracts/aegis/privacy/v1/privacy';
 import { AegisError } from '@aegis/errors';
 import type { HandlersOf } from '@aegis/service-kit';
+import type { AuditEvent } from '../domain/audit.ts';
 import type { Balance, Scope, ScopeKind } from '../domain/ledger.ts';
 import {
   listBudgets,
@@ -20,9 +21,16 @@ import type { Gateway } from '../flows/gateway.ts';
 type LedgerCalls = 'setBudget' | 'listBudgets' | 'watchBudgets' | 'verifyLedger' | 'readLedger' | 'privacyStatement';
 
 /** The part of the operator's door behind which the privacy ledger stands. */
-export const ledgerHandlers = (gateway: Gateway): Pick<HandlersOf<typeof OperatorService>, LedgerCalls> => ({
-  setBudget: async ({ scope, ...edit }) =>
-    encodeBalance(await setBudget(gateway, { ...edit, scope: readScope(scope) })),
+export const ledgerHandlers = (
+  gateway: Gateway,
+  did: (event: AuditEvent, subject: string, detail: string) => Promise<void>,
+): Pick<HandlersOf<typeof OperatorService>, LedgerCalls> => ({
+  setBudget: async ({ scope, ...edit }) => {
+    const balance = await setBudget(gateway, { ...edit, scope: readScope(scope) });
+    const { kind, name } = balance.scope;
+    await did('budget-set', `${kind} ${name}`, `epsilon ${edit.epsilon} delta ${edit.delta}`);
+    return encodeBalance(balance);
+  },
   listBudgets: async ({ units }) => {
     const { balances, defaults } = await listBudgets(gateway, units);
     return { balances: balances.map(encodeBalance), defaults: defaults.map(encodeBalance) };
@@ -39,7 +47,11 @@ export const ledgerHandlers = (gateway: Gateway): Pick<HandlersOf<typeof Operato
     const { entries, next } = await readLedger(gateway, query);
     return { entries: [...entries], next };
   },
-  privacyStatement: ({ runId, modelId }) => privacyStatement(gateway, runId, modelId),
+  privacyStatement: async ({ runId, modelId }) => {
+    const statement = await privacyStatement(gateway, runId, modelId);
+    await did('statement-made', `run ${runId}`, modelId === '' ? 'as it stands' : `model ${modelId}`);
+    return statement;
+  },
 });
 
 const kinds: Record<ScopeKind, WireKind> = { run: WireKind.RUN, dataset: WireKind.DATASET, unit: WireKind.UNIT };

@@ -1,30 +1,38 @@
-import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type AuditEntry, OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { fromGrpcStatus } from '@aegis/service-kit';
-import { withNats } from '@aegis/testkit';
+import { type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayFixture, TOKEN } from '../testing/gateway-fixture.ts';
 import { NodeKey } from '../testing/node-key.ts';
 import { ScriptedAggregator } from '../testing/scripted-aggregator.ts';
+import type { Target } from '../testing/wire-client.ts';
 
 const nats = withNats();
 const aggregator = new ScriptedAggregator();
 let fixture: GatewayFixture;
 let gateway: Awaited<ReturnType<GatewayFixture['gateway']>>;
 let client: Client;
+let folder: TemporaryFolder;
 
 beforeAll(async () => {
   fixture = await GatewayFixture.open(nats(), aggregator, { tls: true });
   gateway = await fixture.gateway({ config: { enrolment: 'registered' } });
-  const { host, port, ca } = gateway.target;
-  client = new Client(`${host}:${port}`, credentials.createSsl(ca ?? null), {
+  client = clientOf(gateway.target);
+  folder = await temporaryFolder('audit');
+  await writeFile(join(folder.path, 'audit.key'), `${'3c'.repeat(32)}\n`, { mode: 0o600 });
+});
+const clientOf = ({ host, port, ca }: Target): Client =>
+  new Client(`${host}:${port}`, credentials.createSsl(ca ?? null), {
     'grpc.ssl_target_name_override': 'localhost',
     'grpc.max_receive_message_length': -1,
   });
-});
 afterAll(async () => {
   client.close();
   await fixture.close();
+  await folder.remove();
 });
 
 const withToken = (token: string): Metadata => {
@@ -33,23 +41,24 @@ const withToken = (token: string): Metadata => {
   return metadata;
 };
 
-type Unary = Exclude<keyof typeof OperatorService, 'watchRun' | 'exportModel'>;
+type Streamed = 'watchRun' | 'exportModel' | 'readAudit';
+type Unary = Exclude<keyof typeof OperatorService, Streamed>;
 // biome-ignore lint/suspicious/noExplicitAny: the door is tried with whatever a client may send
-const call = (name: Unary, request: any, token = TOKEN): Promise<any> =>
+const call = (name: Unary, request: any, token = TOKEN, to = client): Promise<any> =>
   new Promise((resolve, reject) => {
     const { path, requestSerialize, responseDeserialize } = OperatorService[name];
     const serialize = requestSerialize as (message: unknown) => Buffer;
     const deserialize = responseDeserialize as (bytes: Buffer) => unknown;
-    client.makeUnaryRequest(path, serialize, deserialize, request, withToken(token), (error, answer) =>
+    to.makeUnaryRequest(path, serialize, deserialize, request, withToken(token), (error, answer) =>
       error ? reject(fromGrpcStatus(error)) : resolve(answer),
     );
   });
-const stream = async (name: 'watchRun' | 'exportModel', request: unknown, token = TOKEN): Promise<unknown[]> => {
+const stream = async (name: Streamed, request: unknown, token = TOKEN, from = client): Promise<unknown[]> => {
   const { path, requestSerialize, responseDeserialize } = OperatorService[name];
   const serialize = requestSerialize as (message: unknown) => Buffer;
   const deserialize = responseDeserialize as (bytes: Buffer) => unknown;
   const answers: unknown[] = [];
-  const items = client.makeServerStreamRequest(path, serialize, deserialize, request, withToken(token));
+  const items = from.makeServerStreamRequest(path, serialize, deserialize, request, withToken(token));
   try {
     for await (const item of items) answers.push(item);
   } catch (error) {
@@ -66,6 +75,42 @@ describe('the operator door', () => {
     await expect(
       stream('exportModel', { modelId: 'm', runId: 0n, round: 0, format: 'npz' }, token),
     ).rejects.toMatchObject(refused);
+  });
+
+  it('writes down what operators and nodes did, and who was refused, in a log that outlives the gateway', async () => {
+    const config = { enrolment: 'open', 'audit-key-file': join(folder.path, 'audit.key') };
+    const kept = await fixture.gateway({ config });
+    const there = clientOf(kept.target);
+    const key = new NodeKey();
+    const { nodeId } = await call('approveNode', { publicKey: key.publicKeyPem, name: 'site-a' }, TOKEN, there);
+    await call('removeNode', { nodeId }, TOKEN, there);
+    await expect(call('listNodes', {}, 'wrong', there)).rejects.toMatchObject({ code: 'OPERATOR_UNAUTHENTICATED' });
+    await fixture.node(kept.target, 'A').start();
+    there.close();
+    await kept.close();
+    const again = await fixture.gateway({ config });
+    const client = clientOf(again.target);
+    const entries = (await stream('readAudit', { after: 0n }, TOKEN, client)) as AuditEntry[];
+    const lines = entries.map(({ event, actor, subject }) => `${event} ${actor} ${subject}`);
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/^gateway-started gateway gateway /),
+        `node-approved operator node ${nodeId}`,
+        `node-removed operator node ${nodeId}`,
+        expect.stringMatching(/^caller-refused 127\.0\.0\.1 operator /),
+        expect.stringMatching(/^node-enrolled node \d+ node \d+$/),
+        expect.stringMatching(/^gateway-stopped /),
+      ]),
+    );
+    expect(entries.map(({ sequence }) => sequence)).toEqual(entries.map((_, at) => BigInt(at + 1)));
+    expect(JSON.stringify(entries, (_key, value) => (typeof value === 'bigint' ? `${value}` : value))).not.toContain(
+      TOKEN,
+    );
+    client.close();
+  });
+
+  it('has no such log without a key for it', async () => {
+    await expect(stream('readAudit', { after: 0n })).rejects.toMatchObject({ code: 'AUDIT_NOT_KEPT' });
   });
 
   it('approves a key, which then works, and removes the node, which is then refused', async () => {

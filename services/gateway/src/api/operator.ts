@@ -1,5 +1,7 @@
 import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { type LocalService, serviceOf } from '@aegis/service-kit';
+import type { AuditEvent } from '../domain/audit.ts';
+import { invitationId } from '../domain/invitation.ts';
 import { approveNode } from '../flows/approve-node.ts';
 import type { Gateway } from '../flows/gateway.ts';
 import { inviteNode, listInvitations, withdrawInvitation } from '../flows/invitations.ts';
@@ -17,18 +19,24 @@ import { ledgerHandlers } from './operator-ledger.ts';
 import { encodeEvent, encodeInvitation, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
 
 /** What the `aegis` command asks. Who may ask is settled before a call gets here. */
-export const operatorService = (gateway: Gateway): LocalService =>
-  serviceOf(OperatorService, {
+export const operatorService = (gateway: Gateway): LocalService => {
+  const did = (event: AuditEvent, subject: string, detail = ''): Promise<void> =>
+    gateway.audit.note({ event, actor: 'operator', subject, detail });
+  return serviceOf(OperatorService, {
     listNodes: async () => ({ nodes: (await listNodes(gateway)).map(encodeNode) }),
-    approveNode: async ({ publicKey, name }) => ({
-      nodeId: (await approveNode(gateway, publicKey.toString('utf8'), name)).nodeId,
-    }),
+    approveNode: async ({ publicKey, name }) => {
+      const { nodeId, fingerprint } = await approveNode(gateway, publicKey.toString('utf8'), name);
+      await did('node-approved', `node ${nodeId}`, `${name} key ${fingerprint}`.trim());
+      return { nodeId };
+    },
     removeNode: async ({ nodeId }) => {
       await removeNode(gateway, nodeId);
+      await did('node-removed', `node ${nodeId}`);
       return {};
     },
     inviteNode: async ({ name, seconds }) => {
       const { token, invitation } = await inviteNode(gateway, { name, seconds });
+      await did('invitation-made', `invitation ${invitationId(invitation)}`, `${name} for ${seconds} s`.trim());
       return { token, invitation: encodeInvitation(invitation, gateway.clock.now()) };
     },
     listInvitations: async () => ({
@@ -36,6 +44,7 @@ export const operatorService = (gateway: Gateway): LocalService =>
     }),
     revokeInvitation: async ({ id }) => {
       await withdrawInvitation(gateway, id);
+      await did('invitation-revoked', `invitation ${id}`);
       return {};
     },
     listRuns: async (query) => ({ runs: (await listRuns(gateway, query)).map(encodeRun) }),
@@ -44,19 +53,42 @@ export const operatorService = (gateway: Gateway): LocalService =>
     },
     stopRun: async ({ runId }) => {
       await stopRun(gateway, runId);
+      await did('run-stopped', `run ${runId}`);
       return {};
     },
     takeOverRun: async ({ runId }) => {
       await takeOverRun(gateway, runId);
+      await did('run-taken-over', `run ${runId}`);
       return {};
     },
     signApp: async (signature) => {
       await signApp(gateway, signature);
+      await did('app-signed', `app ${signature.appHash}`, `key id ${signature.keyId}`);
       return {};
     },
-    putPlan: async (plan) => ({ modelId: await putPlan(gateway, plan) }),
+    putPlan: async (plan) => {
+      const modelId = await putPlan(gateway, plan);
+      await did('plan-put', `app ${plan.appId}`, modelId === '' ? '' : `first model ${modelId}`);
+      return { modelId };
+    },
     listModels: async ({ runId }) => ({ models: (await listModels(gateway, runId)).map(encodeModel) }),
-    importModel: async ({ name, format, content }) => encodeModel(await importModel(gateway, name, format, content)),
-    exportModel: (query, { signal }) => exportModel(gateway, query, signal),
-    ...ledgerHandlers(gateway),
+    importModel: async ({ name, format, content }) => {
+      const model = await importModel(gateway, name, format, content);
+      await did('model-imported', `model ${model.modelId}`, name);
+      return encodeModel(model);
+    },
+    exportModel: async function* (query, { signal }) {
+      await did(
+        'model-exported',
+        query.modelId === '' ? `run ${query.runId} round ${query.round}` : `model ${query.modelId}`,
+      );
+      yield* exportModel(gateway, query, signal);
+    },
+    ...ledgerHandlers(gateway, did),
+    readAudit: async function* ({ after }) {
+      for await (const entry of gateway.audit.read(Number(after))) {
+        yield { ...entry, sequence: BigInt(entry.sequence) };
+      }
+    },
   });
+};

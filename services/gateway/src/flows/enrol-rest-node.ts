@@ -55,6 +55,15 @@ export const enrolRestNode = async (
   // Whoever repeats a claim is told the secret of the first time; whoever shows a certificate gets a new one, and the old one is void.
   const node = principal ? await resalted(gateway, owner, record) : owner;
   gateway.log.info({ node: node.nodeId, dialect: node.dialect }, 'node registered');
+  const by = principal
+    ? `certificate of ${principal.subject}`
+    : invited
+      ? 'an invitation'
+      : 'nobody: it came by itself';
+  await gateway.audit.note({
+    ...{ event: 'node-enrolled', actor: `node ${node.nodeId}`, subject: `node ${node.nodeId}` },
+    detail: `a REST client, let in by ${by}`,
+  });
   return { node, secret: keys.secretOf(node.nodeId, node.restSalt ?? restSalt) };
 };
 

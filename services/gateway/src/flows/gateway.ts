@@ -5,6 +5,7 @@ import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
 import type { AggregatorPeer, LedgerPeer, PresenceOut, RunsPeer, SecaggPeer, TaskFeed } from '../peers/contract.ts';
 import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
+import type { AuditTrail } from './audit-trail.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
 import type { OpenUploads } from './open-uploads.ts';
@@ -17,6 +18,7 @@ import type { UsedNonces } from './used-nonces.ts';
 /** Everything a flow may touch. Wiring makes one; tests make their own. */
 export interface Gateway {
   readonly settings: GatewaySettings;
+  readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

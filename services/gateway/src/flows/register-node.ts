@@ -44,5 +44,12 @@ export const enrol = async (
   );
   const owner = await gateway.nodes.register(record);
   refuseRemoved(owner);
+  if (owner.nodeId === record.nodeId) {
+    const by = principal === null ? '' : `certificate of ${principal.subject}, `;
+    await gateway.audit.note({
+      ...{ event: 'node-enrolled', actor: `node ${owner.nodeId}`, subject: `node ${owner.nodeId}` },
+      detail: `${by}key ${fingerprint}`,
+    });
+  }
   return owner;
 };

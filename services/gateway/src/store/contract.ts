@@ -1,3 +1,4 @@
+import type { AuditEntry, KeptAuditEntry } from '../domain/audit.ts';
 import type { Invitation } from '../domain/invitation.ts';
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
@@ -38,6 +39,17 @@ export interface InvitationStore {
    */
   change(hash: string, change: (latest: Invitation) => Invitation): Promise<Invitation | null>;
   list(): Promise<Invitation[]>;
+}
+
+/** What happened, in one chain that all gateways write. */
+export interface AuditStore {
+  /**
+   * Durable, together and in order, when it resolves. After STORE_UNAVAILABLE nobody knows whether they are there: written again they may be there
+   * twice. AUDIT_DAMAGED when the newest page is not what a gateway with this key wrote.
+   */
+  append(entries: readonly AuditEntry[]): Promise<void>;
+  /** All after number `after`, oldest first. Reads and checks everything before, too: AUDIT_DAMAGED where the chain breaks. */
+  read(after: number): AsyncIterable<KeptAuditEntry>;
 }
 
 /** Signatures of app bundles, by the bundle's hash; shared by all gateways. They say nothing until whoever trusts a key verifies them. */

@@ -1,7 +1,8 @@
+import type { AuditEntry, KeptAuditEntry } from '../domain/audit.ts';
 import type { Invitation } from '../domain/invitation.ts';
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
-import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
+import type { AppSignatureStore, AuditStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
 
 /** For tests, and for reading what the contract means. Forgets everything when the process ends. */
 export class MemoryNodeStore implements NodeStore {
@@ -130,5 +131,20 @@ export class MemoryAppSignatureStore implements AppSignatureStore {
 
   async of(appHash: string): Promise<Readonly<Record<string, string>>> {
     return this.#signatures.get(appHash) ?? {};
+  }
+}
+
+/** What was noted, in order; no chain. */
+export class MemoryAuditStore implements AuditStore {
+  readonly entries: AuditEntry[] = [];
+
+  async append(entries: readonly AuditEntry[]): Promise<void> {
+    this.entries.push(...entries);
+  }
+
+  async *read(after: number): AsyncGenerator<KeptAuditEntry> {
+    for (const [at, entry] of this.entries.entries()) {
+      if (at >= after) yield { ...entry, sequence: at + 1, hash: '' };
+    }
   }
 }

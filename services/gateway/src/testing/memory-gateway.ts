@@ -5,6 +5,7 @@ import { Mailbox } from '../domain/mailbox.ts';
 import { activateNode, type NodeRecord, registerNode } from '../domain/node.ts';
 import { Elsewhere, type PresenceChange, Roster } from '../domain/presence.ts';
 import type { Task } from '../domain/task.ts';
+import { AuditTrail } from '../flows/audit-trail.ts';
 import { ClientCertificates } from '../flows/client-certificates.ts';
 import type { Gateway } from '../flows/gateway.ts';
 import { HeldPulls } from '../flows/held-pulls.ts';
@@ -15,11 +16,18 @@ import type { UnitNames } from '../flows/unit-names.ts';
 import { UsedNonces } from '../flows/used-nonces.ts';
 import { accountantPeer } from '../peers/accountant.ts';
 import { secaggPeer } from '../peers/secagg.ts';
-import { MemoryAppSignatureStore, MemoryInvitationStore, MemoryNodeStore, MemoryUploadStore } from '../store/memory.ts';
+import {
+  MemoryAppSignatureStore,
+  MemoryAuditStore,
+  MemoryInvitationStore,
+  MemoryNodeStore,
+  MemoryUploadStore,
+} from '../store/memory.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
 export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames: UnitNames | null = null) => {
   const clock = new FakeClock();
+  const audit = new MemoryAuditStore();
   const failed: { taskId: string; code: number; reason: string }[] = [];
   const withheld: string[] = [];
   const offered: string[] = [];
@@ -28,6 +36,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
   const unused = () => Promise.reject(new AegisError('INTERNAL', 'This test has no aggregator.'));
   const gateway: Gateway = {
     settings: { enrolment: 'open', control: 'loopback', holdMs: 20_000 },
+    audit: new AuditTrail({ store: audit, id: 'g1', clock, log: silentLogger, traceId: () => '' }),
     clock,
     random: seededRandom(1),
     log: silentLogger,

@@ -9,6 +9,7 @@ import type {
   StartedRun,
   StartRunCommand,
 } from '@aegis/flower-wire';
+import type { AuditEvent } from '../../domain/audit.ts';
 import { type ControlPolicy, type ControlUse, mayControl } from '../../domain/control-access.ts';
 import type { RunSummary } from '../../domain/run.ts';
 import { approveNode } from '../../flows/approve-node.ts';
@@ -36,7 +37,9 @@ export class FlowerControl implements ControlHandler {
         `"${appSpec.slice(0, 100)}" is not here: Aegis takes the app itself, from a folder.`,
       );
     }
-    return { ...(await startRun(this.#gateway, fab, overrides, federation)), federation: FEDERATION };
+    const started = await startRun(this.#gateway, fab, overrides, federation);
+    await this.#did(c, 'run-started', `run ${started.runId}`);
+    return { ...started, federation: FEDERATION };
   }
 
   async listRuns(
@@ -55,6 +58,7 @@ export class FlowerControl implements ControlHandler {
   async stopRun(c: ControlCaller, runId: bigint): Promise<boolean> {
     this.#admit(c, 'runs');
     await stopRun(this.#gateway, runId);
+    await this.#did(c, 'run-stopped', `run ${runId}`);
     return true;
   }
 
@@ -71,6 +75,7 @@ export class FlowerControl implements ControlHandler {
     this.#admit(c, 'nodes');
     const { nodeId } = await approveNode(this.#gateway, publicKeyPem.toString('latin1'), name);
     this.#gateway.log.info({ node: nodeId, peer: c.peer }, 'node approved through the Control API');
+    await this.#did(c, 'node-approved', `node ${nodeId}`, name);
     return nodeId;
   }
 
@@ -78,6 +83,7 @@ export class FlowerControl implements ControlHandler {
     this.#admit(c, 'nodes');
     await removeNode(this.#gateway, nodeId);
     this.#gateway.log.info({ node: nodeId, peer: c.peer }, 'node removed through the Control API');
+    await this.#did(c, 'node-removed', `node ${nodeId}`);
   }
 
   async listFederations(c: ControlCaller): Promise<FederationListing[]> {
@@ -93,6 +99,10 @@ export class FlowerControl implements ControlHandler {
       this.listRuns(c, { runId: null, limit: 0, skip: 0 }),
     ]);
     return { name: FEDERATION, description: 'All nodes of this server.', nodes, runs };
+  }
+
+  #did({ peer }: ControlCaller, event: AuditEvent, subject: string, detail = ''): Promise<void> {
+    return this.#gateway.audit.note({ event, actor: `flwr at ${peer}`, subject, detail });
   }
 
   #may({ peer }: ControlCaller, use: ControlUse): boolean {

@@ -21,6 +21,10 @@ export class MemoryPlace {
       return this.records.length;
     },
     read: (after) => this.readFrom(after),
+    newest: async () => {
+      const content = this.records.at(-1);
+      return content === undefined ? null : { sequence: this.records.length, content };
+    },
   };
 
   private async *readFrom(after: number) {
