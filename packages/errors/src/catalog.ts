@@ -131,6 +131,11 @@ export const catalog = {
     'Too many nodes register from this address.',
     'Register again after the seconds of Retry-After. Operators raise limits.rest-registrations-per-minute.',
   ),
+  HTTP_VERSION: entry(
+    'invalid',
+    'Over HTTP/2 only gRPC is spoken here.',
+    'Use HTTP/1.1: offer it by ALPN (which then is chosen), or do not begin in HTTP/2.',
+  ),
   BODY_HASH: entry(
     'invalid',
     'The body is not the one that was signed.',

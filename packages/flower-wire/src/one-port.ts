@@ -1,8 +1,9 @@
-// One port for everything: gRPC (HTTP/2) and HTTP/1.1. With TLS the client says by ALPN which one it speaks; in plain
+// One port for everything: gRPC (HTTP/2) and HTTP/1.1. With TLS the client says by ALPN which ones it speaks; in plain
 // text its first bytes do.
 
 import { constants } from 'node:crypto';
 import type { Server as HttpServer } from 'node:http';
+import { type Http2Server, constants as http2, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
   createServer as createTlsServer,
@@ -10,6 +11,7 @@ import {
   type TLSSocket,
   type Server as TlsServer,
 } from 'node:tls';
+import { AegisError } from '@aegis/errors';
 import { type ConnectionInjector, type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 
 export interface OnePortOptions {
@@ -114,6 +116,7 @@ class Port implements OnePort {
     // An HTTP server that does not listen would neither time out slow requests nor find its idle connections.
     http.emit('listening');
     this.#injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    answerStrangers(grpc);
     if (tls === null) {
       this.#server = createServer((socket) => this.#sortByFirstBytes(socket));
     } else {
@@ -121,7 +124,8 @@ class Port implements OnePort {
         {
           ...contextOf(tls),
           ...(tls.clients && { requestCert: true, rejectUnauthorized: false }),
-          ALPNProtocols: ['h2', 'http/1.1'],
+          // In our order: a client that speaks both, as curl, Go's or a browser do, is no gRPC client, and is served over HTTP/1.1.
+          ALPNProtocols: ['http/1.1', 'h2'],
           handshakeTimeout: this.#limits.handshakeMs,
         },
         (socket) => this.#sortByAlpn(socket),
@@ -294,6 +298,33 @@ class Port implements OnePort {
     socket.on('readable', look);
   }
 }
+
+/**
+ * Any stream that is not gRPC's is told to use HTTP/1.1; grpc-js says 415 and not a word. It keeps its HTTP/2 servers to itself: this is the
+ * one way to them.
+ */
+const answerStrangers = (grpc: GrpcServer): void => {
+  const { http2Servers } = grpc as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> };
+  for (const server of http2Servers.keys()) {
+    const serve = server.listeners('stream');
+    server.removeAllListeners('stream');
+    server.on('stream', (stream, headers, ...more) => {
+      if (headers['content-type']?.startsWith('application/grpc')) {
+        for (const listener of serve) listener.call(server, stream, headers, ...more);
+      } else answerStranger(stream);
+    });
+  }
+};
+
+const answerStranger = (stream: ServerHttp2Stream): void => {
+  const { code, detail, entry } = new AegisError('HTTP_VERSION');
+  const status = 505;
+  const problem = { type: `urn:aegis:error:${code}`, title: entry.public, status, detail, code, do: entry.todo };
+  stream.on('error', () => {});
+  stream.respond({ ':status': status, 'content-type': 'application/problem+json' });
+  // Whoever is still sending is told to stop.
+  stream.end(JSON.stringify(problem), () => stream.close(http2.NGHTTP2_NO_ERROR));
+};
 
 /** A resumed session would bring back the verdict on its certificate from when it began, revoked or not: there are none. */
 const contextOf = ({ cert, key, clients }: PortTls): SecureContextOptions => ({
