@@ -118,7 +118,8 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   };
   checkTraining(train, dialect);
   const minReport = readMinReport(value, train);
-  const privacy = readPrivacy(value, train) ?? undefined;
+  const rounds = value.integer('num-server-rounds', 1, 100_000, undefined);
+  const privacy = readPrivacy(value, train, rounds) ?? undefined;
   const silent = privacy !== undefined && !evaluatesInTheClear(value);
   const initialModel = readInitialModel(value, dialect, sources);
   if (privacy !== undefined && initialModel.from === 'node')
@@ -131,7 +132,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   const notes = known === undefined ? [] : compareWithCapture(known, overrides);
   const plan: Plan = {
     strategy,
-    rounds: value.integer('num-server-rounds', 1, 100_000, undefined),
+    rounds,
     layout,
     train,
     evaluate: silent ? { ...evaluate, fraction: 0 } : evaluate,
@@ -145,7 +146,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     ...(secagg && { secagg }),
   };
   const evaluation = fractionEvaluate === 0 ? 'off' : silent ? 'unasked' : 'clear';
-  if (privacy !== undefined) notes.push(...privacyNotes(privacy, train, evaluation));
+  if (privacy !== undefined) notes.push(...privacyNotes(privacy, train, evaluation, rounds));
   if (secagg !== undefined) notes.push(...secaggNotes(secagg));
   for (const item of known?.leftOut ?? []) notes.push(`left out in native mode: ${item}`);
   return { plan, notes };

@@ -3,6 +3,7 @@
 // the sum gets noise once, the denominator does not depend on who answered.
 import { type Sampling, smallestCohort } from './cohort.ts';
 import { type PlanValues, quote, refused } from './plan-values.ts';
+import { readTree, type TreePlan, treeNote } from './tree-plan.ts';
 
 /**
  * How a round's cohort comes about, and with it what the accounting may claim.
@@ -46,6 +47,8 @@ export interface PrivacyPlan {
   readonly weightMax: number | null;
   /** The noised sum is divided by this; null: by the number of nodes selected. */
   readonly denominator: number | null;
+  /** The noise is that of trees over the rounds; else it is drawn afresh in each. */
+  readonly tree?: TreePlan | undefined;
 }
 
 const PREFIX = 'aegis.privacy.';
@@ -56,7 +59,7 @@ const ADAPTIVE_CLIP_MAX = 100;
 const LEAST_NOISE = 1e-5;
 
 /** Null: the run is not private. `key` names of the plan that a private run cannot have are refused. */
-export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | null {
+export function readPrivacy(value: PlanValues, train: Sampling, rounds: number): PrivacyPlan | null {
   if (!value.mentions(PREFIX)) {
     if (value.find('aegis.selection.sampling') === undefined) return null;
     throw refused('aegis.selection.sampling', `needs a private run: say ${PREFIX}unit = "node" and ${PREFIX}clip.`);
@@ -66,6 +69,7 @@ export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | n
   const sampling = readSampling(value, train);
   const clip = positive(value, 'clip', undefined);
   const adaptive = readAdaptive(value);
+  const tree = readTree(value, train, rounds, { sampled: sampling.kind !== 'none', adapts: adaptive !== null });
   return {
     unit,
     epsilon: positive(value, 'epsilon', DEFAULT_EPSILON),
@@ -78,7 +82,8 @@ export function readPrivacy(value: PlanValues, train: Sampling): PrivacyPlan | n
     adaptive,
     noiseMultiplier: readNoise(value),
     weightMax: value.find(`${PREFIX}weight-max`) === undefined ? null : positive(value, 'weight-max', undefined),
-    denominator: readDenominator(value, sampling, train),
+    denominator: readDenominator(value, sampling, train) ?? tree?.cohort ?? null,
+    ...(tree && { tree }),
   };
 }
 
@@ -215,9 +220,10 @@ function positive(value: PlanValues, name: string, otherwise: number | undefined
 
 /** What its owner should know beforehand. */
 export function privacyNotes(
-  { sampling, denominator, clip }: PrivacyPlan,
+  { sampling, denominator, clip, tree }: PrivacyPlan,
   train: Sampling,
   evaluation: 'off' | 'clear' | 'unasked',
+  rounds: number,
 ): string[] {
   const measured = {
     clear: 'metrics of evaluation, and who is online, travel in the clear',
@@ -227,6 +233,7 @@ export function privacyNotes(
   const notes = [
     `private: each node's update is clipped to L2 norm ${clip}; the promise covers the model only: ${measured}; metrics of training are not kept`,
   ];
+  if (tree !== undefined) notes.push(treeNote(tree, rounds));
   if (sampling.kind === 'poisson')
     notes.push(
       `each of the nodes online is selected with chance ${sampling.rate}; sums are divided by ${denominator}, whoever is (min-train-nodes does not apply, min-available-nodes = ${train.minAvailable} must be online)`,

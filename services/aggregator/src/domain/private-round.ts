@@ -2,6 +2,7 @@
 import type { PrivacyPlan, PrivacyUnit, PrivateSampling } from './privacy-plan.ts';
 import type { ConfigEntry } from './scalar.ts';
 import type { DistributedNoise } from './secagg-plan.ts';
+import { type TreePlan, type TreeRound, treesOf } from './tree-plan.ts';
 
 /** Fixed before the round selects anybody. */
 export interface RoundPrivacy {
@@ -15,6 +16,8 @@ export interface RoundPrivacy {
   readonly weightMax: number | null;
   /** Null: the number of nodes selected. */
   readonly denominator: number | null;
+  /** Whose noise it gets, and who may be in it; without: fresh noise. */
+  readonly tree?: TreeRound | undefined;
 }
 
 /** The bit costs (1/10)² = 1 % of the round: it gets ten times the noise of the whole. */
@@ -93,13 +96,34 @@ export function sharesEventOf(
 }
 
 /** As many rounds of a run with as much noise as is planned, whoever adds it. */
-export const plannedEvent = (
-  {
-    privacy,
-    secagg,
-  }: { privacy: Pick<PrivacyPlan, 'unit' | 'sampling' | 'noiseMultiplier'>; secagg?: SecaggNoise | undefined },
-  count: number,
-): string => (secagg?.noise === undefined ? eventOf(privacy, count) : sharesEventOf(secagg.noise, privacy, count));
+export const plannedEvent = ({ privacy, secagg, rounds }: PlannedRun, count: number): string => {
+  if (privacy.tree !== undefined) return treeEventOf(privacy.tree, privacy, rounds);
+  return secagg?.noise === undefined ? eventOf(privacy, count) : sharesEventOf(secagg.noise, privacy, count);
+};
+
+interface PlannedRun {
+  readonly privacy: Pick<PrivacyPlan, 'unit' | 'sampling' | 'noiseMultiplier' | 'tree'>;
+  readonly secagg?: SecaggNoise | undefined;
+  readonly rounds: number;
+}
+
+/** One event for all rounds of the run: the ledger charges it once. */
+function treeEventOf(
+  tree: TreePlan,
+  { unit, noiseMultiplier }: Pick<PrivacyPlan, 'unit' | 'noiseMultiplier'>,
+  rounds: number,
+): string {
+  return JSON.stringify({
+    mechanism: 'tree',
+    steps: treesOf(tree, rounds),
+    epochs: tree.maxParticipations,
+    ...(noiseMultiplier !== null && { 'noise-multiplier': noiseMultiplier }),
+    sampling: { kind: 'none' },
+    relation: 'zero-out',
+    count: 1,
+    unit,
+  });
+}
 
 interface SecaggNoise {
   readonly noise?: DistributedNoise | undefined;

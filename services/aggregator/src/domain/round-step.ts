@@ -16,6 +16,7 @@ import {
   type RoundState,
 } from './round.ts';
 import { phaseName, reasonsOf } from './round-report.ts';
+import { tooFewLeft } from './tree-plan.ts';
 
 export function step(state: RoundState, input: RoundInput, now: number): { state: RoundState; effects: RoundEffect[] } {
   return stepAll(state, [input], now);
@@ -61,7 +62,13 @@ class Machine {
     switch (input.type) {
       case 'nodes':
         if (this.draft.stage === 'selecting')
-          this.select(input.online, input.overdue ?? new Set(), input.unmasked ?? 0, input.standingBack ?? new Set());
+          this.select(
+            input.online,
+            input.overdue ?? new Set(),
+            input.unmasked ?? 0,
+            input.standingBack ?? new Set(),
+            input.worn ?? new Set(),
+          );
         else this.dropOffline(input.online);
         break;
       case 'drawn':
@@ -117,9 +124,11 @@ class Machine {
     overdue: ReadonlySet<bigint>,
     unmasked: number,
     standingBack: ReadonlySet<bigint>,
+    worn: ReadonlySet<bigint>,
   ): void {
     const awake = [...online].filter((node) => !overdue.has(node));
-    const able = awake.filter((node) => !standingBack.has(node));
+    const apart = awake.filter((node) => !standingBack.has(node));
+    const able = apart.filter((node) => !worn.has(node));
     const sample = sampleSize(able.length, this.draft.rules.sampling);
     if (sample.kind === 'draw') {
       const isPoisson = this.draft.rules.privacy?.sampling.kind === 'poisson';
@@ -131,6 +140,12 @@ class Machine {
           draw: drawOf(this.draft.rules, sample.size),
           wanted: sample.wanted,
         });
+      return;
+    }
+    const { privacy } = this.draft.rules;
+    if (privacy?.tree !== undefined && apart.length >= sample.needed) {
+      const reason = tooFewLeft(privacy.tree, { fresh: able.length, online: apart.length });
+      this.abandon(reason, () => this.end('failed', `${phaseName(this.draft)} got no further: ${reason}`));
       return;
     }
     if (this.draft.waitingFor !== sample.needed) {
@@ -169,6 +184,9 @@ class Machine {
     }
     this.draft.stage = 'reserving';
     this.draft.units = input.units;
+    // from here on they have taken part: saved before anybody is asked, and kept whatever becomes of the attempt
+    if (this.draft.rules.privacy.tree !== undefined)
+      this.draft.asked = [...new Set([...(this.draft.asked ?? []), ...(input.units ?? [])])];
     this.save();
     this.effects.push({ do: 'reserve' });
   }

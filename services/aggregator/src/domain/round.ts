@@ -63,6 +63,8 @@ export interface RoundState {
   /** Of a private round. Kept as they were drawn until the ledger has answered: asked again, it must be asked for the same. */
   readonly units?: readonly string[] | undefined;
   readonly reservationId?: string | undefined;
+  /** With tree noise: units that were drawn, in this attempt and those before it. They have taken part, whatever came of it. */
+  readonly asked?: readonly string[] | undefined;
   /** The terms of a masked attempt, from before anybody was asked. */
   readonly masking?: Masking | undefined;
   /** How it ended; null: not yet, or never begun. Kept until the run's own record says so. */
@@ -77,6 +79,8 @@ export type RoundInput =
       readonly overdue?: ReadonlySet<bigint>;
       /** Online, but another node of the same unit is to be selected, if any. */
       readonly standingBack?: ReadonlySet<bigint>;
+      /** Online, but of units that may not be asked again under tree noise. */
+      readonly worn?: ReadonlySet<bigint>;
       /** So many more are online and cannot mask, where that is asked for. */
       readonly unmasked?: number;
     }

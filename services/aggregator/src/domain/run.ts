@@ -6,6 +6,7 @@ import type { Plan, TaskKind } from './plan.ts';
 import { hidesCohort, type ReleasedRound, type RoundPrivacy } from './private-round.ts';
 import type { NodeOutcome } from './round.ts';
 import { type ConfigEntry, mergeEntries } from './scalar.ts';
+import { afterRound, type Participation, treeRound } from './tree-plan.ts';
 
 export type RunState = 'pending' | 'starting' | 'running' | 'finished';
 export type RunOutcome = 'completed' | 'failed' | 'stopped';
@@ -67,6 +68,8 @@ export interface RunRecord {
   readonly history: readonly RoundSummary[];
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** Of a run with tree noise: who was asked in the rounds that have ended. */
+  readonly participation?: Participation | undefined;
 }
 
 /** How a phase ended, as far as the run is concerned. */
@@ -83,6 +86,8 @@ export interface PhaseReport {
   readonly bytesReceived: number;
   readonly privacy?: ReleasedRound | undefined;
   readonly masked?: MaskedOutcome | undefined;
+  /** Of a round with tree noise: the units that were asked, in all its attempts. */
+  readonly asked?: readonly string[] | undefined;
 }
 
 export type NewRun = Pick<
@@ -138,6 +143,7 @@ export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunR
     bytesReceived: run.bytesReceived + (isOpen ? report.bytesReceived : 0),
     modelId: report.modelId ?? run.modelId,
     modelBytes: report.modelId === null ? run.modelBytes : report.modelBytes,
+    ...participationAfter(run, phase, report),
   };
   if (report.outcome === 'stopped') return stop(counted, now);
   if (report.outcome === 'failed') return fail(counted, report.reason, now);
@@ -152,8 +158,18 @@ export function endPhase(run: RunRecord, report: PhaseReport, now: number): RunR
   return finish(done, 'completed', '', now);
 }
 
-/** The rules of the next round of training; undefined: the run is not private. */
-export function roundPrivacy({ plan, history }: RunRecord): RoundPrivacy | undefined {
+function participationAfter(
+  { plan, participation = new Map() }: RunRecord,
+  { round }: PhaseId,
+  { asked }: PhaseReport,
+) {
+  const tree = plan.privacy?.tree;
+  if (tree === undefined || asked === undefined) return {};
+  return { participation: afterRound(participation, treeRound(tree, round), asked) };
+}
+
+/** The rules of a round of training; undefined: the run is not private. */
+export function roundPrivacy({ plan, history }: RunRecord, round: number): RoundPrivacy | undefined {
   const { privacy } = plan;
   if (privacy === undefined) return undefined;
   if (privacy.noiseMultiplier === null) throw new Error('a private run was accepted without its noise');
@@ -164,6 +180,7 @@ export function roundPrivacy({ plan, history }: RunRecord): RoundPrivacy | undef
     adapts: privacy.adaptive !== null,
     weightMax: privacy.weightMax,
     denominator: privacy.denominator,
+    ...(privacy.tree && { tree: treeRound(privacy.tree, round) }),
   };
 }
 

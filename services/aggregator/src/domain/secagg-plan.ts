@@ -134,6 +134,11 @@ function refuseWithNoise(
       'aegis.selection.sampling',
       `is ${quote(privacy.sampling.kind)}, and ${both}: nodes learn from the roster who was selected, so a secret cohort earns nothing. Leave it at "none".`,
     );
+  if (privacy.tree !== undefined)
+    throw refused(
+      'aegis.privacy.mechanism',
+      `is "tree", and ${both}: the noise of a tree is the server's, which here sees no sum without noise.`,
+    );
   if (privacy.adaptive !== null)
     throw refused('aegis.privacy.adaptive-clip', `is set, and ${both}: nobody sees whether an update was clipped.`);
   if (weightMax > 1 || privacy.weightMax !== null)

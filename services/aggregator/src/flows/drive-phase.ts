@@ -1,8 +1,8 @@
 import { AegisError } from '@aegis/errors';
 import type { Span } from '@opentelemetry/api';
-import { poissonCohort, suits } from '../domain/cohort.ts';
+import { poissonCohort } from '../domain/cohort.ts';
 import type { ModelInfo } from '../domain/model.ts';
-import { type Plan, taskConfig } from '../domain/plan.ts';
+import { taskConfig } from '../domain/plan.ts';
 import { hidesCohort, standingBack } from '../domain/private-round.ts';
 import {
   isOpen,
@@ -25,12 +25,12 @@ import { unitsToCharge } from './private-round.ts';
 import { type PhaseResult, reportPhase } from './report-phase.ts';
 import { type OpenRound, PhaseAnswers } from './take-answers.ts';
 import { untilAvailable } from './until-available.ts';
+import { nodesNow, type TakingPart, wornNodes } from './who-may-take-part.ts';
 
 /** Longer than any node takes; lateness is the round's to judge, not the clock of a node's. */
 const TASK_TTL_SECONDS = 43_200;
 
-export interface PhaseSetting {
-  readonly plan: Plan;
+export interface PhaseSetting extends TakingPart {
   /** What the nodes start from; null for the initial model. */
   readonly model: ModelInfo | null;
   readonly document: FencedDocument<RoundState>;
@@ -164,27 +164,7 @@ export class PhaseDriver {
   }
 
   private nodes(): RoundInput {
-    const { presence } = this.ground.peers;
-    const kinds = presence.kinds();
-    const work = { firstModel: this.state.kind === 'initial-model', join: this.setting.plan.join };
-    const isUnsuited = [...kinds.values()].some((kind) => !suits(kind, work));
-    const online = presence.online();
-    // who cannot be charged is not asked
-    const { privacy } = this.setting.plan;
-    const units = privacy === undefined ? null : presence.units(privacy.unit);
-    // who cannot mask is not asked for what is to be masked
-    const masks = this.state.rules.masked ? presence.masks() : null;
-    const isAble = (node: bigint) =>
-      suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
-    const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
-    const unmasked = masks === null ? 0 : [...online].filter((node) => !masks.has(node)).length;
-    const overdue = presence.overdue();
-    const awake =
-      units === null || this.state.stage !== 'selecting' ? [] : [...suited].filter((node) => !overdue.has(node));
-    // whichever of a user's nodes: none is worn out
-    const preferred = privacy?.unit === 'user' ? this.ground.random.shuffle(awake) : awake;
-    const back = units === null ? {} : { standingBack: standingBack(preferred, units) };
-    return { type: 'nodes', online: suited, overdue, unmasked, ...back };
+    return nodesNow(this.ground, this.setting, this.state);
   }
 
   private postQuietly(input: RoundInput): void {
@@ -239,7 +219,8 @@ export class PhaseDriver {
     const known = privacy === undefined ? from : from.filter((node) => units.has(node));
     // gateways may have told anew since who is whose
     const back = privacy === undefined ? new Set() : standingBack(known, units);
-    const able = known.filter((node) => !back.has(node));
+    const worn = wornNodes(known, units, this.setting, this.state);
+    const able = known.filter((node) => !back.has(node) && !worn.has(node));
     const chosen =
       'rate' in draw
         ? poissonCohort(able, draw.rate, () => uniformOf(random.bytes(8)))

@@ -14,6 +14,7 @@ import {
   roundPrivacy,
   stop,
 } from '../domain/run.ts';
+import { samplingOfTree } from '../domain/tree-plan.ts';
 import type { Kept } from '../store/contract.ts';
 import { PhaseDriver } from './drive-phase.ts';
 import { endMasked } from './end-masked.ts';
@@ -139,7 +140,7 @@ export class RunDriver {
     await this.run.save(claim(run, this.tenure.epoch, clock.now()));
     const kept = this.round.value;
     const id = run.phase ?? { kind: 'train' as const, round: 0 };
-    const none = { ...this.newRound(id, attemptsAt(id, kept)), attempt: attemptsAt(id, kept), stage: 'ended' as const };
+    const none = { ...this.newRound(id, kept), attempt: attemptsAt(id, kept), stage: 'ended' as const };
     await this.round.save(kept === null || volumeLost ? none : kept);
     const goesOn = kept !== null && !volumeLost && run.phase !== null && isPhase(id, kept);
     // of a phase that ended without its last word, or is begun anew
@@ -164,10 +165,11 @@ export class RunDriver {
     const isOurs = kept !== null && isPhase(id, kept);
     const resumed = resumable && isOurs && (kept.stage !== 'ended' || kept.ended !== null);
     const traceparent = this.traceRound(id, resumed ? kept.traceparent : '');
-    const state = resumed ? kept : this.newRound(id, attemptsAt(id, kept));
+    const state = resumed ? kept : this.newRound(id, kept);
     if (run.state === 'starting') await this.save(begin(run, clock.now()));
     const setting = {
       plan: run.plan,
+      participation: run.participation ?? new Map(),
       model,
       document: this.round,
       traceparent,
@@ -260,15 +262,19 @@ export class RunDriver {
     peers.feed.changed(run.runId);
   }
 
-  /** `attempts`: how many the round has had already, on a volume that is lost. What was reserved for them is not reserved again. */
-  private newRound({ kind, round }: PhaseId, attempts: number): RoundState {
+  /**
+   * `kept`: what is known of the round already, on a volume that is lost. What was reserved for its attempts is not reserved again, and who was asked in
+   * them has taken part.
+   */
+  private newRound(id: PhaseId, kept: RoundState | null): RoundState {
+    const { kind, round } = id;
     const run = this.record();
     const { plan, modelId } = run;
     const deadlineSeconds = plan.deadlineSeconds;
-    const privacy = roundPrivacy(run);
+    const privacy = roundPrivacy(run, round);
     const rules: Record<PhaseId['kind'], RoundRules> = {
       train: {
-        sampling: plan.train,
+        sampling: privacy?.tree === undefined ? plan.train : samplingOfTree(privacy.tree, plan.train, round),
         minReport: plan.minReport,
         deadlineSeconds,
         tries: 2,
@@ -296,7 +302,8 @@ export class RunDriver {
       { runId: this.runId, round, rounds: plan.rounds, kind, modelId, rules: rules[kind] },
       this.ground.clock.now(),
     );
-    return { ...opened, attempt: attempts + 1 };
+    const asked = kept !== null && isPhase(id, kept) ? kept.asked : undefined;
+    return { ...opened, attempt: attemptsAt(id, kept) + 1, ...(asked && { asked }) };
   }
 
   /** One trace per round: training and evaluation share it; a resumed round goes on in the trace of its tasks. */

@@ -57,7 +57,7 @@ describe('the shares of a masked private run', () => {
     expect(secagg.noise).toMatchObject({ parties: row.n, localSigma: row.local_sigma_int, dimension: row.dim });
     expect((secagg.noise?.l2 ?? 0) / row.rounded_l2).toBeCloseTo(1, 9);
     expect((secagg.noise?.l1 ?? 0) / row.rounded_l1).toBeCloseTo(1, 9);
-    const epsilon = await costs(plannedEvent({ privacy, secagg }, row.steps), row.delta);
+    const epsilon = await costs(plannedEvent({ privacy, secagg, rounds: row.steps }, row.steps), row.delta);
     expect(epsilon).toBeLessThanOrEqual(row.ddgauss_eps * 1.0005);
     // the table looks at whole orders alone, which misses the best where that is below 2
     if (row.ddgauss_eps < 10) expect(epsilon).toBeGreaterThan(row.ddgauss_eps * 0.98);
@@ -69,7 +69,7 @@ describe('the shares of a masked private run', () => {
     const multiplier = privacy.noiseMultiplier ?? 0;
     const event = (honest: number) =>
       JSON.parse(survivorsEvent(noise, { unit: 'node', noiseMultiplier: multiplier }, honest));
-    expect(event(3)).toEqual(JSON.parse(plannedEvent({ privacy, secagg }, 1)));
+    expect(event(3)).toEqual(JSON.parse(plannedEvent({ privacy, secagg, rounds: 1 }, 1)));
     expect(event(8)).toEqual(event(3));
     expect(event(32)).toMatchObject({ parties: 32 });
     expect(event(32)['noise-multiplier']).toBeLessThan(2 * multiplier);

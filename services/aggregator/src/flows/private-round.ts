@@ -14,7 +14,7 @@ import {
 } from '../domain/private-round.ts';
 import type { RoundInput, RoundState } from '../domain/round.ts';
 import type { Balance, Reservation, RunPolicy } from '../peers/contract.ts';
-import type { NoisedRound } from '../store/contract.ts';
+import type { NoisedRound, RoundNoise } from '../store/contract.ts';
 import type { Ground } from './ground.ts';
 
 /** What the whole of a private run may let out, as its ledger is told in every call: the first one counts, another is refused. */
@@ -159,10 +159,15 @@ export async function releaseRound(
 }
 
 /** The noise of the round, and what its sum is divided by. */
-export function noiseOf(state: RoundState): { update: number; bit: number | null; denominator: number } {
+export function noiseOf(state: RoundState): Pick<RoundNoise, 'update' | 'bit' | 'denominator' | 'tree'> {
   const { privacy } = state.rules;
   if (privacy === undefined) throw new AegisError('INTERNAL', 'Noise was asked for where nothing is private.');
-  return { ...splitNoise(privacy), denominator: denominatorOf(state) };
+  const { tree } = privacy;
+  return {
+    ...splitNoise(privacy),
+    denominator: denominatorOf(state),
+    ...(tree && { tree: { tree: tree.tree, leaf: tree.leaf } }),
+  };
 }
 
 /** Fixed when the cohort was drawn, whoever answers. */

@@ -57,6 +57,7 @@ export function reportPhase(
     modelBytes: model?.bytes ?? 0,
     seconds,
     ...bytes,
+    ...(state.asked && { asked: state.asked }),
     ...(completed && privacy && { privacy }),
     ...(completed && masked && { masked }),
   };

@@ -173,6 +173,12 @@ export interface RoundNoise extends FoldRules {
   readonly bit: number | null;
   readonly clipBits: number;
   readonly denominator: number;
+  /**
+   * The noise is that of a leaf, from 1, of the run's tree of this number, from 0, less that of the leaf before; not with `bit`. Made from a secret that the first
+   * leaf of tree 0 draws and the run keeps: the same leaf gets the same noise in whatever room. PRIVACY_NOISE_LOST where the secret is gone;
+   * PRIVACY_NOISE_USED where the leaf's noise went into another room's sum.
+   */
+  readonly tree?: { readonly tree: number; readonly leaf: number } | undefined;
 }
 
 export interface NoisedRound {

@@ -69,6 +69,35 @@ export const privateFoldSuite = conformanceSuite<Stores>('Stores of private runs
     await other.close();
   });
 
+  it('take the noise of a tree out again with the round that brings other noise', async () => {
+    const loud = { ...quiet, update: 1, denominator: 1 };
+    let model = await privateModel();
+    const noise: number[] = [];
+    for (const leaf of [1, 2, 3, 4]) {
+      const intake = await stores().intakes.open({ ...room, round: leaf }, model, 1);
+      const before = (await arraysOf(stores(), model)).w ?? [];
+      const first = await intake.privately.writeNoised({ ...loud, tree: { tree: 0, leaf } });
+      expect(await intake.privately.writeNoised({ ...loud, tree: { tree: 0, leaf } })).toEqual(first);
+      await intake.close();
+      model = first.model;
+      noise.push(((await arraysOf(stores(), model)).w?.[0] ?? 0) - (before[0] ?? 0));
+    }
+    // the increments of four rounds are the noise of one node: that of a fifth room's sum could be taken off with them
+    expect(new Set(noise).size).toBe(4);
+    const again = await stores().intakes.open({ ...room, attempt: 2 }, model, 1);
+    await expect(again.privately.writeNoised({ ...loud, tree: { tree: 0, leaf: 4 } })).rejects.toMatchObject({
+      code: 'PRIVACY_NOISE_USED',
+    });
+    await again.close();
+    await stores().intakes.removeRun(room.runId);
+    const later = await stores().intakes.open({ ...room, round: 5 }, model, 1);
+    await expect(later.privately.writeNoised({ ...loud, tree: { tree: 0, leaf: 5 } })).rejects.toMatchObject({
+      code: 'PRIVACY_NOISE_LOST',
+    });
+    expect(await later.privately.hasNoised()).toBe(false);
+    await later.close();
+  });
+
   it('release noise also when nobody answered', async () => {
     const base = await privateModel();
     const intake = await stores().intakes.open(room, base, 1);

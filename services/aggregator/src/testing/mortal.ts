@@ -44,7 +44,11 @@ export class Life {
 
 export function mortalStores(stores: Stores, life: Life): Stores {
   const intakeIn = (intake: RoundIntake): RoundIntake => ({
-    privately: intake.privately,
+    privately: {
+      add: (answer, rules) => life.outlive(() => intake.privately.add(answer, rules)),
+      writeNoised: (noise) => life.write(() => intake.privately.writeNoised(noise)),
+      hasNoised: () => life.outlive(() => intake.privately.hasNoised()),
+    },
     masked: {
       check: (slices, terms) => life.outlive(() => intake.masked.check(slices, terms)),
       add: (answer, terms) => life.outlive(() => intake.masked.add(answer, terms)),

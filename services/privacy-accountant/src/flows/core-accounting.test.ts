@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readEvents } from '../domain/charges.ts';
 import { closedFormAccounting } from '../testing/closed-form-accounting.ts';
-import { gaussian } from '../testing/world.ts';
+import { gaussian, tree } from '../testing/world.ts';
 import { coreAccounting } from './core-accounting.ts';
 
 const core = coreAccounting();
@@ -37,6 +37,19 @@ describe('the core’s accounting', () => {
     expect(epsilon).toBeLessThanOrEqual(1);
     expect(epsilon).toBeGreaterThan(0.99);
     expect(await core.noiseFor([gaussian(0.5), open], 1e-3, 1e-9)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('finds it for a tree, which costs as the formula says', async () => {
+    const canonical = (text: string) => [...readEvents(core.check([text]), 'node').keys()][0] ?? '';
+    const event = canonical(tree(5, [1000, 24], 2));
+    // ⌈log₂ 1001⌉ = 10 nodes, twice
+    expect(core.renyi(event, 8)).toBeCloseTo((2 * 10 * 8) / (2 * 25), 9);
+    expect(core.renyi(event, 8)).toBeCloseTo(closedFormAccounting.renyi(event, 8), 9);
+    const open = JSON.stringify({ ...JSON.parse(tree(5, [64], 1)), 'noise-multiplier': undefined });
+    const noise = await core.noiseFor([open], 2, 1e-5);
+    const { epsilon } = await core.epsilonOf(new Map([[canonical(tree(noise, [64], 1)), 1]]), 1e-5);
+    expect(epsilon).toBeLessThanOrEqual(2);
+    expect(epsilon).toBeGreaterThan(1.99);
   });
 
   it('finds it for shares of nodes as well, whose size is not known before', async () => {

@@ -15,9 +15,12 @@ interface Entry {
   readonly content: string;
   readonly request: ReserveRequest;
   readonly rho: number;
+  readonly tree: boolean;
   state: Reservation['state'];
   digest: string | null;
 }
+
+type Charge = Pick<ReserveRequest, 'policy' | 'units'> & Pick<Entry, 'rho' | 'tree'>;
 
 /** What a flow did to the ledger, in order: for tests. */
 export interface LedgerDeed {
@@ -49,12 +52,12 @@ export class MemoryLedger implements Ledger {
 
   async plan({ policy }: { policy: RunPolicy }): Promise<PlanAnswer> {
     await this.called('plan');
-    const { noise, count } = readEvent(policy.schedule[0] ?? '');
+    const { noise, count, tree } = readEvent(policy.schedule[0] ?? '');
     const noiseMultiplier = noise ?? smallestNoise(policy, count);
-    const rho = count / (2 * noiseMultiplier ** 2);
-    const refusal = this.refusal(policy, [], rho);
+    const planned = { policy, units: [], rho: count / (2 * noiseMultiplier ** 2), tree };
+    const refusal = this.refusal(planned);
     if (refusal !== null) return { granted: false, refusal };
-    return { granted: true, noiseMultiplier, balances: this.balances(policy, rho) };
+    return { granted: true, noiseMultiplier, balances: this.balances(policy, planned) };
   }
 
   async reserve(request: ReserveRequest): Promise<LedgerAnswer> {
@@ -67,13 +70,13 @@ export class MemoryLedger implements Ledger {
     if (known === undefined) {
       if (request.units.length === 0 || new Set(request.units).size !== request.units.length)
         throw new AegisError('PRIVACY_UNITS', 'Nobody, or somebody twice.');
-      const { noise, count } = readEvent(request.events[0] ?? '');
+      const { noise, count, tree } = readEvent(request.events[0] ?? '');
       if (noise === null) throw new AegisError('PRIVACY_EVENT_INVALID', 'noise-multiplier is missing.');
       const rho = count / (2 * noise ** 2);
-      const refusal = this.refusal(request.policy, request.units, rho);
+      const refusal = this.refusal({ ...request, rho, tree });
       if (refusal !== null) return { granted: false, refusal };
       const id = `r${this.entries.size + 1}`;
-      this.entries.set(request.key, { id, content, request, rho, state: 'reserved', digest: null });
+      this.entries.set(request.key, { id, content, request, rho, tree, state: 'reserved', digest: null });
       this.deeds.push({ did: 'reserve', id, key: request.key, digest: '', events: request.events });
     }
     return this.answer(this.entries.get(request.key) as Entry);
@@ -103,43 +106,45 @@ export class MemoryLedger implements Ledger {
 
   /** ε of everything that is reserved or committed for the run. */
   spent(policy: Pick<RunPolicy, 'runId' | 'delta'>): number {
-    return epsilonOf(
-      this.rho((entry) => entry.request.policy.runId === policy.runId),
-      policy.delta,
-    );
+    return epsilonOf(this.rho(ofRun(policy)), policy.delta);
   }
 
-  private refusal(policy: RunPolicy, units: readonly string[], more: number): string | null {
-    const scopes: [string, number, number][] = [
-      [`run ${policy.runId}`, this.rho((entry) => entry.request.policy.runId === policy.runId), policy.epsilon],
-      [
-        `data set ${policy.dataset}`,
-        this.rho((entry) => entry.request.policy.dataset === policy.dataset),
-        this.epsilonOfDataset,
-      ],
-      ...units.map((unit): [string, number, number] => [
+  private refusal(asked: Charge): string | null {
+    const { policy, units } = asked;
+    const scopes: [string, (charge: Charge) => boolean, number][] = [
+      [`run ${policy.runId}`, ofRun(policy), policy.epsilon],
+      [`data set ${policy.dataset}`, (charge) => charge.policy.dataset === policy.dataset, this.epsilonOfDataset],
+      ...units.map((unit): [string, (charge: Charge) => boolean, number] => [
         `unit ${unit}`,
-        this.rho((entry) => entry.request.units.includes(unit)),
+        (charge) => charge === asked || charge.units.includes(unit),
         this.epsilonOfDataset,
       ]),
     ];
-    for (const [scope, before, budget] of scopes) {
-      const after = epsilonOf(before + more, policy.delta);
-      if (after > budget * (1 + 1e-9))
-        return `${scope}: asked for ${after.toFixed(3)} in all, ${budget} is the budget, ${epsilonOf(before, policy.delta).toFixed(3)} is spent.`;
+    for (const [scope, counts, budget] of scopes) {
+      const [before, after] = [this.rho(counts), this.rho(counts, asked)].map((rho) => epsilonOf(rho, policy.delta));
+      if (after !== undefined && after > budget * (1 + 1e-9))
+        return `${scope}: asked for ${after.toFixed(3)} in all, ${budget} is the budget, ${before?.toFixed(3)} is spent.`;
     }
     return null;
   }
 
-  private rho(counts: (entry: Entry) => boolean): number {
+  /** What stands, and `more`. All rounds of a run with a tree are one charge. */
+  private rho(counts: (charge: Charge) => boolean, more?: Charge): number {
+    const standing = [...this.entries.values()].filter(({ state }) => state !== 'released');
+    const charges: Charge[] = standing.map(({ request, rho, tree }) => ({ ...request, rho, tree }));
+    if (more !== undefined) charges.push(more);
+    const trees = new Set<bigint>();
     let sum = 0;
-    for (const entry of this.entries.values()) if (entry.state !== 'released' && counts(entry)) sum += entry.rho;
+    for (const charge of charges.filter(counts)) {
+      if (charge.tree && trees.has(charge.policy.runId)) continue;
+      if (charge.tree) trees.add(charge.policy.runId);
+      sum += charge.rho;
+    }
     return sum;
   }
 
-  private balances(policy: RunPolicy, more = 0): Balance[] {
-    const rho = this.rho((entry) => entry.request.policy.runId === policy.runId) + more;
-    const epsilon = epsilonOf(rho, policy.delta);
+  private balances(policy: RunPolicy, more?: Charge): Balance[] {
+    const epsilon = epsilonOf(this.rho(ofRun(policy), more), policy.delta);
     return [
       {
         scope: 'run',
@@ -166,10 +171,24 @@ export class MemoryLedger implements Ledger {
   }
 }
 
-function readEvent(text: string): { noise: number | null; count: number } {
-  const event = JSON.parse(text) as { 'noise-multiplier'?: number; count: number };
-  return { noise: event['noise-multiplier'] ?? null, count: event.count };
+/** `count`: of unsampled Gaussian releases that a unit is in (a tree: of nodes, Kairouz et al. 2103.00039). */
+function readEvent(text: string): { noise: number | null; count: number; tree: boolean } {
+  const event = JSON.parse(text) as {
+    mechanism: string;
+    'noise-multiplier'?: number;
+    count: number;
+    steps?: number[];
+    epochs?: number;
+  };
+  const tree = event.mechanism === 'tree';
+  const nodes = Math.ceil(Math.log2(Math.max(...(event.steps ?? [0])) + 1)) * (event.epochs ?? 1);
+  return { noise: event['noise-multiplier'] ?? null, count: tree ? nodes : event.count, tree };
 }
+
+const ofRun =
+  ({ runId }: Pick<RunPolicy, 'runId'>) =>
+  (charge: Charge): boolean =>
+    charge.policy.runId === runId;
 
 const epsilonOf = (rho: number, delta: number): number =>
   rho === 0 ? 0 : rho + 2 * Math.sqrt(rho * Math.log(1 / delta));

@@ -25,6 +25,8 @@ const PART = 'part';
 const UPDATE = 'update';
 /** In the room, beside its epochs: whoever owns the run, there is one. */
 const NOISED = 'noised.model';
+/** Beside the run's rooms: its noise outlives them. */
+const TREE_SECRET = 'tree-noise';
 
 /**
  * Parts and accepted answers in sealed, fsynced logs: `<run>/<round>-<kind>[-<attempt>]/epoch-<n>/`. One key per run, in `<run>/key`; with the
@@ -48,7 +50,8 @@ export class IntakeDirectory implements IntakeStore {
       const key = await dataKeyAt(join(run, 'key'), `intake/${room.runId}`, this.keys);
       return IntakeLog.open(this.path(room), key, { epoch });
     });
-    return new LoggedIntake(log, this.models, model, room.kind, join(this.path(room), NOISED));
+    const paths = { noised: join(this.path(room), NOISED), treeSecret: join(run, TREE_SECRET) };
+    return new LoggedIntake(log, this.models, model, room.kind, paths);
   }
 
   async remove(room: IntakeRoom, epoch: number): Promise<void> {
@@ -82,10 +85,16 @@ class LoggedIntake implements RoundIntake {
   private sum: Fold;
   private folded: AcceptedAnswer[] = [];
 
-  /** `noised`: where the room's release is sealed. */
-  constructor(log: IntakeLog, models: ModelDirectory, model: ModelInfo | null, kind: TaskKind, noised: string) {
+  /** Where the room's release is sealed, and the secret of the run's tree noise. */
+  constructor(
+    log: IntakeLog,
+    models: ModelDirectory,
+    model: ModelInfo | null,
+    kind: TaskKind,
+    paths: { noised: string; treeSecret: string },
+  ) {
     this.masked = new LoggedMaskedFold(log, models, model, kind);
-    this.privately = new LoggedPrivateFold(log, models, model?.modelId ?? '', noised);
+    this.privately = new LoggedPrivateFold(log, models, model?.modelId ?? '', paths);
     this.log = log;
     this.models = models;
     this.specs = model?.tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })) ?? null;

@@ -14,13 +14,15 @@ export class LoggedPrivateFold implements PrivateFold {
   private readonly models: ModelDirectory;
   private readonly startId: string;
   private readonly noised: string;
+  private readonly treeSecret: string;
   private fold: Promise<CoreFold> | null = null;
 
-  constructor(log: IntakeLog, models: ModelDirectory, startId: string, noised: string) {
+  constructor(log: IntakeLog, models: ModelDirectory, startId: string, paths: { noised: string; treeSecret: string }) {
     this.log = log;
     this.models = models;
     this.startId = startId;
-    this.noised = noised;
+    this.noised = paths.noised;
+    this.treeSecret = paths.treeSecret;
   }
 
   async add(answer: AcceptedAnswer, rules: FoldRules): Promise<{ clipped: boolean }> {
@@ -30,12 +32,13 @@ export class LoggedPrivateFold implements PrivateFold {
     return { clipped };
   }
 
-  async writeNoised({ update, bit, clipBits, denominator, ...rules }: RoundNoise): Promise<NoisedRound> {
+  async writeNoised({ update, bit, clipBits, denominator, tree, ...rules }: RoundNoise): Promise<NoisedRound> {
     const fold = await this.opened(rules);
     const finish = {
       noiseMultiplier: update,
       denominator,
       ...(bit !== null && { bits: { sum: clipBits + ABOVE_ZERO, noiseMultiplier: bit } }),
+      ...(tree && { tree: { ...tree, secret: this.treeSecret } }),
       path: this.noised,
     };
     const { written, model } = await this.models.keepAt(this.noised, (key) => fold.finish(finish, key));

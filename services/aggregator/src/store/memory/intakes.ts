@@ -19,6 +19,7 @@ import { MemoryMaskedFold } from './masked-fold.ts';
 import type { MemoryModels } from './models.ts';
 import { normalOf } from './normal.ts';
 import { type NpyArray, readNpy, writeNpy } from './npy.ts';
+import { MemoryTreeNoise } from './tree-noise.ts';
 
 /** What counts under one epoch: a later one begins with a copy, so that what comes late to this one stays here. */
 interface Room {
@@ -32,6 +33,7 @@ export class MemoryIntakes implements IntakeStore {
   private readonly models: MemoryModels;
   private readonly normal: () => number;
   private readonly rooms = new Map<string, Room>();
+  private readonly trees = new Map<bigint, MemoryTreeNoise>();
 
   /** `normal`: samples of N(0, 1). */
   constructor(models: MemoryModels, normal: () => number = normalOf(systemRandom)) {
@@ -46,7 +48,9 @@ export class MemoryIntakes implements IntakeStore {
     const copy = { parts: new Map(kept?.parts), answers: new Map(kept?.answers), noised: kept?.noised ?? null };
     const ours = kept?.epoch === epoch ? kept : { epoch, ...copy };
     this.rooms.set(name, ours);
-    return new MemoryIntake(ours, this.models, model, room.kind, this.normal);
+    const trees = this.trees.get(room.runId) ?? new MemoryTreeNoise(this.normal);
+    this.trees.set(room.runId, trees);
+    return new MemoryIntake(ours, this.models, model, room.kind, this.normal, (leaf) => trees.of(leaf, name));
   }
 
   async remove(room: IntakeRoom, epoch: number): Promise<void> {
@@ -58,9 +62,13 @@ export class MemoryIntakes implements IntakeStore {
   }
 
   async removeRun(runId: bigint): Promise<void> {
+    this.trees.delete(runId);
     for (const name of this.rooms.keys()) if (name.startsWith(`${runId}/`)) this.rooms.delete(name);
   }
 }
+
+/** Element by element, for one room. */
+type TreeNoise = (leaf: NonNullable<RoundNoise['tree']>) => (element: number) => number;
 
 const nameOf = (room: IntakeRoom): string => `${room.runId}/${room.round}-${room.kind}-${room.attempt}`;
 
@@ -75,14 +83,23 @@ class MemoryIntake implements RoundIntake {
   private readonly models: MemoryModels;
   private readonly model: ModelInfo | null;
   private readonly normal: () => number;
+  private readonly treeNoise: TreeNoise;
   private readonly folded = new Map<string, { weight: number; arrays: Map<string, NpyArray> }>();
 
-  constructor(room: Room, models: MemoryModels, model: ModelInfo | null, kind: TaskKind, normal: () => number) {
+  constructor(
+    room: Room,
+    models: MemoryModels,
+    model: ModelInfo | null,
+    kind: TaskKind,
+    normal: () => number,
+    treeNoise: TreeNoise,
+  ) {
     this.masked = new MemoryMaskedFold((slices) => this.join({ slices }), models, model, kind);
     this.room = room;
     this.models = models;
     this.model = model;
     this.normal = normal;
+    this.treeNoise = treeNoise;
   }
 
   has(part: string): boolean {
@@ -173,14 +190,20 @@ class MemoryIntake implements RoundIntake {
     return { clipped: norm > clip };
   }
 
-  private async writeNoised({ update, bit, clip, clipBits, denominator }: RoundNoise): Promise<NoisedRound> {
+  private async writeNoised({ update, bit, clip, clipBits, denominator, tree }: RoundNoise): Promise<NoisedRound> {
     if (this.room.noised !== null) return this.room.noised;
+    const ofTree = tree === undefined ? null : this.treeNoise(tree);
+    let element = 0;
+    const noise = () => {
+      element += 1;
+      return ofTree === null ? this.normal() : ofTree(element - 1);
+    };
     const start = await this.start();
     const updates = [...this.folded].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, folded]) => folded);
     const arrays = [...start].map(([name, { values, ...array }]) => {
       const noised = values.map((from, i) => {
         const sum = updates.reduce((all, { weight, arrays: own }) => all + weight * (own.get(name)?.values[i] ?? 0), 0);
-        return from + (sum + update * clip * this.normal()) / denominator;
+        return from + (sum + update * clip * noise()) / denominator;
       });
       return { name, npy: writeNpy({ ...array, values: noised }) };
     });
