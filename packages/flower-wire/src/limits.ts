@@ -26,6 +26,7 @@ export const limits = {
   metrics: 10_000,
   /** A request body that brings no byte for so long is given up. */
   bodyIdleMs: 30_000,
-  /** What a refused client still sends is read and thrown away for so long. */
+  /** What a refused client still sends is read and thrown away for so long, and so much of it: the largest body there is. */
   discardMs: 30_000,
+  discard: 64 * MiB + 64 * KiB,
 } as const;

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { AegisError } from '@aegis/errors';
 import { afterEach, describe, expect, it } from 'vitest';
-import { readBody } from './read-body.ts';
+import { discardRest, readBody } from './read-body.ts';
 
 const opened: { server: Server; socket: Socket }[] = [];
 afterEach(() => {
@@ -103,5 +103,19 @@ describe('the body of a request', () => {
     socket.write(Buffer.alloc(1_000_000));
     await expect(reading).rejects.toMatchObject({ code: 'UNAVAILABLE', detail: 'full' });
     expect(arrived).toBeGreaterThan(500_000);
+  });
+});
+
+describe('the rest of a refused request', () => {
+  it('is thrown away, and the connection serves on; more than is thrown away ends it', async () => {
+    const { socket, request } = await requestWith('content-length: 100');
+    discardRest(request, 100);
+    socket.write(bytesOf(100));
+    await once(request, 'end');
+    expect(request.socket.destroyed).toBe(false);
+    const endless = await requestWith('content-length: 1000000000');
+    discardRest(endless.request, 100);
+    endless.socket.on('error', () => {}).write(bytesOf(101));
+    await once(endless.socket, 'close');
   });
 });

@@ -83,13 +83,25 @@ export function announcedLength({ headers }: IncomingMessage): number | null {
 
 /**
  * A client reads the answer only after it has sent everything, and a connection closed under its hands looks like a
- * network fault to retry. So the rest is read and thrown away, but not for ever.
+ * network fault to retry. So the rest is read and thrown away, but not for ever: more than `most` bytes, or for too long, ends the
+ * connection.
  */
-export function discardRest(request: IncomingMessage): void {
+export function discardRest(request: IncomingMessage, most: number = limits.discard): void {
   const { socket } = request;
+  let left = most;
   const patience = setTimeout(() => socket.destroy(), limits.discardMs);
-  request.once('end', () => clearTimeout(patience));
-  socket.once('close', () => clearTimeout(patience));
+  const stop = (): void => {
+    clearTimeout(patience);
+    request.off('data', count);
+    socket.off('close', stop);
+  };
+  const count = (piece: Buffer): void => {
+    left -= piece.byteLength;
+    if (left < 0) socket.destroy();
+  };
+  request.on('data', count);
+  request.once('end', stop);
+  socket.once('close', stop);
   request.resume();
 }
 

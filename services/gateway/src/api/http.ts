@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { AegisError } from '@aegis/errors';
 import { discardRest, flowerStatus, type HttpDoor, httpErrorBody } from '@aegis/flower-wire';
 import type { Telemetry } from '@aegis/service-kit';
@@ -8,6 +9,10 @@ import type { RestDoor } from './rest/door.ts';
 const HEADERS_TIMEOUT_MS = 15_000;
 /** A part of 64 MiB over 1 Mbit/s takes nine minutes. */
 const REQUEST_TIMEOUT_MS = 900_000;
+/** A reader that takes nothing of an answer for so long is cut off. */
+const STALLED_MS = 60_000;
+/** Requests of one connection at a time. Nobody sends a second before the answer to the first, but for who means to fill our memory. */
+const UNANSWERED = 16;
 
 export interface HttpParts {
   readonly flower: HttpDoor;
@@ -18,12 +23,50 @@ export interface HttpParts {
 }
 
 /** Everything that speaks HTTP/1.1 on the one port: Flower's paths and /health (its door), /api/v1, /metrics for callers on this machine. */
-export const httpServer = (parts: HttpParts): Server => {
-  const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
-    (request, response) => serve(parts, request, response),
-  );
+export const httpServer = (parts: HttpParts, stalledMs = STALLED_MS): Server => {
+  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS });
+  const unanswered = new WeakMap<Socket, number>();
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    const { socket } = request;
+    const count = (unanswered.get(socket) ?? 0) + 1;
+    unanswered.set(socket, count);
+    if (count > UNANSWERED) {
+      // The parser still tells of all that came in one piece.
+      if (!socket.destroyed) refuseAtOnce(parts.counted, request);
+      return;
+    }
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    serve(parts, request, response);
+  };
+  server.on('request', take);
+  server.on('checkContinue', (request, response) => {
+    continueWhenRead(request, response);
+    take(request, response);
+  });
+  // Nothing went either way for so long: of a call that is held that is as it should be.
+  server.timeout = stalledMs;
+  server.on('timeout', (socket) => {
+    if (socket.writableLength > 0 || (unanswered.get(socket) ?? 0) === 0) socket.destroy();
+  });
   return server;
+};
+
+const refuseAtOnce = (counted: Counted, { socket, url = '' }: IncomingMessage): void => {
+  const error = new AegisError('UNAVAILABLE', `More than ${UNANSWERED} requests at once on one connection.`);
+  counted.refused('http', error, { path: url.slice(0, 100), status: undefined, peer: socket.remoteAddress });
+  socket.destroy();
+};
+
+/** Whoever asks before it sends a body is told to send it when somebody reads it: not before it was refused, say for its signature. */
+const continueWhenRead = (request: IncomingMessage, response: ServerResponse): void => {
+  const { shouldKeepAlive } = response;
+  // Refused, it may send the body or not: nobody could tell where the next request begins.
+  response.shouldKeepAlive = false;
+  request.once('resume', () => {
+    if (response.headersSent) return;
+    response.shouldKeepAlive = shouldKeepAlive;
+    response.writeContinue();
+  });
 };
 
 const serve = ({ flower, rest, counted, telemetry }: HttpParts, request: IncomingMessage, response: ServerResponse) => {

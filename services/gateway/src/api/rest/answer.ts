@@ -16,10 +16,14 @@ const statusOfKind: Readonly<Record<Kind, number>> = {
 const statusOfCode: Partial<Record<ErrorCode, number>> = { MEDIA_TYPE: 415, REGISTRATIONS: 429 };
 const RETRY_SECONDS: Readonly<Record<number, number>> = { 503: 1, 429: 60 };
 
+/** A manifest's: it names 40 GB in parts of 1 MiB. */
+export const LARGEST_BODY = 4 * 2 ** 20;
+
 export const statusOf = ({ code, entry }: AegisError): number => statusOfCode[code] ?? statusOfKind[entry.kind];
 
+/** `value`: what becomes JSON, or JSON's bytes. */
 export const sendJson = (response: ServerResponse, value: unknown): void => {
-  const bytes = Buffer.from(JSON.stringify(value));
+  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value));
   const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
   response.writeHead(200, { ...headers, 'content-length': bytes.byteLength }).end(bytes);
 };
@@ -31,7 +35,7 @@ export const sendProblem = (request: IncomingMessage, response: ServerResponse, 
   const type = `urn:aegis:error:${error.code}`;
   const body = Buffer.from(JSON.stringify({ type, title, status, detail: error.detail, code: error.code, do: todo }));
   // The client must be able to send the rest, or it never reads the answer.
-  if (!request.complete) discardRest(request);
+  if (!request.complete) discardRest(request, LARGEST_BODY);
   response.writeHead(status, {
     'content-type': 'application/problem+json',
     'content-length': body.byteLength,

@@ -44,13 +44,13 @@ export interface RestCall {
 }
 type SignedCall = RestCall & { readonly node: NodeRecord };
 
-/** What each endpoint does: one flow each. What they return is sent as JSON; undefined: it was answered. */
+/** What each endpoint does: one flow each. What they return is sent as JSON, or is its bytes; undefined: it was answered. */
 export class RestCalls {
   readonly #gateway: Gateway;
   readonly #telemetry: Telemetry;
   readonly #models: ModelBlocks;
   readonly #npz: Npz;
-  readonly #document = openApi();
+  readonly #document = Buffer.from(JSON.stringify(openApi()));
 
   constructor({ gateway, telemetry, models }: { gateway: Gateway; telemetry: Telemetry; models: ModelBlocks }) {
     this.#gateway = gateway;

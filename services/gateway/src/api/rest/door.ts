@@ -11,7 +11,7 @@ import type { BodyBudget } from '../body-budget.ts';
 import type { Counted } from '../counted.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
 import { nodeLimits } from '../node/limits.ts';
-import { sendJson, sendProblem, statusOf } from './answer.ts';
+import { LARGEST_BODY, sendJson, sendProblem, statusOf } from './answer.ts';
 import { RestCalls } from './calls.ts';
 import { type Endpoint, PREFIX, type Route, routeOf } from './endpoints.ts';
 import { checkJsonShape } from './json-shape.ts';
@@ -21,8 +21,6 @@ import { RegistrationRate } from './registration-rate.ts';
 const KiB = 1024;
 /** Of any JSON but a manifest. */
 const SMALL_BODY = 8 * KiB;
-/** 40 GB in parts of 1 MiB. */
-const MANIFEST_BODY = 4 * KiB * KiB;
 const NODE_ID = /^[1-9]\d{0,19}$/;
 const HASH = /^[0-9a-f]{64}$/;
 
@@ -144,7 +142,7 @@ export class RestDoor {
 const limitOf = ({ name, body }: Endpoint): number => {
   if (body === undefined) return 0;
   if (body === 'bytes') return nodeLimits.part;
-  return name === 'update' ? MANIFEST_BODY : SMALL_BODY;
+  return name === 'update' ? LARGEST_BODY : SMALL_BODY;
 };
 
 const header = (request: IncomingMessage, name: string): string => {

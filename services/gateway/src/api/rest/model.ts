@@ -4,9 +4,6 @@ import { pipeline } from 'node:stream/promises';
 import { AegisError } from '@aegis/errors';
 import type { Archive } from './npz.ts';
 
-/** A reader that takes nothing for so long is cut off. */
-const STALLED_MS = 60_000;
-
 /** The archive or the one range of it that was asked for (RFC 9110, 14). Several ranges at once get the whole. */
 export const sendArchive = async (
   request: IncomingMessage,
@@ -34,7 +31,6 @@ export const sendArchive = async (
     'content-length': to - from,
     ...(range && { 'content-range': `bytes ${from}-${to - 1}/${archive.bytes}` }),
   });
-  response.setTimeout(STALLED_MS, () => response.destroy());
   try {
     await pipeline(Readable.from(archive.read(from, to), { objectMode: true, highWaterMark: 1 }), response);
   } catch (caught) {
