@@ -9,6 +9,7 @@ export interface StateDirectory {
   readonly connection: string;
   readonly lock: string;
   readonly operatorToken: string;
+  readonly operators: string;
   readonly unitKey: string;
   readonly auditKey: string;
   readonly restKey: string;
@@ -31,6 +32,7 @@ export const stateDirectory = (root: string): StateDirectory => ({
   connection: join(root, 'connection.json'),
   lock: join(root, 'lock'),
   operatorToken: join(root, 'operator.token'),
+  operators: join(root, 'operators.json'),
   unitKey: join(root, 'keys', 'unit.key'),
   auditKey: join(root, 'keys', 'audit.key'),
   restKey: join(root, 'keys', 'rest.key'),

@@ -173,6 +173,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         join,
         'client-certificates': clients.rule,
         'operator-token-file': state.operatorToken,
+        'operators-file': state.operators,
         'unit-key-file': state.unitKey,
         'audit-key-file': state.auditKey,
         rest: true,

@@ -227,6 +227,11 @@ export const catalog = {
     'The operator token is missing or wrong.',
     'Point --token-file at the file that `aegis up` wrote.',
   ),
+  OPERATOR_FORBIDDEN: entry(
+    'forbidden',
+    'The role of this token does not allow that.',
+    'Ask whoever administers the server: `aegis operators ls` shows roles, docs/operations.md what each may do.',
+  ),
   AUDIT_NOT_KEPT: entry(
     'not-found',
     'This server keeps no audit log.',

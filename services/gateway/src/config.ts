@@ -46,6 +46,8 @@ const gatewayShape = {
   'rest-key-file': z.string().min(1).optional(),
   /** Bearer token of the operator's door, in a file only its owner may read. Without it the door is shut. */
   'operator-token-file': z.string().min(1).optional(),
+  /** JSON file of further operators, each with a name, a role and the hash of a token (`aegis operators add`); read again when it changes. */
+  'operators-file': z.string().min(1).optional(),
   /**
    * 32 bytes in hex, in a file only its owner may read, the same at every gateway: pseudonyms of nodes in privacy budgets are made with it.
    * Without it the gateway's nodes take no part in private runs; with another one every unit would be a new one.

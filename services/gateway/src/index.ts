@@ -22,6 +22,7 @@ import { followNode, followTasks } from './flows/follow-changes.ts';
 import type { Gateway } from './flows/gateway.ts';
 import { HeldPulls } from './flows/held-pulls.ts';
 import { OpenUploads } from './flows/open-uploads.ts';
+import { Operators } from './flows/operators.ts';
 import { ProvenKeys } from './flows/proven-keys.ts';
 import { RestKeys } from './flows/rest-keys.ts';
 import { SeenCalls } from './flows/seen-calls.ts';
@@ -68,6 +69,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
   const tokenFile = config['operator-token-file'];
   const token = tokenFile === undefined ? undefined : readOperatorToken(tokenFile);
+  const operators = new Operators({ token, file: config['operators-file'] }, clock, log);
   const unitKeyFile = config['unit-key-file'];
   const unitNames = unitKeyFile === undefined ? null : new UnitNames(readUnitKey(unitKeyFile));
   const restKeyFile = config.rest ? config['rest-key-file'] : undefined;
@@ -132,7 +134,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     offStatus();
   };
   try {
-    const port = await openPort(config, { gateway, telemetry, counted, token, healthy: () => bus.ready() });
+    const port = await openPort(config, { gateway, telemetry, counted, operators, healthy: () => bus.ready() });
     audit.noteSoon({ event: 'gateway-started', actor: 'gateway', subject: `gateway ${id}`, detail: rulesOf(config) });
     log.info({ ...port.address, enrolment: config.enrolment, tls: config.tls !== undefined }, 'gateway is up');
     return {

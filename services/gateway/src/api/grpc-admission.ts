@@ -7,18 +7,19 @@ import {
   grpcDetails,
   limits,
 } from '@aegis/flower-wire';
-import { type Secret, toGrpcStatus } from '@aegis/service-kit';
+import { toGrpcStatus } from '@aegis/service-kit';
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js';
+import type { Operators } from '../flows/operators.ts';
 import type { AdmitBody } from './body-admission.ts';
 import type { Counted } from './counted.ts';
 import { receivedBy } from './grpc-receiving.ts';
-import { checkToken } from './operator-door.ts';
+import { admitOperator } from './operator-door.ts';
 
 export interface GrpcAdmissionParts {
   readonly fleet: FleetService;
   readonly control: ControlService;
   readonly admitBody: AdmitBody;
-  readonly token: Secret | undefined;
+  readonly operators: Pick<Operators, 'of'>;
   /** Largest message of an operator. */
   readonly operatorBytes: number;
   readonly counted: Counted;
@@ -122,12 +123,12 @@ const flower = (
   },
 });
 
-const operator = ({ token, operatorBytes, counted }: GrpcAdmissionParts, path: string): Entrance => ({
+const operator = ({ operators, operatorBytes, counted }: GrpcAdmissionParts, path: string): Entrance => ({
   limit: operatorBytes,
   takesCompressed: true,
   // Not counted as a body: whoever holds the token decides what fits.
   admit: (metadata) => {
-    checkToken(metadata, token);
+    admitOperator(metadata, operators, path.split('/').at(-1) ?? '');
     return free;
   },
   refuse: (error, _metadata, peer) => {

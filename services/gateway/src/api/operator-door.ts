@@ -1,6 +1,5 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { type LocalService, type MethodDefinition, messageCodec, type Secret, toGrpcStatus } from '@aegis/service-kit';
+import { type LocalService, type MethodDefinition, messageCodec, toGrpcStatus } from '@aegis/service-kit';
 import type {
   Metadata,
   Server,
@@ -9,32 +8,47 @@ import type {
   ServiceDefinition,
   sendUnaryData,
 } from '@grpc/grpc-js';
+import { mayOperate, type OperatorIdentity } from '../domain/operator-access.ts';
+import type { Operators } from '../flows/operators.ts';
 import type { Counted } from './counted.ts';
 
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 type Handler = (request: unknown, call: { caller: string; signal: AbortSignal; deadline: number }) => unknown;
 
-/** Serves `service` on a gRPC server that others share. For the operator's, `operatorAdmission` has checked the token before. */
-export const addServiceDoor = (server: Server, service: LocalService, counted: Counted): void => {
+/** Serves `service` on a gRPC server that others share. For the operator's, grpc-admission.ts has checked the token before. */
+export const addServiceDoor = (
+  server: Server,
+  service: LocalService,
+  counted: Counted,
+  callerOf: (metadata: Metadata) => string = () => '',
+): void => {
   const definition: Record<string, unknown> = {};
   const handlers: Record<string, unknown> = {};
   for (const [name, method] of Object.entries(service.definition)) {
     const handler = service.handlers[name] as Handler;
     definition[name] = { ...method, ...asBytes };
-    handlers[name] = method.responseStream ? streaming(method, handler, counted) : unary(method, handler, counted);
+    handlers[name] = method.responseStream
+      ? streaming(method, handler, counted, callerOf)
+      : unary(method, handler, counted, callerOf);
   }
   server.addService(definition as ServiceDefinition, handlers as Record<string, never>);
 };
 
-/** No token = nobody. Compares hashes: neither the length nor the place of the first difference shows in the time it takes. */
-export const checkToken = (metadata: Metadata, token: Secret | undefined): void => {
+/** Whose token a call shows. OPERATOR_UNAUTHENTICATED for none, or nobody's. */
+export const operatorOf = (metadata: Metadata, operators: Pick<Operators, 'of'>): OperatorIdentity => {
   const header = metadata.get('authorization')[0];
-  const given = typeof header === 'string' ? /^Bearer +(\S+)$/i.exec(header)?.[1] : undefined;
-  if (token && given && timingSafeEqual(digest(given), digest(token.reveal()))) return;
+  const given = typeof header === 'string' ? /^Bearer +(\S{1,512})$/i.exec(header)?.[1] : undefined;
+  const identity = given === undefined ? null : operators.of(given);
+  if (identity !== null) return identity;
   throw new AegisError('OPERATOR_UNAUTHENTICATED');
 };
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+/** The same, who may call this method. OPERATOR_FORBIDDEN names the role. */
+export const admitOperator = (metadata: Metadata, operators: Pick<Operators, 'of'>, rpc: string): void => {
+  const { name, role } = operatorOf(metadata, operators);
+  if (mayOperate(role, `${rpc.charAt(0).toLowerCase()}${rpc.slice(1)}`)) return;
+  throw new AegisError('OPERATOR_FORBIDDEN', `The token is of ${name}, a ${role}.`);
+};
 
 const same = (bytes: Buffer): Buffer => bytes;
 const asBytes = {
@@ -45,11 +59,11 @@ const asBytes = {
 };
 
 const unary =
-  (method: MethodDefinition, handler: Handler, counted: Counted) =>
+  (method: MethodDefinition, handler: Handler, counted: Counted, callerOf: (metadata: Metadata) => string) =>
   (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>): void => {
     const serve = async (): Promise<Buffer> => {
       const request = open(method, call);
-      return encoderOf(method)(await handler(request, contextOf(call)));
+      return encoderOf(method)(await handler(request, contextOf(call, callerOf)));
     };
     serve().then(
       (bytes) => answer(null, bytes),
@@ -58,9 +72,9 @@ const unary =
   };
 
 const streaming =
-  (method: MethodDefinition, handler: Handler, counted: Counted) =>
+  (method: MethodDefinition, handler: Handler, counted: Counted, callerOf: (metadata: Metadata) => string) =>
   (call: ServerWritableStream<Buffer, Buffer>): void => {
-    const context = contextOf(call);
+    const context = contextOf(call, callerOf);
     const serve = async (): Promise<void> => {
       const encode = encoderOf(method);
       const answers = handler(open(method, call), context) as AsyncIterable<unknown>;
@@ -89,10 +103,10 @@ const open = (method: MethodDefinition, call: RawCall): unknown => {
 const encoderOf = (method: MethodDefinition) =>
   messageCodec(method.responseSerialize, method.responseDeserialize).encode;
 
-const contextOf = (call: RawCall) => {
+const contextOf = (call: RawCall, callerOf: (metadata: Metadata) => string) => {
   const gone = new AbortController();
   call.once('cancelled', () => gone.abort(new AegisError('UNAVAILABLE', 'The caller has gone.')));
-  return { caller: 'operator', signal: gone.signal, deadline: Number(call.getDeadline()) };
+  return { caller: callerOf(call.metadata), signal: gone.signal, deadline: Number(call.getDeadline()) };
 };
 
 const refusal = (method: MethodDefinition, caught: unknown, counted: Counted) => {

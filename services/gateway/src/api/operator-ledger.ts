@@ -23,12 +23,12 @@ type LedgerCalls = 'setBudget' | 'listBudgets' | 'watchBudgets' | 'verifyLedger'
 /** The part of the operator's door behind which the privacy ledger stands. */
 export const ledgerHandlers = (
   gateway: Gateway,
-  did: (event: AuditEvent, subject: string, detail: string) => Promise<void>,
+  did: (caller: string, event: AuditEvent, subject: string, detail: string) => Promise<void>,
 ): Pick<HandlersOf<typeof OperatorService>, LedgerCalls> => ({
-  setBudget: async ({ scope, ...edit }) => {
+  setBudget: async ({ scope, ...edit }, { caller }) => {
     const balance = await setBudget(gateway, { ...edit, scope: readScope(scope) });
     const { kind, name } = balance.scope;
-    await did('budget-set', `${kind} ${name}`, `epsilon ${edit.epsilon} delta ${edit.delta}`);
+    await did(caller, 'budget-set', `${kind} ${name}`, `epsilon ${edit.epsilon} delta ${edit.delta}`);
     return encodeBalance(balance);
   },
   listBudgets: async ({ units }) => {
@@ -47,9 +47,9 @@ export const ledgerHandlers = (
     const { entries, next } = await readLedger(gateway, query);
     return { entries: [...entries], next };
   },
-  privacyStatement: async ({ runId, modelId }) => {
+  privacyStatement: async ({ runId, modelId }, { caller }) => {
     const statement = await privacyStatement(gateway, runId, modelId);
-    await did('statement-made', `run ${runId}`, modelId === '' ? 'as it stands' : `model ${modelId}`);
+    await did(caller, 'statement-made', `run ${runId}`, modelId === '' ? 'as it stands' : `model ${modelId}`);
     return statement;
   },
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AuditEntry, OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
@@ -107,6 +108,32 @@ describe('the operator door', () => {
       TOKEN,
     );
     client.close();
+  });
+
+  it('lets each token do what its role allows, and writes down whose it was', async () => {
+    const file = join(folder.path, 'operators.json');
+    const of = (name: string, role: string) => ({
+      name,
+      role,
+      sha256: createHash('sha256').update(name).digest('hex'),
+    });
+    await writeFile(file, JSON.stringify({ operators: [of('vera', 'viewer'), of('ada', 'admin')] }), { mode: 0o600 });
+    const config = { 'operators-file': file, 'audit-key-file': join(folder.path, 'audit.key') };
+    const roles = await fixture.gateway({ config });
+    const there = clientOf(roles.target);
+    await call('listNodes', {}, 'vera', there);
+    const forbidden = { code: 'OPERATOR_FORBIDDEN', message: expect.stringContaining('vera, a viewer') };
+    await expect(call('removeNode', { nodeId: 1n }, 'vera', there)).rejects.toMatchObject(forbidden);
+    await expect(stream('readAudit', { after: 0n }, 'vera', there)).rejects.toMatchObject(forbidden);
+    const { nodeId } = await call('approveNode', { publicKey: new NodeKey().publicKeyPem, name: '' }, 'ada', there);
+    const entries = (await stream('readAudit', { after: 0n }, 'ada', there)) as AuditEntry[];
+    expect(entries).toContainEqual(
+      expect.objectContaining({ event: 'node-approved', actor: 'operator ada', subject: `node ${nodeId}` }),
+    );
+    expect(entries).toContainEqual(
+      expect.objectContaining({ event: 'caller-refused', detail: expect.stringContaining('OPERATOR_FORBIDDEN') }),
+    );
+    there.close();
   });
 
   it('has no such log without a key for it', async () => {

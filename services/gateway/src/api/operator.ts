@@ -18,67 +18,71 @@ import { watchRun } from '../flows/watch-run.ts';
 import { ledgerHandlers } from './operator-ledger.ts';
 import { encodeEvent, encodeInvitation, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
 
+/** The name of whoever has the first token; others have names of their own. */
+const FIRST = 'operator';
+
 /** What the `aegis` command asks. Who may ask is settled before a call gets here. */
 export const operatorService = (gateway: Gateway): LocalService => {
-  const did = (event: AuditEvent, subject: string, detail = ''): Promise<void> =>
-    gateway.audit.note({ event, actor: 'operator', subject, detail });
+  const did = (caller: string, event: AuditEvent, subject: string, detail = ''): Promise<void> =>
+    gateway.audit.note({ event, actor: caller === FIRST ? FIRST : `operator ${caller}`, subject, detail });
   return serviceOf(OperatorService, {
     listNodes: async () => ({ nodes: (await listNodes(gateway)).map(encodeNode) }),
-    approveNode: async ({ publicKey, name }) => {
+    approveNode: async ({ publicKey, name }, { caller }) => {
       const { nodeId, fingerprint } = await approveNode(gateway, publicKey.toString('utf8'), name);
-      await did('node-approved', `node ${nodeId}`, `${name} key ${fingerprint}`.trim());
+      await did(caller, 'node-approved', `node ${nodeId}`, `${name} key ${fingerprint}`.trim());
       return { nodeId };
     },
-    removeNode: async ({ nodeId }) => {
+    removeNode: async ({ nodeId }, { caller }) => {
       await removeNode(gateway, nodeId);
-      await did('node-removed', `node ${nodeId}`);
+      await did(caller, 'node-removed', `node ${nodeId}`);
       return {};
     },
-    inviteNode: async ({ name, seconds }) => {
+    inviteNode: async ({ name, seconds }, { caller }) => {
       const { token, invitation } = await inviteNode(gateway, { name, seconds });
-      await did('invitation-made', `invitation ${invitationId(invitation)}`, `${name} for ${seconds} s`.trim());
+      await did(caller, 'invitation-made', `invitation ${invitationId(invitation)}`, `${name} for ${seconds} s`.trim());
       return { token, invitation: encodeInvitation(invitation, gateway.clock.now()) };
     },
     listInvitations: async () => ({
       invitations: (await listInvitations(gateway)).map((one) => encodeInvitation(one, gateway.clock.now())),
     }),
-    revokeInvitation: async ({ id }) => {
+    revokeInvitation: async ({ id }, { caller }) => {
       await withdrawInvitation(gateway, id);
-      await did('invitation-revoked', `invitation ${id}`);
+      await did(caller, 'invitation-revoked', `invitation ${id}`);
       return {};
     },
     listRuns: async (query) => ({ runs: (await listRuns(gateway, query)).map(encodeRun) }),
     watchRun: async function* ({ runId }, { signal }) {
       for await (const event of watchRun(gateway, runId, signal)) yield encodeEvent(event);
     },
-    stopRun: async ({ runId }) => {
+    stopRun: async ({ runId }, { caller }) => {
       await stopRun(gateway, runId);
-      await did('run-stopped', `run ${runId}`);
+      await did(caller, 'run-stopped', `run ${runId}`);
       return {};
     },
-    takeOverRun: async ({ runId }) => {
+    takeOverRun: async ({ runId }, { caller }) => {
       await takeOverRun(gateway, runId);
-      await did('run-taken-over', `run ${runId}`);
+      await did(caller, 'run-taken-over', `run ${runId}`);
       return {};
     },
-    signApp: async (signature) => {
+    signApp: async (signature, { caller }) => {
       await signApp(gateway, signature);
-      await did('app-signed', `app ${signature.appHash}`, `key id ${signature.keyId}`);
+      await did(caller, 'app-signed', `app ${signature.appHash}`, `key id ${signature.keyId}`);
       return {};
     },
-    putPlan: async (plan) => {
+    putPlan: async (plan, { caller }) => {
       const modelId = await putPlan(gateway, plan);
-      await did('plan-put', `app ${plan.appId}`, modelId === '' ? '' : `first model ${modelId}`);
+      await did(caller, 'plan-put', `app ${plan.appId}`, modelId === '' ? '' : `first model ${modelId}`);
       return { modelId };
     },
     listModels: async ({ runId }) => ({ models: (await listModels(gateway, runId)).map(encodeModel) }),
-    importModel: async ({ name, format, content }) => {
+    importModel: async ({ name, format, content }, { caller }) => {
       const model = await importModel(gateway, name, format, content);
-      await did('model-imported', `model ${model.modelId}`, name);
+      await did(caller, 'model-imported', `model ${model.modelId}`, name);
       return encodeModel(model);
     },
-    exportModel: async function* (query, { signal }) {
+    exportModel: async function* (query, { caller, signal }) {
       await did(
+        caller,
         'model-exported',
         query.modelId === '' ? `run ${query.runId} round ${query.round}` : `model ${query.modelId}`,
       );

@@ -12,10 +12,11 @@ import {
   listenOnePort,
   type OnePort,
 } from '@aegis/flower-wire';
-import { healthService, type Secret, type Telemetry } from '@aegis/service-kit';
+import { healthService, type Telemetry } from '@aegis/service-kit';
 import { Server } from '@grpc/grpc-js';
 import { type GatewayConfig, splitHostPort } from '../config.ts';
 import type { Gateway } from '../flows/gateway.ts';
+import type { Operators } from '../flows/operators.ts';
 import { bodyAdmission } from './body-admission.ts';
 import { BodyBudget } from './body-budget.ts';
 import { CertifiedConnections } from './certified-connections.ts';
@@ -30,7 +31,7 @@ import { Turns } from './join/turns.ts';
 import { ModelBlocks } from './model-blocks.ts';
 import { CONNECT_PATH, NODE_SERVICE, NodeDoor } from './node/door.ts';
 import { operatorService } from './operator.ts';
-import { addServiceDoor } from './operator-door.ts';
+import { addServiceDoor, operatorOf } from './operator-door.ts';
 import { PortCertificates } from './port-certificates.ts';
 import { refusedConnections } from './refused-connections.ts';
 import { RestDoor } from './rest/door.ts';
@@ -51,13 +52,13 @@ export interface PortParts {
   readonly gateway: Gateway;
   readonly telemetry: Telemetry;
   readonly counted: Counted;
-  readonly token: Secret | undefined;
+  readonly operators: Operators;
   readonly healthy: () => boolean;
 }
 
 /** Opens the one port: every dialect of Flower, the operator's door, health and metrics. */
 export const openPort = async (config: GatewayConfig, parts: PortParts): Promise<GatewayPort> => {
-  const { gateway, telemetry, counted, token, healthy } = parts;
+  const { gateway, telemetry, counted, operators, healthy } = parts;
   const { limits } = config;
   const fleet = new FleetService(
     new FlowerFleet(gateway, telemetry, {
@@ -103,7 +104,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     // Of the largest there is; grpcAdmission holds every method to its own.
     'grpc.max_receive_message_length': operatorBytes,
     'grpc.max_concurrent_streams': CALLS_PER_CONNECTION,
-    interceptors: [grpcAdmission({ fleet, control, admitBody, token, operatorBytes, counted, streams, heard })],
+    interceptors: [grpcAdmission({ fleet, control, admitBody, operators, operatorBytes, counted, streams, heard })],
   });
   addFlowerServices(grpc, {
     fleet,
@@ -114,7 +115,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   nodes.addTo(grpc);
   joined.addTo(grpc);
   const operator = operatorService(gateway);
-  addServiceDoor(grpc, operator, counted);
+  addServiceDoor(grpc, operator, counted, (metadata) => operatorOf(metadata, operators).name);
   addServiceDoor(
     grpc,
     healthService(healthy, ['flwr.proto.Fleet', 'flwr.proto.Control', NODE_SERVICE, operator.name]),
