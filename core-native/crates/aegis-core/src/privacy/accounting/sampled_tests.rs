@@ -182,6 +182,18 @@ fn laplace_on_a_sample_of_fixed_size_is_composed_too() {
     }
 }
 
+/// A unit added to one of each and three more: the atoms' tops are above what the loss itself reaches, by their rounding to the grid.
+#[test]
+fn a_window_holds_what_the_grid_lifts_over_the_largest_loss() {
+    let events = [
+        poisson(Mechanism::Laplace, 1.49022181418469, 0.0023438845611307734, 1),
+        poisson(Mechanism::Gaussian, 2.98044362836938, 0.000703165368339232, 1),
+        event(Mechanism::Laplace, 7.451109070923449, 3),
+    ];
+    let got = epsilon_of(&events, 5.421036965502119e-6, Effort::Tight).unwrap();
+    assert!((0.4046951..=0.4047433).contains(&got.epsilon), "{got:?}");
+}
+
 /// Two equal masses have a frequency at which nothing is left of them: what its error is divided by is nothing too, and NaN must not pass for a
 /// bound. (dp-accounting's brackets, steps of 1e-5.)
 #[test]

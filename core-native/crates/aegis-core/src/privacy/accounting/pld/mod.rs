@@ -149,7 +149,9 @@ impl Search {
             let look = above(&self.all, &self.cells, &self.window, self.delta);
             self.upper = self.upper.min(look.found);
             if look.found > look.foot {
-                (self.guess, self.decay) = (look.found, look.decay);
+                if look.found.is_finite() {
+                    (self.guess, self.decay) = (look.found, look.decay);
+                }
                 return;
             }
             // δ is smaller than asked for in the whole window: look further down

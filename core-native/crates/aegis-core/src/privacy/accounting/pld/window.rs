@@ -58,6 +58,8 @@ const MOST_RANGE: f64 = 400.0;
 /// Of ε, what the grid may cost.
 const PRECISION: f64 = 1e-4;
 const SMALLEST_LOSS: f64 = 2e-7;
+/// Of more releases, next to none are all at the top.
+const MOST_LIFTED: f64 = 32.0;
 const LARGEST_SIZE: usize = 1 << 20;
 const SMALLEST_SIZE: usize = 1 << 10;
 
@@ -119,7 +121,8 @@ impl Window {
         // the grid itself spreads what lies below, by this variance
         let (delta, _) = grid(all, (epsilon, decay.max(s)), high - low, longest_step, LARGEST_SIZE);
         let low = low - 7.0 * spread(all, s, delta).sqrt();
-        let high = high.max(low + width);
+        // where few releases reach the top of what can happen, the grid may lift each of them by a step
+        let high = high.max(low + width) + count_of(all).min(MOST_LIFTED) * delta;
         let (delta, size) = grid(all, (epsilon, decay.max(s)), high - low, longest_step, LARGEST_SIZE);
         let s = s.min(MOST_RANGE / (high - low));
         Self::at(all, (low, delta, size), longest_step.is_infinite(), (s, theta, r))
