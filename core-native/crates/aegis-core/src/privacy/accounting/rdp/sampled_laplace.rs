@@ -19,6 +19,9 @@ const UP: f64 = 1.0 + 1e-12;
 
 /// ln A(α) on a Poisson sample of rate 0 < q < 1, for α > 1, as [`poisson`] says. Never below the exact value.
 pub fn poisson_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
+    if let Some(largest) = all_at_the_top(q, b, alpha) {
+        return largest;
+    }
     let ln_excess = if alpha.fract() == 0.0 {
         poisson::ln_excess(q, alpha, |k| laplace::ln_moment(b, k))
     } else if panels(2.0 / b, alpha) > MOST_PANELS {
@@ -39,6 +42,9 @@ pub fn poisson_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
 /// the δ of the Poisson mixture against P₀. So the symmetric pair whose losses above 0 are those of that mixture dominates, and
 /// A − 1 = E_{P₀}[(a^{α−1} − 1)(a − a^{1−α}); a > 1] for a = 1 − q + qe^x.
 pub fn fixed_size_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
+    if let Some(largest) = all_at_the_top(q, b, alpha) {
+        return largest;
+    }
     let ln_excess = if panels(1.0 / b, alpha) <= MOST_PANELS {
         let mut sum = LogSum::EMPTY;
         let term = |loss: f64| {
@@ -55,6 +61,17 @@ pub fn fixed_size_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
         return chord(alpha, |whole| fixed_size_ln_moment(q, b, whole));
     };
     ln_1p_exp(ln_excess + UP.ln()) * (1.0 + 1e-15)
+}
+
+/// Where the part of A above the atom at the top is less than this of ln A, the largest loss stands for all.
+const NEAR_THE_TOP: f64 = 1e-5;
+
+/// The largest loss l bounds ln A(α) by (α−1)l. The atom alone has αl − ln 2 − 1/b, so at large orders that is all there is to know, and no series of
+/// millions of terms is asked.
+fn all_at_the_top(q: f64, b: f64, alpha: f64) -> Option<f64> {
+    let (largest, unknown) = (ln_mixture(q, 1.0 / b), LN_2 + 1.0 / b);
+    let bound = || ((alpha - 1.0) * largest).min(laplace::ln_moment(b, alpha)) * (1.0 + 1e-15);
+    (unknown < NEAR_THE_TOP * alpha * largest).then(bound)
 }
 
 /// What grows no faster than e^{αx} is integrated to full precision on panels of 1/α.
