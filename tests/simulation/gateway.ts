@@ -16,6 +16,7 @@ import { OpenUploads } from '../../services/gateway/src/flows/open-uploads.ts';
 import { ProvenKeys } from '../../services/gateway/src/flows/proven-keys.ts';
 import { SeenCalls } from '../../services/gateway/src/flows/seen-calls.ts';
 import { UnitNames } from '../../services/gateway/src/flows/unit-names.ts';
+import { UnknownNodes } from '../../services/gateway/src/flows/unknown-nodes.ts';
 import { UsedNonces } from '../../services/gateway/src/flows/used-nonces.ts';
 import { accountantPeer } from '../../services/gateway/src/peers/accountant.ts';
 import { aggregatorPeer } from '../../services/gateway/src/peers/aggregator.ts';
@@ -99,6 +100,7 @@ export class GatewayProcess {
       seenCalls: new SeenCalls(),
       restKeys: null,
       usedNonces: new UsedNonces(clock.now()),
+      unknownNodes: new UnknownNodes(),
       certificates: new ClientCertificates('off'),
       roster: new Roster(),
       elsewhere: new Elsewhere(),

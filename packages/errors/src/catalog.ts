@@ -131,6 +131,11 @@ export const catalog = {
     'Too many nodes register from this address.',
     'Register again after the seconds of Retry-After. Operators raise limits.rest-registrations-per-minute.',
   ),
+  HTTP_METHOD: entry(
+    'not-found',
+    'The path does not take this HTTP method.',
+    'Use one of those that the answer names in Allow; /api/v1/openapi.json has them all.',
+  ),
   HTTP_VERSION: entry(
     'invalid',
     'Over HTTP/2 only gRPC is spoken here.',

@@ -27,6 +27,7 @@ import { ProvenKeys } from './flows/proven-keys.ts';
 import { RestKeys } from './flows/rest-keys.ts';
 import { SeenCalls } from './flows/seen-calls.ts';
 import { UnitNames } from './flows/unit-names.ts';
+import { UnknownNodes } from './flows/unknown-nodes.ts';
 import { UsedNonces } from './flows/used-nonces.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
@@ -111,6 +112,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     provenKeys: new ProvenKeys(config.signatures),
     seenCalls: new SeenCalls(),
     usedNonces: new UsedNonces(clock.now()),
+    unknownNodes: new UnknownNodes(),
     certificates: new ClientCertificates(config['client-certificates']),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

@@ -27,7 +27,10 @@ export const authenticateRequest = async (gateway: Gateway, request: SignedReque
   const keys = restKeysOf(gateway);
   const principal = gateway.certificates.holderOf(request.connection);
   const issuedAt = keys.checkNonce(request.nonce, gateway.clock.now());
-  const node = await gateway.nodes.byKey(restFingerprint(request.nodeId));
+  const fingerprint = restFingerprint(request.nodeId);
+  const atHand = await gateway.nodes.byKey(fingerprint, false);
+  const node =
+    atHand ?? (gateway.unknownNodes.mayAsk(gateway.clock.monotonic()) ? await gateway.nodes.byKey(fingerprint) : null);
   const secret = keys.secretOf(request.nodeId, node?.restSalt ?? NO_SALT);
   const isGenuine = keys.isSigned(secret, request, request.signature);
   if (!isGenuine || node?.restSalt === undefined) throw new AegisError('REST_SIGNATURE');

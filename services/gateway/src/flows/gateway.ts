@@ -13,6 +13,7 @@ import type { ProvenKeys } from './proven-keys.ts';
 import type { RestKeys } from './rest-keys.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { UnitNames } from './unit-names.ts';
+import type { UnknownNodes } from './unknown-nodes.ts';
 import type { UsedNonces } from './used-nonces.ts';
 
 /** Everything a flow may touch. Wiring makes one; tests make their own. */
@@ -43,6 +44,7 @@ export interface Gateway {
   readonly provenKeys: ProvenKeys;
   readonly seenCalls: SeenCalls;
   readonly usedNonces: UsedNonces;
+  readonly unknownNodes: UnknownNodes;
   readonly certificates: ClientCertificates;
   readonly roster: Roster;
   readonly elsewhere: Elsewhere;

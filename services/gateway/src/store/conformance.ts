@@ -28,6 +28,7 @@ export const nodeStoreSuite = conformanceSuite<{ store: NodeStore; other: NodeSt
     const active = activateNode(node, work, now);
     expect(await store.change(node.nodeId, () => active)).toEqual(active);
     expect(await store.byKey(node.fingerprint)).toEqual(active);
+    expect(await store.byKey(node.fingerprint, false)).toEqual(active);
     expect(await store.latest(node.nodeId)).toEqual(active);
     expect(await store.list()).toContainEqual(active);
   });
@@ -35,6 +36,7 @@ export const nodeStoreSuite = conformanceSuite<{ store: NodeStore; other: NodeSt
   it('knows nothing of a node nobody registered', async () => {
     const { store } = subject();
     expect(await store.byKey('f'.repeat(64))).toBeNull();
+    expect(await store.byKey('f'.repeat(64), false)).toBeNull();
     expect(await store.latest(1n)).toBeNull();
     expect(await store.change(1n, (record) => record)).toBeNull();
     await store.delete(1n);

@@ -8,8 +8,11 @@ import type { UploadRecord, Verdict } from '../domain/upload.ts';
  * Every method may fail with STORE_UNAVAILABLE. byKey sees own changes at once, another gateway's shortly after.
  */
 export interface NodeStore {
-  /** The node this key (by fingerprint) belongs to, removed ones included; null when nobody has it. */
-  byKey(fingerprint: string): Promise<NodeRecord | null>;
+  /**
+   * The node this key (by fingerprint) belongs to, removed ones included; null when nobody has it. `ask` false: a key that is not at hand is
+   * nobody's, though another gateway may have written of it a moment ago.
+   */
+  byKey(fingerprint: string, ask?: boolean): Promise<NodeRecord | null>;
   /** As it stands in the store now, past every cache. */
   latest(nodeId: bigint): Promise<NodeRecord | null>;
   /** Registers a new node. When the key has an owner already, nothing changes and the owner is returned. */

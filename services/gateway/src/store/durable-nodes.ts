@@ -45,8 +45,8 @@ export class DurableNodeStore implements NodeStore {
     return store;
   }
 
-  async byKey(fingerprint: string): Promise<NodeRecord | null> {
-    const nodeId = await this.#owners.get(fingerprint);
+  async byKey(fingerprint: string, ask = true): Promise<NodeRecord | null> {
+    const nodeId = await this.#owners.get(fingerprint, ask);
     return nodeId === null ? null : this.#records.get(nodeId.toString());
   }
 
@@ -174,9 +174,12 @@ class WatchedBucket<T> {
     this.#onChange = onChange;
   }
 
-  async get(key: string): Promise<T | null> {
-    const cached = this.#isFollowing && !this.#behind.has(key) ? this.#cache.get(key) : undefined;
+  /** `ask`: go to the bucket for what is not at hand. */
+  async get(key: string, ask = true): Promise<T | null> {
+    const isCurrent = this.#isFollowing && !this.#behind.has(key);
+    const cached = isCurrent ? this.#cache.get(key) : undefined;
     if (cached !== undefined) return cached;
+    if (isCurrent && !ask) return null;
     const entry = await this.#bucket.get(key);
     return entry && this.#decode(entry.value);
   }

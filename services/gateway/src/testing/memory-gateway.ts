@@ -13,6 +13,7 @@ import { OpenUploads } from '../flows/open-uploads.ts';
 import { ProvenKeys } from '../flows/proven-keys.ts';
 import { SeenCalls } from '../flows/seen-calls.ts';
 import type { UnitNames } from '../flows/unit-names.ts';
+import { UnknownNodes } from '../flows/unknown-nodes.ts';
 import { UsedNonces } from '../flows/used-nonces.ts';
 import { accountantPeer } from '../peers/accountant.ts';
 import { secaggPeer } from '../peers/secagg.ts';
@@ -81,6 +82,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     provenKeys: new ProvenKeys('per-call'),
     seenCalls: new SeenCalls(),
     usedNonces: new UsedNonces(clock.now()),
+    unknownNodes: new UnknownNodes(),
     certificates: new ClientCertificates('off'),
     roster: new Roster(),
     elsewhere: new Elsewhere(),

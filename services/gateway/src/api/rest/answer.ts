@@ -13,7 +13,7 @@ const statusOfKind: Readonly<Record<Kind, number>> = {
   unavailable: 503,
   internal: 500,
 };
-const statusOfCode: Partial<Record<ErrorCode, number>> = { MEDIA_TYPE: 415, REGISTRATIONS: 429 };
+const statusOfCode: Partial<Record<ErrorCode, number>> = { MEDIA_TYPE: 415, HTTP_METHOD: 405, REGISTRATIONS: 429 };
 const RETRY_SECONDS: Readonly<Record<number, number>> = { 503: 1, 429: 60 };
 
 /** A manifest's: it names 40 GB in parts of 1 MiB. */
@@ -29,7 +29,12 @@ export const sendJson = (response: ServerResponse, value: unknown): void => {
 };
 
 /** As RFC 9457 has it, with our code and what to do. */
-export const sendProblem = (request: IncomingMessage, response: ServerResponse, error: AegisError): void => {
+export const sendProblem = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: AegisError,
+  headers: Readonly<Record<string, string>> = {},
+): void => {
   const status = statusOf(error);
   const { public: title, todo } = error.entry;
   const type = `urn:aegis:error:${error.code}`;
@@ -37,6 +42,7 @@ export const sendProblem = (request: IncomingMessage, response: ServerResponse, 
   // The client must be able to send the rest, or it never reads the answer.
   if (!request.complete) discardRest(request, LARGEST_BODY);
   response.writeHead(status, {
+    ...headers,
     'content-type': 'application/problem+json',
     'content-length': body.byteLength,
     ...(RETRY_SECONDS[status] && { 'retry-after': String(RETRY_SECONDS[status]) }),

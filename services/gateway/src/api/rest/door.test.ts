@@ -209,11 +209,15 @@ describe('what is refused', () => {
     for (const [method, path] of [
       ['GET', '/api/v1'],
       ['GET', '/api/v1/runs'],
-      ['DELETE', '/api/v1/tasks'],
       ['GET', '/api/v1/tasks/'],
     ] as const) {
       expect(told(await client.call(method, path))).toEqual(refusal(404, 'METHOD_UNKNOWN'));
     }
+    const wrong = await client.call('DELETE', '/api/v1/tasks');
+    expect(told(wrong)).toEqual(refusal(405, 'HTTP_METHOD'));
+    expect(wrong.headers.allow).toBe('GET');
+    const head = await client.call('HEAD', '/api/v1/model?task=T');
+    expect([head.status, head.headers.allow, head.bytes.byteLength]).toEqual([405, 'GET', 0]);
   });
 
   it('a request without a good signature, and counts it', async () => {
@@ -322,7 +326,11 @@ describe('what is refused', () => {
     }
     const twice = { ...manifest, metrics: { 'num-examples': 3 } };
     expect(await say('POST', path, { body: twice })).toEqual(refusal(400, 'REPLY_MALFORMED'));
-    expect(await say('GET', '/api/v1/tasks?wait=never')).toEqual(refusal(400, 'REQUEST_MALFORMED'));
+    for (const query of ['wait=never', 'wait=0x1', 'wait=26', 'wait=-1', 'wait=', 'wait=1&wait=1', 'hold=1']) {
+      expect(await say('GET', `/api/v1/tasks?${query}`)).toEqual(refusal(400, 'REQUEST_MALFORMED'));
+    }
+    expect(await say('GET', '/api/v1/stats?run=1')).toEqual(refusal(400, 'REQUEST_MALFORMED'));
+    expect((await client.call('GET', '/api/v1/tasks?wait=0.001')).status).toBe(200);
     const stranger = new RestClient(gateway.target);
     const long = { body: { name: 'x'.repeat(10_000) } };
     expect(told(await stranger.plain('POST', '/api/v1/register', long))).toEqual(refusal(413, 'BODY_TOO_LARGE'));

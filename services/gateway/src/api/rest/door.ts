@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AegisError } from '@aegis/errors';
 import { announcedLength, readBody } from '@aegis/flower-wire';
 import type { Telemetry } from '@aegis/service-kit';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { NodeRecord } from '../../domain/node.ts';
 import { authenticateRequest } from '../../flows/authenticate-request.ts';
 import type { Gateway } from '../../flows/gateway.ts';
@@ -13,7 +13,7 @@ import type { ModelBlocks } from '../model-blocks.ts';
 import { nodeLimits } from '../node/limits.ts';
 import { LARGEST_BODY, sendJson, sendProblem, statusOf } from './answer.ts';
 import { RestCalls } from './calls.ts';
-import { type Endpoint, PREFIX, type Route, routeOf } from './endpoints.ts';
+import { type Endpoint, methodsAt, PREFIX, type Route, routeOf } from './endpoints.ts';
 import { checkJsonShape } from './json-shape.ts';
 import { checkSlices } from './manifest.ts';
 import { RegistrationRate } from './registration-rate.ts';
@@ -21,6 +21,7 @@ import { RegistrationRate } from './registration-rate.ts';
 const KiB = 1024;
 /** Of any JSON but a manifest. */
 const SMALL_BODY = 8 * KiB;
+const NO_QUERY = z.strictObject({});
 const NODE_ID = /^[1-9]\d{0,19}$/;
 const HASH = /^[0-9a-f]{64}$/;
 
@@ -71,12 +72,11 @@ export class RestDoor {
     signal: AbortSignal,
   ): Promise<void> {
     const route = routeOf(request.method ?? '', path);
-    if (route === null) throw new AegisError('METHOD_UNKNOWN', `${request.method} ${path.slice(0, 100)}`);
     const { endpoint, parameters } = route;
     const bodyHash = header(request, 'x-aegis-content-sha256');
     // Before a byte of the body is read: strangers send nothing.
     const node = endpoint.isSigned ? await this.#authenticate(request, bodyHash) : null;
-    const query = endpoint.query && check(endpoint.query, Object.fromEntries(new URLSearchParams(queryText)), 'query');
+    const query = check(endpoint.query ?? NO_QUERY, readQuery(queryText), 'query');
     if (endpoint.name === 'register') {
       this.#registrations.take(request.socket.remoteAddress ?? '', this.#parts.gateway.clock.monotonic());
     }
@@ -135,7 +135,7 @@ export class RestDoor {
     this.#parts.counted.refused('rest', error, { path: path.slice(0, 100), status: statusOf(error), peer });
     // Cut off what has begun: a clean end would pass for a complete answer.
     if (response.headersSent) response.destroy();
-    else sendProblem(request, response, error);
+    else sendProblem(request, response, error, error.code === 'HTTP_METHOD' ? { allow: methodsAt(path) } : {});
   }
 }
 
@@ -143,6 +143,13 @@ const limitOf = ({ name, body }: Endpoint): number => {
   if (body === undefined) return 0;
   if (body === 'bytes') return nodeLimits.part;
   return name === 'update' ? LARGEST_BODY : SMALL_BODY;
+};
+
+const readQuery = (text: string): Record<string, string> => {
+  const pairs = [...new URLSearchParams(text)];
+  const query = Object.fromEntries(pairs);
+  if (Object.keys(query).length === pairs.length) return query;
+  throw new AegisError('REQUEST_MALFORMED', 'The query says something twice.');
 };
 
 const header = (request: IncomingMessage, name: string): string => {

@@ -1,3 +1,4 @@
+import { AegisError } from '@aegis/errors';
 import type { z } from 'zod';
 import * as schemas from './schemas.ts';
 
@@ -105,15 +106,24 @@ export interface Route {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** Null: there is no such thing. `path`: without its query. */
-export const routeOf = (method: string, path: string): Route | null => {
-  for (const endpoint of endpoints) {
-    if (endpoint.method !== method) continue;
+/** Throws METHOD_UNKNOWN when there is no such path, HTTP_METHOD when it is no path for this method. `path`: without its query. */
+export const routeOf = (method: string, path: string): Route => {
+  const found = endpoints.flatMap((endpoint): Route[] => {
     const parameters = parametersIn(PREFIX + endpoint.path, path);
-    if (parameters) return { endpoint, parameters };
-  }
-  return null;
+    return parameters ? [{ endpoint, parameters }] : [];
+  });
+  const route = found.find(({ endpoint }) => endpoint.method === method);
+  if (route) return route;
+  if (found.length === 0) throw new AegisError('METHOD_UNKNOWN', `${method} ${path.slice(0, 100)}`);
+  throw new AegisError('HTTP_METHOD', `It takes ${methodsAt(path)}.`);
 };
+
+/** As `Allow` has it; empty: nothing is there. */
+export const methodsAt = (path: string): string =>
+  endpoints
+    .filter((endpoint) => parametersIn(PREFIX + endpoint.path, path))
+    .map(({ method }) => method)
+    .join(', ');
 
 const parametersIn = (template: string, path: string): Record<string, string> | null => {
   const wanted = template.split('/');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nodeLimits } from '../node/limits.ts';
 import { type Endpoint, endpoints, PREFIX } from './endpoints.ts';
 import * as schemas from './schemas.ts';
 
@@ -28,11 +29,12 @@ const operationOf = (endpoint: Endpoint) => {
     name: key,
     in: 'query',
     required: !(schema as z.ZodType).safeParse(undefined).success,
-    schema: json(schema as z.ZodType, 'input'),
+    // What a text stands for: they all are texts.
+    schema: json(schema as z.ZodType, 'output'),
   }));
   const content =
     body === 'bytes'
-      ? { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } }
+      ? { 'application/octet-stream': { schema: { type: 'string', format: 'binary', maxLength: nodeLimits.part } } }
       : body && { 'application/json': { schema: json(body, 'input') } };
   return {
     operationId: name,

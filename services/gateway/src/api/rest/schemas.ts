@@ -46,7 +46,12 @@ export const nonceAnswer = z.strictObject({ nonce: z.string(), seconds: count })
 
 export const waiting = z.strictObject({
   /** Answered the moment there is a task, at the latest then; the server may answer earlier. */
-  wait: z.coerce.number().min(0).max(25).default(0),
+  wait: z
+    .string()
+    .regex(/^\d{1,2}(\.\d{1,3})?$/, 'Seconds in decimal.')
+    .transform(Number)
+    .pipe(z.number().min(0).max(25))
+    .default(0),
 });
 
 const task = z.strictObject({
