@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak bench bench-crash bench-privacy bench-secagg up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,9 @@ bench-privacy: setup ## noise, accounting and the ledger, beside numpy, prio, dp
 
 bench-secagg: setup ## masking, sharing, unmasking and a cohort of 1,000, beside Flower's primitives
 	@node bench/main.ts mask-u32-per-s secagg-1000x1m $(ARGS)
+
+bench-edge: setup ## TLS handshakes with certificates, and how long a revoked one still opens anything
+	@node bench/main.ts handshakes-per-s $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

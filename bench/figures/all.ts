@@ -1,6 +1,7 @@
 import type { Benchmark, FigureSpec } from './contract.ts';
 import { cpuPerGb } from './cpu-per-gb.ts';
 import { crash } from './crash.ts';
+import { edge } from './edge.ts';
 import { foldGbps } from './fold.ts';
 import { idle } from './idle-nodes.ts';
 import { ledgerPairs } from './ledger.ts';
@@ -26,6 +27,7 @@ export const BENCHMARKS: Benchmark[] = [
   ledgerPairs,
   secagg,
   secaggCohort,
+  edge,
 ];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);
