@@ -51,6 +51,21 @@ describe('aegis ca', () => {
     expect(JSON.parse(line ?? '')).toMatchObject({ serial, kind: 'guard', name: 'ada' });
   });
 
+  it('certifies an issuer, whose key is its owner’s alone, and takes it back like anything else', async () => {
+    await ca('init', '--federation', 'hospitals');
+    const { stdout } = await ca('issuer', 'edge', '--out', folder, '--days', '30', '--json');
+    const { cert, key, serial, until } = JSON.parse(stdout);
+    const certificate = new X509Certificate(await readFile(cert));
+    expect(certificate.ca).toBe(true);
+    expect(certificate.subject).toBe('O=hospitals\nCN=edge issuer');
+    expect(Date.parse(until) - Date.now()).toBeLessThan(30 * 86_400_000 + 1_000);
+    expect((await stat(key)).mode & 0o077).toBe(0);
+    expect((await ca('issuer', 'edge', '--out', folder)).stderr).toContain('keys are not written over');
+    expect(JSON.parse((await ca('revoke', 'edge', '--json')).stdout).revoked).toEqual([
+      { serial, kind: 'issuer', name: 'edge' },
+    ]);
+  });
+
   it('gives a name to one party: a second certificate must be called a renewal, and keeps the key', async () => {
     await ca('init');
     await issue('ada', '--kind', 'guard');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import {
   type CertificateKind,
   createCrl,
+  createIssuer,
   createRoot,
   type FederationCertificate,
   type IssuedCertificate,
@@ -20,7 +21,7 @@ export const CRL_DAYS = 366;
 
 export interface IssueRecord {
   readonly serial: string;
-  readonly kind: CertificateKind;
+  readonly kind: CertificateKind | 'issuer';
   readonly name: string;
   readonly subject: string;
   readonly user?: string;
@@ -123,9 +124,24 @@ export const issueFrom = async (authority: Authority, issue: Issue): Promise<Fed
     issuedAt: new Date(now).toISOString(),
     expiresAt: new Date(certificate.notAfter).toISOString(),
   };
-  await appendFile(filesOf(authority.folder).issued, `${JSON.stringify(record)}\n`, { mode: 0o600, flush: true });
+  await writeDown(authority, record);
   return certificate;
 };
+
+/** An authority under the root, for a process that is online. Written down like everything else, and revoked like it. */
+export const issuerFrom = async (
+  authority: Authority,
+  { name, days, now }: { readonly name: string; readonly days: number; readonly now: number },
+): Promise<FederationCertificate> => {
+  const certificate = await createIssuer(authority.root, { name, days }, now);
+  const { serial, subject, notAfter } = certificate;
+  const [issuedAt, expiresAt] = [now, notAfter].map((at) => new Date(at).toISOString()) as [string, string];
+  await writeDown(authority, { serial, kind: 'issuer', name, subject, issuedAt, expiresAt });
+  return certificate;
+};
+
+const writeDown = ({ folder }: Authority, record: IssueRecord): Promise<void> =>
+  appendFile(filesOf(folder).issued, `${JSON.stringify(record)}\n`, { mode: 0o600, flush: true });
 
 /** Revokes every certificate of a name, or one by its serial (undefined: none), and writes the CRL anew. Returns what was revoked. */
 export const revokeFrom = async (

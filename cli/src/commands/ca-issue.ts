@@ -91,7 +91,7 @@ export const addCaIssue: AddCommand = (program, context) =>
     });
 
 /** The key of a certificate that is being renewed. A key is never written over. */
-const keyThere = async (file: string, renew: boolean): Promise<string | undefined> => {
+export const keyThere = async (file: string, renew: boolean): Promise<string | undefined> => {
   const there = await access(file).then(
     () => true,
     () => false,

@@ -212,6 +212,66 @@ export const catalog = {
     'The certificate and the key belong to different nodes.',
     'One certificate subject is one node, with the key it came with first; another node needs a certificate of another name.',
   ),
+  CERTIFICATE_LIST_MISSING: entry(
+    'unavailable',
+    'Whether the client certificate was revoked cannot be told just now.',
+    'Try again. Operator: the issuer of this node has not said what it revoked; is it running?',
+  ),
+  CERTIFICATE_HANDED: entry(
+    'forbidden',
+    'The certificate that the server handed over is not one for this guard, and was not taken.',
+    'Check --federation-root with whoever keeps the root of the federation; report it if that is right.',
+  ),
+  GUARD_CERTIFICATE: entry(
+    'conflict',
+    'The certificate in the state folder of this guard cannot be used any more.',
+    'Ask the operator for a new invitation of the same name and start with --invite: the key stays.',
+  ),
+  CSR_INVALID: entry(
+    'invalid',
+    'The certificate request cannot be used.',
+    'Send PKCS #10 (DER) for an EC P-256 key, signed by that key with ECDSA-SHA256; aegis guard --invite does.',
+  ),
+  ISSUER_ABSENT: entry(
+    'not-found',
+    'This server issues no certificates.',
+    'Get one by hand (aegis ca issue NAME --kind guard); the operator offers them with `aegis issuer` and `aegis up --issuer`.',
+  ),
+  ISSUER_NAME_TAKEN: entry(
+    'conflict',
+    'The name has a certificate for another key.',
+    'One name is one node: ask for an invitation of another name, or go on with the key of before.',
+  ),
+  ISSUER_REVOKED: entry(
+    'unauthenticated',
+    'The certificates of this name were revoked.',
+    'Ask the operator for an invitation of another name.',
+  ),
+  ISSUER_OVER: entry(
+    'unauthenticated',
+    'The certificate has ended, and is not renewed.',
+    'Ask the operator for a new invitation of the same name: aegis nodes invite --name NAME.',
+  ),
+  ISSUER_UNKNOWN: entry(
+    'unauthenticated',
+    'The certificate is none of this issuer.',
+    'Renew it where it came from: aegis ca issue NAME --kind guard --renew.',
+  ),
+  ISSUER_REGISTER: entry(
+    'conflict',
+    'The register of the issuer cannot be opened.',
+    'End the other issuer, or choose another state folder; one folder is for one process.',
+  ),
+  ISSUER_EXPIRED: entry(
+    'unavailable',
+    'The certificate of the issuer has ended, or is about to.',
+    'Operator: make another with `aegis ca issuer NAME` and start the issuer with it.',
+  ),
+  INVITATION_NAMELESS: entry(
+    'conflict',
+    'The invitation names no node, and a certificate needs a name.',
+    'Ask the operator for one with a name: aegis nodes invite --name NAME.',
+  ),
   GUARD_LOCKED: entry(
     'conflict',
     'Another guard works in this state folder.',

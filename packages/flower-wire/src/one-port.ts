@@ -43,7 +43,7 @@ export interface PortTls {
   cert: string | Buffer;
   key: string | Buffer;
   /** Callers are asked for a certificate of these authorities, none is turned away for showing none or a bad one: see `screen`. */
-  clients?: { ca: string | Buffer; crl?: string | Buffer };
+  clients?: { ca: string | Buffer; crl?: string[] };
 }
 
 /** `silent`: an HTTP/2 connection that never carried a call. */

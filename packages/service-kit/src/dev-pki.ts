@@ -22,6 +22,8 @@ import {
 export interface LeafRequest {
   /** Common name; also what a service's caller list names. */
   readonly name: string;
+  /** Of the certificate, where its file is called otherwise. */
+  readonly commonName?: string;
   /** DNS names and IP addresses, mixed; default: the common name alone. */
   readonly hosts?: readonly string[];
   readonly days?: number;
@@ -64,7 +66,7 @@ export const issueLeaf = async (
   }));
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
-    subject: [{ O: ['Aegis development'] }, { CN: [request.name] }],
+    subject: [{ O: ['Aegis development'] }, { CN: [request.commonName ?? request.name] }],
     issuer: issuer.subjectName,
     notBefore: new Date(now - BACKDATED_MS),
     notAfter: new Date(Math.min(now + (request.days ?? leafDays) * DAY_MS, issuer.notAfter.getTime())),

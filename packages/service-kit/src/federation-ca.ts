@@ -1,4 +1,4 @@
-import { createPublicKey, webcrypto } from 'node:crypto';
+import { createPublicKey, type webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
   algorithm,
@@ -6,6 +6,7 @@ import {
   DAY_MS,
   type IssuedCertificate,
   importPrivate,
+  importPublic,
   loadX509,
   newKeys,
   privatePem,
@@ -65,20 +66,31 @@ export const createRoot = async (federation: string, days: number, now: number):
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return described(certificate, await privatePem(keys.privateKey));
+  return { ...described(certificate), keyPem: await privatePem(keys.privateKey) };
 };
 
 /** A leaf under the root. It never outlives the root. */
 export const issueCertificate = async (
   root: IssuedCertificate,
-  request: CertificateRequest,
+  { days, keyPem, ...request }: CertificateRequest,
   now: number,
 ): Promise<FederationCertificate> => {
+  const { publicKey, privateKey } = await keysOf(keyPem);
+  const certificate = await certify(root, { ...request, lifeMs: days * DAY_MS }, publicKey, now);
+  return { ...certificate, keyPem: await privatePem(privateKey) };
+};
+
+/** A leaf for this key under an authority, which it never outlives. */
+export const certify = async (
+  authority: IssuedCertificate,
+  request: Omit<CertificateRequest, 'days' | 'keyPem'> & { readonly lifeMs: number },
+  publicKey: webcrypto.CryptoKey,
+  now: number,
+): Promise<Omit<FederationCertificate, 'keyPem'>> => {
   const x509 = await loadX509();
-  const issuer = new x509.X509Certificate(root.certPem);
+  const issuer = new x509.X509Certificate(authority.certPem);
   const federation = issuer.subjectName.getField('O')[0] ?? '';
   const { kind, name, hosts = [], user } = request;
-  const { publicKey, privateKey } = await keysOf(request.keyPem);
   const { serverAuth, clientAuth } = x509.ExtendedKeyUsage;
   const purposes = { node: [clientAuth], guard: [clientAuth], service: [serverAuth, clientAuth], signing: [] }[kind];
   const certificate = await x509.X509CertificateGenerator.create({
@@ -86,10 +98,10 @@ export const issueCertificate = async (
     subject: [{ O: [federation] }, { CN: [name] }],
     issuer: issuer.subjectName,
     notBefore: new Date(now - BACKDATED_MS),
-    notAfter: new Date(Math.min(now + request.days * DAY_MS, issuer.notAfter.getTime())),
+    notAfter: new Date(Math.min(now + request.lifeMs, issuer.notAfter.getTime())),
     signingAlgorithm: algorithm,
     publicKey,
-    signingKey: await importPrivate(root.keyPem),
+    signingKey: await importPrivate(authority.keyPem),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -103,7 +115,7 @@ export const issueCertificate = async (
       await x509.AuthorityKeyIdentifierExtension.create(await issuer.publicKey.export(algorithm, ['verify'])),
     ],
   });
-  return described(certificate, await privatePem(privateKey));
+  return described(certificate);
 };
 
 export interface Revoked {
@@ -163,17 +175,17 @@ export const certifiedUser = (subjectAltName: string | undefined): string => {
 const keysOf = async (keyPem: string | undefined) => {
   if (keyPem === undefined) return newKeys();
   const privateKey = await importPrivate(keyPem);
-  const spki = createPublicKey(keyPem).export({ type: 'spki', format: 'der' });
-  const publicKey = await webcrypto.subtle.importKey('spki', spki, algorithm, true, ['verify']);
+  const publicKey = await importPublic(createPublicKey(keyPem).export({ type: 'spki', format: 'der' }));
   return { publicKey, privateKey };
 };
 
-const described = (
-  certificate: { toString(format: 'pem'): string; serialNumber: string; subject: string; notAfter: Date },
-  keyPem: string,
-): FederationCertificate => ({
+export const described = (certificate: {
+  toString(format: 'pem'): string;
+  readonly serialNumber: string;
+  readonly subject: string;
+  readonly notAfter: Date;
+}): Omit<FederationCertificate, 'keyPem'> => ({
   certPem: `${certificate.toString('pem')}\n`,
-  keyPem,
   serial: certificate.serialNumber,
   subject: certificate.subject,
   notAfter: certificate.notAfter.getTime(),

@@ -16,6 +16,14 @@ export {
   issueCertificate,
   type Revoked,
 } from './federation-ca.ts';
+export {
+  certifyGuard,
+  createIssuer,
+  createSigningRequest,
+  type NodeChain,
+  openNodeChain,
+  readSigningRequest,
+} from './federation-issuer.ts';
 export { type GrpcChannelOptions, grpcChannel, maxMessageBytes, peerChannel } from './grpc-channel.ts';
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from './grpc-server.ts';
 export { fromGrpcStatus, grpcStatusOf, toGrpcStatus } from './grpc-status.ts';

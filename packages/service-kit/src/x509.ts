@@ -33,6 +33,10 @@ export const importPrivate = (pem: string): Promise<webcrypto.CryptoKey> =>
     'sign',
   ]);
 
+/** SPKI, DER, EC P-256; rejects any other key. */
+export const importPublic = (spki: Uint8Array): Promise<webcrypto.CryptoKey> =>
+  webcrypto.subtle.importKey('spki', Buffer.from(spki), algorithm, true, ['verify']);
+
 /** Only few commands issue certificates; the rest need not load the ASN.1 stack. */
 export const loadX509 = async () => {
   await import('reflect-metadata');

@@ -12,9 +12,12 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientUnaryCall,
   type handleBidiStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { ConfigEntry, Masking, RecordLayout, SecaggStage, TaskKind } from "../../events/v1/task.ts";
@@ -252,6 +255,19 @@ export interface GoAway {
 }
 
 export interface Leave {
+}
+
+export interface EnrolRequest {
+  invitation: string;
+  csr: Buffer;
+}
+
+export interface RenewCertificateRequest {
+  csr: Buffer;
+}
+
+export interface CertificateChain {
+  chain: string;
 }
 
 function createBaseClientFrame(): ClientFrame {
@@ -3475,6 +3491,183 @@ export const Leave: MessageFns<Leave> = {
   },
 };
 
+function createBaseEnrolRequest(): EnrolRequest {
+  return { invitation: "", csr: Buffer.alloc(0) };
+}
+
+export const EnrolRequest: MessageFns<EnrolRequest> = {
+  encode(message: EnrolRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.invitation !== "") {
+      writer.uint32(10).string(message.invitation);
+    }
+    if (message.csr.length !== 0) {
+      writer.uint32(18).bytes(message.csr);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EnrolRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnrolRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.invitation = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.csr = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EnrolRequest>): EnrolRequest {
+    return EnrolRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EnrolRequest>): EnrolRequest {
+    const message = createBaseEnrolRequest();
+    message.invitation = object.invitation ?? "";
+    message.csr = object.csr ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseRenewCertificateRequest(): RenewCertificateRequest {
+  return { csr: Buffer.alloc(0) };
+}
+
+export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
+  encode(message: RenewCertificateRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.csr.length !== 0) {
+      writer.uint32(10).bytes(message.csr);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewCertificateRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewCertificateRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.csr = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RenewCertificateRequest>): RenewCertificateRequest {
+    return RenewCertificateRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewCertificateRequest>): RenewCertificateRequest {
+    const message = createBaseRenewCertificateRequest();
+    message.csr = object.csr ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseCertificateChain(): CertificateChain {
+  return { chain: "" };
+}
+
+export const CertificateChain: MessageFns<CertificateChain> = {
+  encode(message: CertificateChain, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.chain !== "") {
+      writer.uint32(10).string(message.chain);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CertificateChain {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCertificateChain();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chain = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CertificateChain>): CertificateChain {
+    return CertificateChain.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CertificateChain>): CertificateChain {
+    const message = createBaseCertificateChain();
+    message.chain = object.chain ?? "";
+    return message;
+  },
+};
+
 export type NodeService = typeof NodeService;
 export const NodeService = {
   connect: {
@@ -3501,6 +3694,73 @@ export interface NodeClient extends Client {
 export const NodeClient = makeGenericClientConstructor(NodeService, "aegis.node.v1.Node") as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): NodeClient;
   service: typeof NodeService;
+  serviceName: string;
+};
+
+export type EnrolmentService = typeof EnrolmentService;
+export const EnrolmentService = {
+  enrol: {
+    path: "/aegis.node.v1.Enrolment/Enrol" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EnrolRequest): Buffer => Buffer.from(EnrolRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EnrolRequest => EnrolRequest.decode(value),
+    responseSerialize: (value: CertificateChain): Buffer => Buffer.from(CertificateChain.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CertificateChain => CertificateChain.decode(value),
+  },
+  renew: {
+    path: "/aegis.node.v1.Enrolment/Renew" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RenewCertificateRequest): Buffer =>
+      Buffer.from(RenewCertificateRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RenewCertificateRequest => RenewCertificateRequest.decode(value),
+    responseSerialize: (value: CertificateChain): Buffer => Buffer.from(CertificateChain.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CertificateChain => CertificateChain.decode(value),
+  },
+} as const;
+
+export interface EnrolmentServer extends UntypedServiceImplementation {
+  enrol: handleUnaryCall<EnrolRequest, CertificateChain>;
+  renew: handleUnaryCall<RenewCertificateRequest, CertificateChain>;
+}
+
+export interface EnrolmentClient extends Client {
+  enrol(
+    request: EnrolRequest,
+    callback: (error: ServiceError | null, response: CertificateChain) => void,
+  ): ClientUnaryCall;
+  enrol(
+    request: EnrolRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CertificateChain) => void,
+  ): ClientUnaryCall;
+  enrol(
+    request: EnrolRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CertificateChain) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewCertificateRequest,
+    callback: (error: ServiceError | null, response: CertificateChain) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewCertificateRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CertificateChain) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewCertificateRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CertificateChain) => void,
+  ): ClientUnaryCall;
+}
+
+export const EnrolmentClient = makeGenericClientConstructor(EnrolmentService, "aegis.node.v1.Enrolment") as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): EnrolmentClient;
+  service: typeof EnrolmentService;
   serviceName: string;
 };
 

@@ -91,6 +91,7 @@ export interface NodeRecord {
   selfRegistered: boolean;
   name: string;
   certificate: string;
+  certificateUntil: number;
   masks: boolean;
 }
 
@@ -475,6 +476,7 @@ function createBaseNodeRecord(): NodeRecord {
     selfRegistered: false,
     name: "",
     certificate: "",
+    certificateUntil: 0,
     masks: false,
   };
 }
@@ -513,6 +515,9 @@ export const NodeRecord: MessageFns<NodeRecord> = {
     }
     if (message.certificate !== "") {
       writer.uint32(82).string(message.certificate);
+    }
+    if (message.certificateUntil !== 0) {
+      writer.uint32(97).double(message.certificateUntil);
     }
     if (message.masks !== false) {
       writer.uint32(88).bool(message.masks);
@@ -613,6 +618,14 @@ export const NodeRecord: MessageFns<NodeRecord> = {
             message.certificate = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.certificateUntil = reader.double();
+            continue;
+          }
           case 11: {
             if (tag !== 88) {
               break;
@@ -648,6 +661,7 @@ export const NodeRecord: MessageFns<NodeRecord> = {
     message.selfRegistered = object.selfRegistered ?? false;
     message.name = object.name ?? "";
     message.certificate = object.certificate ?? "";
+    message.certificateUntil = object.certificateUntil ?? 0;
     message.masks = object.masks ?? false;
     return message;
   },
