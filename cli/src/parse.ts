@@ -30,6 +30,9 @@ export function parseDuration(text: string): number {
   return Number(count) * seconds;
 }
 
+/** The same in hours. */
+export const parseHours = (text: string): number => parseDuration(text) / 3_600;
+
 /** A SHA-256 in hexadecimal. */
 export function parseHash(text: string): string {
   if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('It must be 64 hexadecimal characters.');

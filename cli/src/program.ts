@@ -10,12 +10,14 @@ import { addBudgetSet } from './commands/budget-set.ts';
 import { addBudgetWatch } from './commands/budget-watch.ts';
 import { addCaInit } from './commands/ca-init.ts';
 import { addCaIssue } from './commands/ca-issue.ts';
+import { addCaIssuer } from './commands/ca-issuer.ts';
 import { addCaRevoke } from './commands/ca-revoke.ts';
 import { addCerts } from './commands/certs.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addDown } from './commands/down.ts';
 import { addGuard } from './commands/guard.ts';
+import { addIssuer } from './commands/issuer.ts';
 import { addLedgerShow } from './commands/ledger-show.ts';
 import { addLedgerVerify } from './commands/ledger-verify.ts';
 import { addModelsExport } from './commands/models-export.ts';
@@ -134,9 +136,10 @@ function createProgram(context: Context): Command {
   const app = program.command('app').description('Flower apps');
   for (const add of [addAppImport, addAppSign]) add(app, known);
   const ca = program.command('ca').description("the federation's own authority, kept offline");
-  for (const add of [addCaInit, addCaIssue, addCaRevoke]) add(ca, known);
+  for (const add of [addCaInit, addCaIssue, addCaIssuer, addCaRevoke]) add(ca, known);
   addCerts(program, known);
   addGuard(program, known);
+  addIssuer(program, known);
   addDoctor(program, known);
   forEachCommand(program, (command) => {
     if (command.commands.length === 0) command.option('--json', 'one JSON value on stdout and nothing else');

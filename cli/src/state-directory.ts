@@ -20,6 +20,8 @@ export interface StateDirectory {
   readonly aggregator: string;
   /** Keys of the privacy ledger and its anchor; the ledger itself lies in `nats`. */
   readonly accountant: string;
+  /** Of `aegis issuer`: whom it certified. */
+  readonly issuer: string;
   readonly log: string;
 }
 
@@ -42,6 +44,7 @@ export const stateDirectory = (root: string): StateDirectory => ({
   natsKey: join(root, 'keys', 'nats.key'),
   aggregator: join(root, 'aggregator'),
   accountant: join(root, 'accountant'),
+  issuer: join(root, 'issuer'),
   log: join(root, 'log', 'aegis.log'),
 });
 

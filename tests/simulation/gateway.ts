@@ -91,6 +91,7 @@ export class GatewayProcess {
       runs: {} as Gateway['runs'],
       ledger: accountantPeer(null),
       secagg: secaggPeer(null),
+      issuer: null,
       tasks: await BusTaskFeed.open(bus, silentLogger),
       presence,
       signatures: async () => true,

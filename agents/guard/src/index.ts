@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { LocalNoise } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
@@ -15,13 +16,21 @@ import { HeldPull } from './flows/held-pull.ts';
 import { KnownRuns } from './flows/known-runs.ts';
 import { followRound } from './flows/masked-round.ts';
 import { OpenRounds } from './flows/open-rounds.ts';
+import {
+  type CertificateGround,
+  keepCertificate,
+  type OwnCertificate,
+  ownCertificate,
+} from './flows/own-certificate.ts';
 import type { Signing } from './flows/signing.ts';
 import { takeOffer } from './flows/take-offer.ts';
 import { Withdrawn, withdrawTask } from './flows/withdraw-task.ts';
+import { enrolmentAt } from './peers/enrolment.ts';
 import { type Launch, superviseSuperNode } from './peers/supernode.ts';
 import { NodeUpstream } from './peers/upstream.ts';
 import { AuditFile } from './store/audit-file.ts';
 import { FolderModelFiles, FolderPartFiles } from './store/files.ts';
+import { IdentityFiles } from './store/identity-files.ts';
 import { SealedRounds } from './store/sealed-rounds.ts';
 import { SqliteJournal } from './store/sqlite-journal.ts';
 
@@ -35,7 +44,8 @@ export interface GuardOptions {
   /** The gateway. */
   readonly address: string;
   readonly serverName?: string | undefined;
-  readonly tls: TlsMaterial;
+  /** Certificate and key that the owner has, or how the guard comes by its own. */
+  readonly tls: TlsMaterial | OwnIdentity;
   /** For secure aggregation; null: this guard takes part in no masked round. */
   readonly signing: Signing | null;
   /** Journal, parts, models and the audit file. */
@@ -53,6 +63,16 @@ export interface GuardOptions {
   readonly clock?: Clock;
 }
 
+export interface OwnIdentity {
+  /** Authority of the server's certificate. */
+  readonly ca: Buffer;
+  readonly roots: readonly X509Certificate[];
+  /** Needed until there is a certificate in the state folder. */
+  readonly invitation: string | undefined;
+  /** Throws when the guard must not go by this certificate (PEM). */
+  readonly check: (certificate: Buffer) => void;
+}
+
 export const auditFileOf = (state: string): string => join(state, 'audit.jsonl');
 
 /**
@@ -67,6 +87,14 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
   const journal = SqliteJournal.open(state, clock.now());
   const audit = new AuditFile(auditFileOf(state), () => clock.now());
   audit.write({ event: 'started', policy: options.policyFile });
+  const certificates =
+    'roots' in options.tls ? certificatesOf(options, options.tls, audit, clock, ending.signal) : null;
+  const { own, tls } = await identityOf(options.tls, certificates).catch((error: unknown) => {
+    audit.close();
+    journal.close();
+    signal.removeEventListener('abort', end);
+    throw error;
+  });
   const parts = new FolderPartFiles(join(state, 'answers'));
   const secrets = await SealedRounds.open(state);
   const openRounds = journal.openRounds().map(({ task }) => task.taskId);
@@ -79,7 +107,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
   };
   const upstream = new NodeUpstream({
     address: options.address,
-    tls: options.tls,
+    tls,
     serverName: options.serverName,
     canMask: options.signing !== null,
     clock,
@@ -98,6 +126,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
       },
     },
   });
+  if (certificates && own) void keepCertificate(certificates, own, (next) => upstream.use(next)).catch(failed);
   const runs = new KnownRuns(
     journal,
     upstream,
@@ -142,6 +171,29 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     journal.close();
     signal.removeEventListener('abort', end);
   }
+};
+
+const certificatesOf = (
+  { address, serverName, state, log, say }: GuardOptions,
+  { ca, roots }: OwnIdentity,
+  audit: AuditFile,
+  clock: Clock,
+  ending: AbortSignal,
+): CertificateGround => ({
+  ...{ roots, ca, clock, audit, log, say, ending },
+  identity: new IdentityFiles(state),
+  server: enrolmentAt({ address, serverName }, ca),
+  chance: Math.random,
+});
+
+const identityOf = async (
+  given: GuardOptions['tls'],
+  certificates: CertificateGround | null,
+): Promise<{ own: OwnCertificate | null; tls: TlsMaterial }> => {
+  if (certificates === null || !('roots' in given)) return { own: null, tls: given as TlsMaterial };
+  const own = await ownCertificate(certificates, given.invitation);
+  given.check(own.tls.cert);
+  return { own, tls: own.tls };
 };
 
 /** CONFIG_INVALID where clip and noise make no sense together. */

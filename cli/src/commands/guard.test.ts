@@ -52,6 +52,18 @@ describe('aegis guard', () => {
     }
   });
 
+  it('that has no certificate needs an invitation, and the root it believes', async () => {
+    const alone = given.filter((_one, at) => at < 4 || at > 7);
+    const asked = async (...more: string[]) => guard(...alone, ...more, '--', 'true');
+    expect(await asked()).toMatchObject({ exitCode: 2, err: expect.stringContaining('--federation-root FILE') });
+    const root = ['--federation-root', join(folder, 'ca.pem')];
+    expect(await asked(...root)).toMatchObject({ exitCode: 2, err: expect.stringContaining('aegis nodes invite') });
+    const none = ['--federation-root', join(folder, 'policy.yaml'), '--invite', 't'];
+    expect(await asked(...none)).toMatchObject({ exitCode: 2, err: expect.stringContaining('no certificate in') });
+    const missing = ['--federation-root', join(folder, 'nothing'), '--invite', 't'];
+    expect(await asked(...missing)).toMatchObject({ exitCode: 2, err: expect.stringContaining('cannot be read') });
+  });
+
   it('refuses a key that others may read, and a policy that it does not understand', async () => {
     await chmod(join(folder, 'ada.key'), 0o644);
     expect((await guard(...given, '--', 'true')).err).toContain('chmod 600');

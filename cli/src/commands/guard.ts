@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-import { access, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
-import type { Explanation, Launch, readSigning, Signing } from '@aegis/guard';
-import { createLogger, federationIdentity, readTls, type TlsMaterial } from '@aegis/service-kit';
+import type { Explanation, Launch, OwnIdentity, readSigning, Signing } from '@aegis/guard';
+import { createLogger, federationIdentity, readRoots, readTls, type TlsMaterial } from '@aegis/service-kit';
 import { CommandError } from '../command-error.ts';
 import type { AddCommand } from '../context.ts';
 import { ExitCode } from '../exit-codes.ts';
@@ -17,6 +17,7 @@ interface Options {
   ca?: string;
   certificate?: string;
   key?: string;
+  invite?: string;
   signingCertificate?: string;
   signingKey?: string;
   federationRoot?: string;
@@ -38,6 +39,10 @@ export const addGuard: AddCommand = (program, context) =>
     .option('--ca <file>', 'authority of the certificate of the gateway (PEM)')
     .option('--certificate <file>', 'certificate of this guard (aegis ca issue NAME --kind guard)')
     .option('--key <file>', 'its key; only its owner may read it')
+    .option(
+      '--invite <token>',
+      'instead of the two: the guard makes its own key in --state and gets its certificate with this (aegis nodes invite --name NAME), once',
+    )
     .option(
       '--signing-certificate <file>',
       'for secure aggregation: what other nodes know this one by (aegis ca issue NAME --kind signing)',
@@ -70,9 +75,14 @@ export const addGuard: AddCommand = (program, context) =>
           exitCode: ExitCode.usage,
         });
       }
-      const [address, tls] = [required(options.server, '--server HOST:PORT'), await material(options)];
+      const address = required(options.server, '--server HOST:PORT');
       const signs = await signing(options, guard.readSigning);
-      if (signs !== null) demandOneName(tls.cert, signs.certificatePem);
+      const check = (certificate: Buffer): void => {
+        if (signs !== null) demandOneName(certificate, signs.certificatePem);
+      };
+      const isGiven = options.certificate !== undefined || options.key !== undefined;
+      const tls = isGiven ? await material(options) : await ownIdentity(options, check);
+      if (!('roots' in tls)) check(tls.cert);
       if (signs === null && loaded.policy.requireMasking) {
         throw new CommandError('USAGE', 'The policy says require-masking, and nothing could leave.', {
           todo: 'Give --signing-certificate, --signing-key and --federation-root.',
@@ -115,6 +125,36 @@ const required = (value: string | undefined, option: string): string => {
   throw new CommandError('USAGE', `The guard needs ${option}.`, { exitCode: ExitCode.usage });
 };
 
+/** The guard's own, in its state folder: made with an invitation, or made before. */
+const ownIdentity = async (options: Options, check: OwnIdentity['check']): Promise<OwnIdentity> => {
+  const [ca, rootFile] = [
+    required(options.ca, '--ca FILE'),
+    resolve(required(options.federationRoot, '--federation-root FILE')),
+  ];
+  if (options.invite === undefined && !(await isThere(join(resolve(options.state), 'identity', 'node.pem')))) {
+    throw new CommandError('USAGE', 'The guard needs --invite TOKEN, or --certificate FILE and --key FILE.', {
+      todo: 'The operator makes a token with: aegis nodes invite --name NAME',
+      exitCode: ExitCode.usage,
+    });
+  }
+  const roots = readRoots(await contentOf('--federation-root', rootFile));
+  if (roots.length === 0) {
+    throw new CommandError('USAGE', `There is no certificate in ${rootFile}.`, { exitCode: ExitCode.usage });
+  }
+  return { ca: Buffer.from(await contentOf('--ca', resolve(ca))), roots, invitation: options.invite, check };
+};
+
+const contentOf = (option: string, file: string): Promise<string> =>
+  readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new CommandError('USAGE', `${option}: ${file} cannot be read.`, { exitCode: ExitCode.usage, cause });
+  });
+
+const isThere = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
+
 const material = async (options: Options): Promise<TlsMaterial> => {
   const files = {
     ca: resolve(required(options.ca, '--ca FILE')),
@@ -133,7 +173,10 @@ const material = async (options: Options): Promise<TlsMaterial> => {
 /** All of it or nothing: a guard that was half told would sign nothing and say nothing about it. */
 const signing = async (options: Options, read: typeof readSigning): Promise<Signing | null> => {
   const { signingCertificate, signingKey, federationRoot, federationCrl } = options;
-  if (signingCertificate === undefined && signingKey === undefined && federationRoot === undefined) return null;
+  // A guard that enrols itself has a use of its own for the root.
+  const rootAlone = federationRoot !== undefined && options.certificate === undefined;
+  if (signingCertificate === undefined && signingKey === undefined && (federationRoot === undefined || rootAlone))
+    return null;
   const files = {
     certificate: resolve(required(signingCertificate, '--signing-certificate FILE')),
     key: resolve(required(signingKey, '--signing-key FILE')),
@@ -157,13 +200,7 @@ const mustBeFound = async (program: string, env: NodeJS.ProcessEnv): Promise<voi
     ? [program]
     : (env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
   for (const file of candidates) {
-    if (
-      await access(file).then(
-        () => true,
-        () => false,
-      )
-    )
-      return;
+    if (await isThere(file)) return;
   }
   throw new CommandError('PROGRAM_NOT_FOUND', `There is no program ${program} here.`, {
     todo: 'Activate the Python environment that has flwr, or give the whole path.',

@@ -20,6 +20,7 @@ interface Options {
   clientCertificates: CertificateRule;
   clientCa?: string;
   clientCrl?: string;
+  issuer?: string;
   insecure?: boolean;
   acceptLedger?: string;
 }
@@ -65,6 +66,7 @@ export const addUp: AddCommand = (program, context) =>
     )
     .option('--client-ca <file>', "the federation's root (aegis ca init)")
     .option('--client-crl <file>', 'what it revoked')
+    .option('--issuer <host:port>', 'where `aegis issuer` listens, which certifies guards that were invited')
     .option('--join', "let in Flower's start_client, for runs with aegis.join = true; it shows no identity")
     .option('--insecure', 'plain text instead of TLS, for development only')
     .option(
@@ -89,6 +91,7 @@ export const addUp: AddCommand = (program, context) =>
         signatures,
         join,
         clients: { rule, ca: absolute(ca), crl: absolute(crl) },
+        issuer: options.issuer,
         insecure,
         acceptLedger: options.acceptLedger,
         env,

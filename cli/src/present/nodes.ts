@@ -10,6 +10,7 @@ export const nodeJson = (node: NodeRecord) => ({
   masks: node.masks,
   keyFingerprint: node.keyFingerprint,
   certificate: node.certificate,
+  certificateUntil: isoTime(node.certificateUntil),
   selfRegistered: node.selfRegistered,
   registeredAt: isoTime(node.registeredAt),
   lastSeenAt: isoTime(node.lastSeenAt),
@@ -24,6 +25,7 @@ export const nodeHead = [
   'MASKS',
   'KEY',
   'CERTIFICATE',
+  'GOOD UNTIL',
   'ENROLLED BY',
   'LAST SEEN',
 ];
@@ -37,6 +39,7 @@ export const nodeRow = (node: NodeRecord): string[] => [
   node.masks ? 'yes' : 'no',
   node.keyFingerprint.slice(0, 23),
   node.certificate,
+  formatTime(node.certificateUntil),
   node.selfRegistered ? 'itself' : 'operator',
   formatTime(node.lastSeenAt),
 ];

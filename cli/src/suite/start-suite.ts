@@ -7,10 +7,15 @@ import { secaggConfig, startSecagg } from '@aegis/secagg';
 import {
   createLogger,
   createTelemetry,
+  grpcChannel,
   inProcessChannel,
   type Logger,
+  openDevPki,
+  readTls,
+  type ServiceChannel,
   systemClock,
   systemRandom,
+  type Telemetry,
 } from '@aegis/service-kit';
 import { formatAddress } from '../connection.ts';
 import { ensureGatewayCertificate } from '../pki.ts';
@@ -47,6 +52,8 @@ export interface SuiteOptions {
   readonly join: boolean;
   /** Whether nodes show certificates, and whose. */
   readonly clients: ClientCertificates;
+  /** host:port of the issuer, which is a process of its own. */
+  readonly issuer?: string | undefined;
   readonly insecure: boolean;
   /** Head of a privacy ledger that is accepted although its anchor contradicts it. */
   readonly acceptLedger?: string | undefined;
@@ -95,6 +102,11 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     throw new AegisError(
       'CONFIG_INVALID',
       `--client-certificates ${clients.rule} needs ${insecure ? 'TLS: leave out --insecure' : "--client-ca FILE, the federation's root.pem"}.`,
+    );
+  if (options.issuer !== undefined && (clients.rule === 'off' || clients.crl === undefined))
+    throw new AegisError(
+      'CONFIG_INVALID',
+      '--issuer needs --client-certificates accept (or require), --client-ca and --client-crl: nobody could be shut out otherwise.',
     );
   if (join && enrolment !== 'open')
     throw new AegisError('CONFIG_INVALID', '--join needs --enrolment open: start_client shows no key to register.');
@@ -160,6 +172,8 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     undo.push(() => channel.close());
     signal.throwIfAborted();
 
+    const issuer = options.issuer === undefined ? undefined : await wayToIssuer(options.issuer, state, telemetry);
+    if (issuer) undo.push(() => issuer.close());
     const gateway = await startGateway(
       gatewayConfig.parse({
         listen: formatAddress({ host, port }),
@@ -179,7 +193,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         rest: true,
         'rest-key-file': state.restKey,
       }),
-      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger, secagg: masks },
+      { ...deps, log: log.child({ part: 'gateway' }), aggregator: channel, accountant: ledger, secagg: masks, issuer },
     ).catch((error: unknown) => {
       throw listenFailure({ host, port }, error);
     });
@@ -210,6 +224,12 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     throw error;
   }
 }
+
+/** By the development certificates that `aegis issuer` of the same state directory has. */
+const wayToIssuer = async (address: string, { pki }: StateDirectory, telemetry: Telemetry): Promise<ServiceChannel> => {
+  const files = await (await openDevPki(pki)).issue({ name: 'gateway-client', commonName: 'gateway' });
+  return grpcChannel({ address, tls: readTls(files), telemetry, serverName: 'localhost' });
+};
 
 /** A suite that listens everywhere is reached from here by loopback. */
 const connectHost = (host: string): string => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);

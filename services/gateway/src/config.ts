@@ -137,6 +137,8 @@ export const processConfig = z.strictObject({
   accountant: peerConfig.optional(),
   /** The secagg service; without it nodes take part in no masked round. */
   secagg: peerConfig.optional(),
+  /** The issuer of short-lived certificates; without it they are made by hand. */
+  issuer: peerConfig.optional(),
   log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;

@@ -1,5 +1,6 @@
 import type { Bus } from '@aegis/bus';
 import { verifyEcdsa } from '@aegis/core-native';
+import { AegisError } from '@aegis/errors';
 import {
   type Clock,
   type Logger,
@@ -31,6 +32,7 @@ import { UnknownNodes } from './flows/unknown-nodes.ts';
 import { UsedNonces } from './flows/used-nonces.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
+import { issuerPeer } from './peers/issuer.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { secaggPeer } from './peers/secagg.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
@@ -52,6 +54,8 @@ export interface GatewayDeps {
   readonly accountant?: ServiceChannel | undefined;
   /** The way to the secagg service's Relay, where there is one. */
   readonly secagg?: ServiceChannel | undefined;
+  /** The way to the issuer of short-lived certificates, where there is one. */
+  readonly issuer?: ServiceChannel | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -82,6 +86,12 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     ...{ id, clock, log },
     traceId: () => telemetry.traceparent()?.split('-')[1] ?? '',
   });
+  // TLS asks for a list of every authority once it has one of any, and for none otherwise.
+  if (deps.issuer && config.tls?.['client-crl'] === undefined)
+    throw new AegisError(
+      'CONFIG_INVALID',
+      'issuer: needs tls.client-ca and tls.client-crl, or nobody could be shut out.',
+    );
   const stopping = new AbortController();
   const { signal } = stopping;
 
@@ -103,6 +113,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     runs: runsPeer(deps.aggregator),
     ledger: accountantPeer(deps.accountant ?? null),
     secagg: secaggPeer(deps.secagg ?? null),
+    issuer: issuerPeer(deps.issuer ?? null),
     tasks: await BusTaskFeed.open(bus, log),
     presence,
     signatures: verifyEcdsa,

@@ -19,7 +19,10 @@ await serviceProcess('gateway', processConfig, async (parts) => {
   const accountant = config.accountant && peerChannel(config.accountant, telemetry);
   const secagg = config.secagg && peerChannel(config.secagg, telemetry);
 
-  const gateway = await startGateway(config.gateway, { bus, telemetry, log, aggregator, accountant, secagg });
+  const issuer = config.issuer && peerChannel(config.issuer, telemetry);
+
+  const peers = { aggregator, accountant, secagg, issuer };
+  const gateway = await startGateway(config.gateway, { bus, telemetry, log, ...peers });
   return {
     drain: () => gateway.drain(),
     close: async () => {
@@ -28,6 +31,7 @@ await serviceProcess('gateway', processConfig, async (parts) => {
       await aggregator.close();
       await accountant?.close();
       await secagg?.close();
+      await issuer?.close();
       await bus.close();
     },
   };

@@ -103,4 +103,10 @@ export type AuditEvent =
       readonly accepted: boolean;
       readonly code: string;
     }
+  | {
+      readonly event: 'certificate';
+      readonly how: 'enrolled' | 'renewed';
+      readonly name: string;
+      readonly until: string;
+    }
   | { readonly event: 'started'; readonly policy: string };

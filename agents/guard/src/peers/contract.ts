@@ -1,3 +1,4 @@
+import type { TlsMaterial } from '@aegis/service-kit';
 import type { Verdict } from '../domain/answer.ts';
 import type { Stage } from '../domain/masking.ts';
 import type { App, ConfigEntry, RunFacts, Task } from '../domain/task.ts';
@@ -55,4 +56,12 @@ export interface UpstreamEvents {
   withdrawn(taskId: string, reason: string): void;
   connected(nodeId: bigint): void;
   lost(reason: string, retryMs: number): void;
+}
+
+/** Where certificates come from: the node's and its issuer's, PEM. Fails with the server's code, UNAVAILABLE while it is away. `csr`: DER. */
+export interface EnrolmentPeer {
+  /** The same invitation with the same key gives the same certificate. */
+  enrol(invitation: string, csr: Uint8Array): Promise<string>;
+  /** Over a connection that shows the certificate to be followed. */
+  renew(csr: Uint8Array, tls: TlsMaterial): Promise<string>;
 }

@@ -1,9 +1,8 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
 import type { Welcome } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { type Clock, orAborted, type TlsMaterial } from '@aegis/service-kit';
-import { Client, credentials } from '@grpc/grpc-js';
+import type { Client } from '@grpc/grpc-js';
 import type { Verdict } from '../domain/answer.ts';
 import type { Stage } from '../domain/masking.ts';
 import type { App, RunFacts } from '../domain/task.ts';
@@ -11,6 +10,7 @@ import type { StageRequest, Submission, Upstream, UpstreamEvents } from './contr
 import { readStageRequest, stageFrame } from './masking.ts';
 import { type Heard, readOffer, readRun, submitFrame, type ToSay } from './messages.ts';
 import { type Identity, NodeStream, type ValueOf } from './node-stream.ts';
+import { openServerClient } from './server-client.ts';
 
 /** A stream that lived so long was no accident: after it, trying again begins quickly. */
 const STEADY_MS = 10_000;
@@ -55,7 +55,7 @@ export class NodeUpstream implements Upstream {
   /** Rejects with what makes going on pointless; resolves when closed. */
   readonly finished: Promise<void>;
   readonly #options: UpstreamOptions;
-  readonly #client: Client;
+  #client: Client;
   readonly #identity: Identity;
   readonly #closing = new AbortController();
   #stream: NodeStream | null = null;
@@ -66,20 +66,8 @@ export class NodeUpstream implements Upstream {
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
-    const { address, tls, serverName } = options;
-    const secure = createSecureContext({ ...tls, minVersion: 'TLSv1.3' });
-    this.#client = new Client(address, credentials.createFromSecureContext(secure), {
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_reconnect_backoff_ms': 1_000,
-      'grpc.keepalive_time_ms': 20_000,
-      'grpc.keepalive_timeout_ms': 10_000,
-      ...(serverName !== undefined && {
-        'grpc.ssl_target_name_override': serverName,
-        'grpc.default_authority': serverName,
-      }),
-    });
+    const { tls } = options;
+    this.#client = openServerClient(options, tls);
     const publicKey = createPublicKey(createPrivateKey(tls.key));
     this.#identity = {
       publicKeyPem: Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })),
@@ -95,6 +83,13 @@ export class NodeUpstream implements Upstream {
     const { maxPartBytes = 2n ** 20n, windowBytes = 2n ** 23n } = this.#welcome ?? {};
     // Four of them are under way at once.
     return Number([maxPartBytes, windowBytes / 4n].reduce((a, b) => (a < b ? a : b)));
+  }
+
+  /** Connections made from now on show this certificate, for the same key. The one there is goes on until it ends. */
+  use(tls: TlsMaterial): void {
+    const before = this.#client;
+    this.#client = openServerClient(this.#options, tls);
+    if (this.#stream === null) before.close();
   }
 
   nodeId(signal: AbortSignal): Promise<bigint> {
@@ -214,7 +209,8 @@ export class NodeUpstream implements Upstream {
   /** One stream from beginning to end; returns why it ended. */
   async #once(): Promise<AegisError> {
     const { clock, events } = this.#options;
-    const stream = new NodeStream(this.#client, clock, (heard) => this.#hear(heard));
+    const client = this.#client;
+    const stream = new NodeStream(client, clock, (heard) => this.#hear(heard));
     try {
       const welcome = await stream.open(this.#identity);
       this.#welcome = welcome;
@@ -232,6 +228,7 @@ export class NodeUpstream implements Upstream {
         this.#stream = null;
         this.#opened = Promise.withResolvers();
       }
+      if (client !== this.#client) client.close();
     }
   }
 

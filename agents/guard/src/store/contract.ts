@@ -63,6 +63,15 @@ export interface RoundSecrets {
   dropAllBut(taskIds: readonly string[]): Promise<void>;
 }
 
+/** Who this guard is: its own key, and the certificate that goes with it. What was kept is on disk. */
+export interface IdentityStore {
+  /** PKCS #8, PEM; null: it has none yet. CONFIG_INVALID for one that others may read. */
+  key(): Promise<string | null>;
+  keepKey(pem: string): Promise<void>;
+  chain(): Promise<string | null>;
+  keepChain(pem: string): Promise<void>;
+}
+
 /** Files of answers that are being received or sent. */
 export interface PartFiles {
   /** Durable when it resolves. Writing the same again changes nothing. */

@@ -7,11 +7,14 @@ import { certificateError } from '../domain/client-certificate.ts';
 /** Whom the port trusts now. */
 export interface Trust {
   readonly authorities: readonly X509Certificate[];
+  /** Between them and nodes, where we know of them ourselves. */
+  readonly issuers: readonly X509Certificate[];
   readonly revocations: Revocations | null;
 }
 
-export const trustOf = (ca: Buffer, revocations: Revocations | null): Trust => ({
+export const trustOf = (ca: Buffer, issuers: string, revocations: Revocations | null): Trust => ({
   authorities: readRoots(ca.toString()),
+  issuers: readRoots(issuers),
   revocations,
 });
 
@@ -49,23 +52,35 @@ export class CertifiedConnections {
 }
 
 /** OpenSSL's name for what is wrong with the chain; null: nothing. */
-const findingOf = (chain: readonly X509Certificate[], { authorities, revocations }: Trust, now: number) => {
+const findingOf = (shown: readonly X509Certificate[], { authorities, issuers, revocations }: Trust, now: number) => {
+  const chain = withIssuer(shown, issuers);
   if (chain.some(({ validToDate }) => now > validToDate.getTime())) return 'CERT_HAS_EXPIRED';
   if (revocations !== null && chain.some(({ raw }) => revocations.has(new Uint8Array(raw)))) return 'CERT_REVOKED';
-  const isIssuedByOneOf = (certificate: X509Certificate) =>
-    authorities.some((authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey));
-  return chain.some(isIssuedByOneOf) ? null : 'UNABLE_TO_VERIFY_LEAF_SIGNATURE';
+  return chain.some((one) => authorities.some((by) => isIssuedBy(one, by))) ? null : 'UNABLE_TO_VERIFY_LEAF_SIGNATURE';
 };
 
-/** The leaf first. The authority at its end is not part of what the caller has to prove. */
+const isIssuedBy = (certificate: X509Certificate, by: X509Certificate): boolean =>
+  certificate.checkIssued(by) && certificate.verify(by.publicKey);
+
+/**
+ * Releases 24.21 and 26.8 of Node show a server the leaf of its client and nothing above (nodejs/node#65579): what stands between it and
+ * the authorities is looked up among those that we know.
+ */
+const withIssuer = (shown: readonly X509Certificate[], issuers: readonly X509Certificate[]): X509Certificate[] => {
+  const last = shown.at(-1);
+  const issuer = last && issuers.find((by) => isIssuedBy(last, by));
+  return issuer ? [...shown, issuer] : [...shown];
+};
+
+/** The leaf first, and whoever stands between it and an authority. The authority itself is not part of what the caller has to prove. */
 const chainOf = (socket: TLSSocket): X509Certificate[] => {
   const chain: X509Certificate[] = [];
   let at: DetailedPeerCertificate | null = socket.getPeerCertificate(true);
   while (at?.raw !== undefined && chain.length < LONGEST_CHAIN) {
-    const issuer: DetailedPeerCertificate | null = at.issuerCertificate === at ? null : (at.issuerCertificate ?? null);
-    if (chain.length > 0 && issuer === null) break;
-    chain.push(new X509Certificate(at.raw));
-    at = issuer;
+    const certificate = new X509Certificate(at.raw);
+    if (chain.length > 0 && certificate.checkIssued(certificate)) break;
+    chain.push(certificate);
+    at = at.issuerCertificate === at ? null : (at.issuerCertificate ?? null);
   }
   return chain;
 };

@@ -4,7 +4,7 @@ import type { AuditTrail } from '../flows/audit-trail.ts';
 import type { Gateway, Observed } from '../flows/gateway.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
-export type Door = 'http' | 'grpc' | 'node' | 'join' | 'operator' | 'port' | 'rest';
+export type Door = 'http' | 'grpc' | 'node' | 'join' | 'operator' | 'port' | 'rest' | 'enrolment';
 
 export interface RefusedAt {
   readonly path: string;

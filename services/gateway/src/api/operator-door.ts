@@ -10,17 +10,26 @@ import type {
 } from '@grpc/grpc-js';
 import { mayOperate, type OperatorIdentity } from '../domain/operator-access.ts';
 import type { Operators } from '../flows/operators.ts';
-import type { Counted } from './counted.ts';
+import type { Counted, Door } from './counted.ts';
 
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 type Handler = (request: unknown, call: { caller: string; signal: AbortSignal; deadline: number }) => unknown;
+
+export interface ServiceDoor {
+  /** What handlers are told of a caller; `peer`: its address and port. */
+  readonly callerOf?: CallerOf;
+  /** Refusals are counted under. */
+  readonly door?: Door;
+}
+type CallerOf = (metadata: Metadata, peer: string) => string;
+const nobody: CallerOf = () => '';
 
 /** Serves `service` on a gRPC server that others share. For the operator's, grpc-admission.ts has checked the token before. */
 export const addServiceDoor = (
   server: Server,
   service: LocalService,
   counted: Counted,
-  callerOf: (metadata: Metadata) => string = () => '',
+  { callerOf = nobody, door = 'operator' }: ServiceDoor = {},
 ): void => {
   const definition: Record<string, unknown> = {};
   const handlers: Record<string, unknown> = {};
@@ -29,7 +38,7 @@ export const addServiceDoor = (
     definition[name] = { ...method, ...asBytes };
     handlers[name] = method.responseStream
       ? streaming(method, handler, counted, callerOf)
-      : unary(method, handler, counted, callerOf);
+      : unary(method, handler, counted, callerOf, door);
   }
   server.addService(definition as ServiceDefinition, handlers as Record<string, never>);
 };
@@ -59,7 +68,7 @@ const asBytes = {
 };
 
 const unary =
-  (method: MethodDefinition, handler: Handler, counted: Counted, callerOf: (metadata: Metadata) => string) =>
+  (method: MethodDefinition, handler: Handler, counted: Counted, callerOf: CallerOf, door: Door) =>
   (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>): void => {
     const serve = async (): Promise<Buffer> => {
       const request = open(method, call);
@@ -67,12 +76,12 @@ const unary =
     };
     serve().then(
       (bytes) => answer(null, bytes),
-      (caught: unknown) => answer(refusal(method, caught, counted)),
+      (caught: unknown) => answer(refusal(method, caught, counted, door)),
     );
   };
 
 const streaming =
-  (method: MethodDefinition, handler: Handler, counted: Counted, callerOf: (metadata: Metadata) => string) =>
+  (method: MethodDefinition, handler: Handler, counted: Counted, callerOf: CallerOf) =>
   (call: ServerWritableStream<Buffer, Buffer>): void => {
     const context = contextOf(call, callerOf);
     const serve = async (): Promise<void> => {
@@ -103,16 +112,16 @@ const open = (method: MethodDefinition, call: RawCall): unknown => {
 const encoderOf = (method: MethodDefinition) =>
   messageCodec(method.responseSerialize, method.responseDeserialize).encode;
 
-const contextOf = (call: RawCall, callerOf: (metadata: Metadata) => string) => {
+const contextOf = (call: RawCall, callerOf: CallerOf) => {
   const gone = new AbortController();
   call.once('cancelled', () => gone.abort(new AegisError('UNAVAILABLE', 'The caller has gone.')));
-  return { caller: callerOf(call.metadata), signal: gone.signal, deadline: Number(call.getDeadline()) };
+  return { caller: callerOf(call.metadata, call.getPeer()), signal: gone.signal, deadline: Number(call.getDeadline()) };
 };
 
-const refusal = (method: MethodDefinition, caught: unknown, counted: Counted) => {
+const refusal = (method: MethodDefinition, caught: unknown, counted: Counted, door: Door = 'operator') => {
   const error = AegisError.from(caught);
   const outcome = toGrpcStatus(error);
-  counted.refused('operator', error, { path: method.path, status: outcome.code });
+  counted.refused(door, error, { path: method.path, status: outcome.code });
   return outcome;
 };
 

@@ -15,6 +15,7 @@ export const encodeNode = ({ record, state, lastSeenAt }: NodeView): WireNode =>
   state,
   keyFingerprint: record.fingerprint,
   certificate: record.subject,
+  certificateUntil: record.certificateUntil / 1000,
   masks: record.canMask,
   flwrVersion: record.flwrVersion,
   dialect: record.dialect,

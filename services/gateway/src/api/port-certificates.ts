@@ -9,6 +9,12 @@ import { type CertifiedConnections, type Trust, trustOf } from './certified-conn
 import type { Counted } from './counted.ts';
 
 type TlsFiles = NonNullable<GatewayConfig['tls']>;
+/** Who certifies nodes and has revoked something, of which no file says anything. */
+type Issuer = { standing(): Promise<Standing> } | null;
+interface Standing {
+  readonly certificates: string;
+  readonly crl: string;
+}
 
 /** Revoked is refused within two of these. Files are looked at rather than watched: a mounted secret changes behind links that tell nobody. */
 const LOOK_EVERY_MS = 750;
@@ -36,16 +42,23 @@ export interface Looking {
  */
 export class PortCertificates {
   readonly #files: TlsFiles;
+  readonly #issuer: Issuer;
   #material: Material;
+  /** The issuer, as it was heard last; null: it never was. */
+  #standing: Standing | null;
+  #isIssuerAway = false;
 
-  private constructor(files: TlsFiles, material: Material) {
+  private constructor(files: TlsFiles, issuer: Issuer, standing: Standing | null, material: Material) {
     this.#files = files;
+    this.#issuer = issuer;
+    this.#standing = standing;
     this.#material = material;
   }
 
   /** CONFIG_INVALID, with the name of the file's key, for what cannot be used. */
-  static async open(files: TlsFiles): Promise<PortCertificates> {
-    return new PortCertificates(files, await read(files));
+  static async open(files: TlsFiles, issuer: Issuer): Promise<PortCertificates> {
+    const standing = (await issuer?.standing().catch(() => null)) ?? null;
+    return new PortCertificates(files, issuer, standing, await read(files, standing));
   }
 
   get tls(): PortTls {
@@ -82,18 +95,28 @@ export class PortCertificates {
     };
   }
 
+  /** Away, it has revoked nothing that anybody could know: its last list counts until it is too old. */
+  async #askIssuer({ log }: Looking): Promise<void> {
+    const standing = await this.#issuer?.standing().catch((caught: unknown) => AegisError.from(caught));
+    const isAway = standing instanceof AegisError;
+    if (isAway && !this.#isIssuerAway) log.warn({ err: standing }, 'the issuer does not answer; its last list counts');
+    this.#isIssuerAway = isAway;
+    if (standing !== undefined && !isAway) this.#standing = standing;
+  }
+
   /** true: something new holds now. */
   async #lookAgain(looking: Looking): Promise<boolean | AegisError> {
     const { port, live, clock, log, counted } = looking;
     let isNew = false;
     let wrong: AegisError | null = null;
     try {
-      const found = await read(this.#files);
+      await this.#askIssuer(looking);
+      const found = await read(this.#files, this.#standing);
       if (found.digest !== this.#material.digest) {
         port.replaceCertificate(found.tls);
         this.#material = found;
         isNew = true;
-        log.info({ connections: live.size }, 'certificates changed on disk: new connections get the new ones');
+        log.info({ connections: live.size }, 'certificates or lists changed: new connections get the new ones');
       }
     } catch (caught) {
       wrong = AegisError.from(caught);
@@ -108,23 +131,32 @@ export class PortCertificates {
   }
 }
 
-const read = async (files: TlsFiles): Promise<Material> => {
-  const [cert, key, ca, crl] = await Promise.all([
+/** Every list of a file: OpenSSL takes one at a time. */
+const LIST = /-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g;
+
+const read = async (files: TlsFiles, standing: Standing | null): Promise<Material> => {
+  const [cert, key, ca, listFile] = await Promise.all([
     contentOf(files, 'cert'),
     contentOf(files, 'key'),
     contentOf(files, 'client-ca'),
     contentOf(files, 'client-crl'),
   ]);
+  const crl = listFile === undefined ? undefined : `${listFile}\n${standing?.crl ?? ''}`;
   const tls: PortTls = {
     ...{ cert: cert as Buffer, key: key as Buffer },
-    ...(ca && { clients: { ca, ...(crl && { crl }) } }),
+    ...(ca && { clients: { ca, ...(crl !== undefined && { crl: crl.match(LIST) ?? [crl] }) } }),
   };
   try {
-    createSecureContext({ cert: tls.cert, key: tls.key, ca, crl });
-    const revocations = crl === undefined ? null : await Revocations.read(crl.toString());
+    createSecureContext({ cert: tls.cert, key: tls.key, ca, crl: tls.clients?.crl });
+    const revocations = crl === undefined ? null : await Revocations.read(crl);
     const hash = createHash('sha256');
-    for (const content of [cert, key, ca, crl]) hash.update(`${content?.byteLength ?? -1} `).update(content ?? '');
-    return { tls, trust: ca === undefined ? null : trustOf(ca, revocations), digest: hash.digest('hex') };
+    for (const content of [cert, key, ca, crl, standing?.certificates])
+      hash.update(`${content?.length ?? -1} `).update(content ?? '');
+    return {
+      tls,
+      trust: ca === undefined ? null : trustOf(ca, standing?.certificates ?? '', revocations),
+      digest: hash.digest('hex'),
+    };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : '';
     throw new AegisError('CONFIG_INVALID', `tls: certificate, key, authorities and list do not fit: ${why}`, cause);

@@ -21,6 +21,7 @@ import { bodyAdmission } from './body-admission.ts';
 import { BodyBudget } from './body-budget.ts';
 import { CertifiedConnections } from './certified-connections.ts';
 import type { Counted } from './counted.ts';
+import { enrolmentService } from './enrolment.ts';
 import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
 import { grpcAdmission } from './grpc-admission.ts';
@@ -114,15 +115,17 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   });
   nodes.addTo(grpc);
   joined.addTo(grpc);
+  const enrolment = { callerOf: (_: unknown, peer: string) => peer, door: 'enrolment' as const };
+  addServiceDoor(grpc, enrolmentService(gateway, connectionOf), counted, enrolment);
   const operator = operatorService(gateway);
-  addServiceDoor(grpc, operator, counted, (metadata) => operatorOf(metadata, operators).name);
+  addServiceDoor(grpc, operator, counted, { callerOf: (metadata) => operatorOf(metadata, operators).name });
   addServiceDoor(
     grpc,
     healthService(healthy, ['flwr.proto.Fleet', 'flwr.proto.Control', NODE_SERVICE, operator.name]),
     counted,
   );
 
-  const certificates = config.tls ? await PortCertificates.open(config.tls) : null;
+  const certificates = config.tls ? await PortCertificates.open(config.tls, gateway.issuer) : null;
   const live = new CertifiedConnections();
   port = await listenOnePort({
     ...splitHostPort(config.listen),

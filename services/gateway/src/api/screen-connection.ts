@@ -16,6 +16,7 @@ export const principalOfSocket = (socket: TLSSocket): Principal | null => {
     subject: certificate.subject.replaceAll('\n', ', '),
     stated: federationIdentity(certificate.subjectAltName),
     user: certifiedUser(certificate.subjectAltName),
+    until: certificate.validToDate.getTime(),
   });
 };
 
@@ -37,7 +38,7 @@ export const refuseConnection = (socket: TLSSocket, error: AegisError): void => 
 const refuseHttp1 = (socket: TLSSocket, error: AegisError): void => {
   const body = JSON.stringify({ detail: `${error.code}: ${error.message}` });
   const head = [
-    'HTTP/1.1 401 Unauthorized',
+    error.entry.kind === 'unavailable' ? 'HTTP/1.1 503 Service Unavailable' : 'HTTP/1.1 401 Unauthorized',
     'content-type: application/json',
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',

@@ -5,6 +5,7 @@ export const AUDIT_EVENTS = [
   'node-enrolled',
   'node-approved',
   'node-removed',
+  'certificate-renewed',
   'invitation-made',
   'invitation-revoked',
   'run-started',

@@ -12,6 +12,8 @@ export interface Principal {
   readonly name: string;
   /** Whose node it is; empty: the certificate does not say. */
   readonly user: string;
+  /** When it ends, Unix milliseconds. */
+  readonly until: number;
 }
 
 /** What a certificate is for when it says so itself (`spiffe://FEDERATION/KIND/NAME`); null: it comes from an authority that does not. */
@@ -24,12 +26,14 @@ export interface ShownCertificate {
   readonly subject: string;
   readonly stated: StatedPurpose | null;
   readonly user: string;
+  readonly until: number;
 }
 
 const codeOf: Readonly<Record<string, ErrorCode>> = {
   CERT_HAS_EXPIRED: 'CERTIFICATE_EXPIRED',
   CERT_REVOKED: 'CERTIFICATE_REVOKED',
   CRL_HAS_EXPIRED: 'CERTIFICATE_LIST_EXPIRED',
+  UNABLE_TO_GET_CRL: 'CERTIFICATE_LIST_MISSING',
 };
 
 /** The verdict of TLS in our words. `finding` is OpenSSL's name for what is wrong. */
@@ -37,11 +41,11 @@ export const certificateError = (finding: string): AegisError =>
   new AegisError(codeOf[finding] ?? 'CERTIFICATE_UNTRUSTED', `TLS says ${finding}.`);
 
 /** Of a certificate that TLS found good. Throws CERTIFICATE_KIND for one that is no node's. */
-export const principalOf = ({ subject, stated, user }: ShownCertificate): Principal => {
+export const principalOf = ({ subject, stated, user, until }: ShownCertificate): Principal => {
   if (subject === '') throw new AegisError('CERTIFICATE_KIND', 'It names no subject.');
-  if (stated === null) return { subject, name: '', user };
+  if (stated === null) return { subject, name: '', user, until };
   const { kind, name } = stated;
-  if (kind === 'node' || kind === 'guard') return { subject, name, user };
+  if (kind === 'node' || kind === 'guard') return { subject, name, user, until };
   throw new AegisError('CERTIFICATE_KIND', `It is of the kind "${kind}".`);
 };
 

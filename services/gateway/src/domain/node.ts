@@ -19,6 +19,8 @@ export interface NodeRecord {
   readonly subject: string;
   /** Whose node it is, by the certificate it last came to work with; empty: it does not say. */
   readonly user: string;
+  /** When the certificate ends that it last came to work with, Unix milliseconds; 0: it came with none. */
+  readonly certificateUntil: number;
   /** It came by itself under open enrolment; nobody vouched for it. */
   readonly selfRegistered: boolean;
   readonly registeredAt: number;
@@ -47,6 +49,7 @@ export const registerNode = (
 ): NodeRecord => ({
   subject: '',
   user: '',
+  certificateUntil: 0,
   ...node,
   registeredAt: now,
   activatedAt: 0,
@@ -70,12 +73,28 @@ export const guestNode = (nodeId: bigint, heartbeatSeconds: number, now: number)
 
 export const activateNode = (
   record: NodeRecord,
-  by: { heartbeatSeconds: number; flwrVersion: string; dialect: WireDialect; canMask?: boolean; user?: string },
+  by: {
+    heartbeatSeconds: number;
+    flwrVersion: string;
+    dialect: WireDialect;
+    canMask?: boolean;
+    user?: string;
+    certificateUntil?: number;
+  },
   now: number,
 ): NodeRecord => {
   refuseRemoved(record);
   checkHeartbeatSeconds(by.heartbeatSeconds);
-  return { ...record, canMask: false, user: '', ...by, activity: 'active', activatedAt: now, lastSeenAt: now };
+  return {
+    ...record,
+    canMask: false,
+    user: '',
+    certificateUntil: 0,
+    ...by,
+    activity: 'active',
+    activatedAt: now,
+    lastSeenAt: now,
+  };
 };
 
 export const deactivateNode = (record: NodeRecord, now: number): NodeRecord => ({

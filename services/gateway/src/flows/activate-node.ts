@@ -61,9 +61,9 @@ const activate = async (
   heartbeatSeconds: number,
 ): Promise<NodeRecord> => {
   const now = gateway.clock.now();
-  const user = principal?.user ?? '';
+  const { user = '', until: certificateUntil = 0 } = principal ?? {};
   const changed = await gateway.nodes.change(record.nodeId, (latest) =>
-    activated(latest, { heartbeatSeconds, flwrVersion, dialect, canMask, user }, now),
+    activated(latest, { heartbeatSeconds, flwrVersion, dialect, canMask, user, certificateUntil }, now),
   );
   const active = actingNode(changed, record.nodeId);
   lookAlive(gateway, active, heartbeatSeconds);

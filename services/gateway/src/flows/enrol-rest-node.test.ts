@@ -17,7 +17,7 @@ const subject = 'O=fed, CN=clinic';
 const opened = async () => {
   const memory = await memoryGateway();
   const certificates = new ClientCertificates('accept');
-  certificates.belongs(connection, { subject, name: 'clinic', user: '' });
+  certificates.belongs(connection, { subject, name: 'clinic', user: '', until: 0 });
   const restKeys = new RestKeys(createSecretKey('01'.repeat(32), 'hex'));
   return { ...memory, gateway: { ...memory.gateway, certificates, restKeys } };
 };

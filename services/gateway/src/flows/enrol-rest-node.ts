@@ -48,7 +48,7 @@ export const enrolRestNode = async (
       },
       gateway.clock.now(),
     ),
-    ...{ heartbeatSeconds, dialect: 'rest', restSalt },
+    ...{ heartbeatSeconds, dialect: 'rest', restSalt, certificateUntil: principal?.until ?? 0 },
   };
   const owner = await gateway.nodes.register(record);
   refuseRemoved(owner);

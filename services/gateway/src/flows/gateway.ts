@@ -3,7 +3,15 @@ import type { ControlRules } from '../domain/control-access.ts';
 import type { InvitationVerdict } from '../domain/invitation.ts';
 import type { Mailbox } from '../domain/mailbox.ts';
 import type { Elsewhere, Roster } from '../domain/presence.ts';
-import type { AggregatorPeer, LedgerPeer, PresenceOut, RunsPeer, SecaggPeer, TaskFeed } from '../peers/contract.ts';
+import type {
+  AggregatorPeer,
+  IssuerPeer,
+  LedgerPeer,
+  PresenceOut,
+  RunsPeer,
+  SecaggPeer,
+  TaskFeed,
+} from '../peers/contract.ts';
 import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { AuditTrail } from './audit-trail.ts';
 import type { ClientCertificates } from './client-certificates.ts';
@@ -32,6 +40,8 @@ export interface Gateway {
   readonly runs: RunsPeer;
   readonly ledger: LedgerPeer;
   readonly secagg: SecaggPeer;
+  /** Null: certificates are made by hand. */
+  readonly issuer: IssuerPeer | null;
   readonly tasks: TaskFeed;
   readonly presence: PresenceOut;
   readonly signatures: SignatureCheck;

@@ -43,18 +43,25 @@ export const withdrawInvitation = async (gateway: Gateway, id: string): Promise<
 };
 
 /** What an invitation says of the node that it lets in. */
-export type Invited = Pick<Invitation, 'name'> & Pick<InvitationUse, 'nodeId'>;
+export type Invited = Pick<Invitation, 'name'> & Pick<InvitationUse, 'nodeId'> & { readonly id: string };
 
 /**
  * Uses the invitation up for this holder, durably, before anything is written of the node: of two that race for it, at whichever
- * gateways, one is let in. Why not is for the operator's counter: wrong, used, expired and revoked read the same to who asks.
+ * gateways, one is let in. `isNamed`: it must name the node. Why not is for the operator's counter: wrong, used, expired and revoked read the same to who asks.
  */
-export const takeInvitation = async (gateway: Gateway, token: string, holder: string): Promise<Invited> => {
+export const takeInvitation = async (
+  gateway: Gateway,
+  token: string,
+  holder: string,
+  { isNamed = false } = {},
+): Promise<Invited> => {
   const { clock, random, invitations, observed, log } = gateway;
   const by = { holder, nodeId: random.uint64() };
   let verdict = judgeInvitation(null, by, clock.now());
   const judge = (latest: Invitation): Invitation => {
     verdict = judgeInvitation(latest, by, clock.now());
+    // Only told to who could use it, and not at its cost.
+    if (isNamed && 'invitation' in verdict && latest.name === '') throw new AegisError('INVITATION_NAMELESS');
     return 'invitation' in verdict ? verdict.invitation : latest;
   };
   if (isInvitationToken(token)) await invitations.change(hashOf(token), judge);
@@ -62,5 +69,5 @@ export const takeInvitation = async (gateway: Gateway, token: string, holder: st
   if (!('invitation' in verdict)) throw new AegisError('INVITATION_REFUSED');
   const { invitation, use, outcome } = verdict;
   if (outcome === 'taken') log.info({ invitation: invitationId(invitation), node: use.nodeId }, 'invitation used');
-  return { name: invitation.name, nodeId: use.nodeId };
+  return { name: invitation.name, nodeId: use.nodeId, id: invitationId(invitation) };
 };

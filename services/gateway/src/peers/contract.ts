@@ -115,3 +115,20 @@ export interface PresenceOut {
   /** Asks the others for a snapshot. */
   ask(): void;
 }
+
+/** Who certifies nodes for a short while. Fails with the issuer's codes, and UNAVAILABLE. */
+export interface IssuerPeer {
+  /** The node's certificate and the issuer's, PEM. `csr`: PKCS #10, DER; `invitation`: its id. */
+  issue(request: { readonly name: string; readonly invitation: string; readonly csr: Uint8Array }): Promise<string>;
+  renew(request: { readonly name: string; readonly csr: Uint8Array }): Promise<string>;
+  /** Every certificate of this name, now and later. None was issued: fine. */
+  revoke(name: string): Promise<void>;
+  /** Its own certificate and the list of what it revoked, and those of before. */
+  standing(): Promise<IssuerStanding>;
+}
+
+/** PEM; several where it took the place of others. */
+export interface IssuerStanding {
+  readonly certificates: string;
+  readonly crl: string;
+}

@@ -26,6 +26,8 @@ export interface GatewayOptions {
   log?: Logger;
   /** Serves the Relay. Absent: the gateway knows no secagg service. */
   secagg?: LocalService;
+  /** Serves the Issuer. Absent: certificates are made by hand. */
+  issuer?: LocalService;
   /** Further keys of `tls`. */
   tls?: Record<string, string>;
 }
@@ -74,6 +76,7 @@ export class GatewayFixture {
         log: silentLogger,
         telemetry: options.telemetry ?? noTelemetry,
       }),
+      issuer: options.issuer && inProcessChannel([options.issuer], { log: silentLogger, telemetry: noTelemetry }),
       secagg: options.secagg && inProcessChannel([options.secagg], { log: silentLogger, telemetry: noTelemetry }),
     });
     this.#opened.push(gateway);

@@ -66,6 +66,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     runs: {} as Gateway['runs'],
     ledger: accountantPeer(null),
     secagg: secaggPeer(null),
+    issuer: null,
     tasks: { follow: async () => {}, ofNode: async () => [] },
     presence: {
       changed: (list) => void told.push(...list),

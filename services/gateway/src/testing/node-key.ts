@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 
 export interface Signed {
   publicKeyPem: Buffer;
@@ -16,6 +16,15 @@ export class NodeKey {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve });
     this.publicKeyPem = Buffer.from(publicKey.export({ type: 'spki', format: 'pem' }));
     this.#privateKey = privateKey;
+  }
+
+  get privateKeyPem(): string {
+    return this.#privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  }
+
+  /** DER. */
+  get spki(): Buffer {
+    return createPublicKey(this.#privateKey).export({ type: 'spki', format: 'der' });
   }
 
   /** As a stock node does: no two calls at the same microsecond. */

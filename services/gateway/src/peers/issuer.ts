@@ -1,0 +1,20 @@
+import { IssuerService } from '@aegis/contracts/aegis/issuer/v1/issuer';
+import type { ServiceChannel } from '@aegis/service-kit';
+import type { IssuerPeer } from './contract.ts';
+
+/** A list is asked for again and again; what takes longer is asked for again. */
+const LIST_MS = 5_000;
+
+/** The issuer, behind gRPC; null: there is none, and certificates are made by hand. */
+export const issuerPeer = (channel: ServiceChannel | null): IssuerPeer | null => {
+  if (channel === null) return null;
+  const issuer = channel.client(IssuerService);
+  return {
+    issue: async (request) => (await issuer.issue({ ...request, csr: Buffer.from(request.csr) })).chain,
+    renew: async (request) => (await issuer.renew({ ...request, csr: Buffer.from(request.csr) })).chain,
+    revoke: async (name) => {
+      await issuer.revoke({ name });
+    },
+    standing: () => issuer.readList({}, { timeoutMs: LIST_MS }),
+  };
+};
