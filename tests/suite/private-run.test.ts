@@ -16,11 +16,11 @@ const bundle = (lines: string): Buffer =>
       'aegis.initial-model = "file:init.npz"',
       `num-server-rounds = ${ROUNDS}`,
       'min-available-nodes = 3',
-      'min-train-nodes = 3',
+      ...(lines.includes('min-train-nodes') ? [] : ['min-train-nodes = 3']),
       'fraction-evaluate = 0.0',
       'aegis.privacy.unit = "node"',
       'aegis.privacy.clip = 1.0',
-      'aegis.privacy.dataset = "wards"',
+      ...(lines.includes('privacy.dataset') ? [] : ['aegis.privacy.dataset = "wards"']),
       lines,
     ].join('\n'),
     extra: [{ name: 'init.npz', content: writeNpz([{ name: 'w', npy: writeNpy(f4([4], [0, 0, 0, 0])) }]) }],
@@ -92,6 +92,41 @@ describe('a private run', () => {
       epsilon = content.guarantee.epsilon;
     }
   }, 120_000);
+
+  it('with the noise of a tree asks everybody once and pays once, also through kill -9 of accountant and aggregator', async () => {
+    const lines = [
+      'min-train-nodes = 1',
+      'fraction-train = 0.1',
+      'aegis.privacy.dataset = "beds"',
+      'aegis.privacy.mechanism = "tree"',
+      'aegis.privacy.noise-multiplier = 20.0',
+      'aegis.privacy.epsilon = 1.0',
+    ];
+    const runId = await cluster.startRun(bundle(lines.join('\n')));
+    const finished = cluster.finished(runId, 60_000);
+    for (const victim of [cluster.aggregators[0], cluster.accountant]) {
+      await victim?.kill();
+      victim?.start();
+    }
+    const run = await finished;
+    expect(run.run?.status, cluster.logs()).toMatchObject({ subStatus: 'completed' });
+    expect(run.history.map(({ cohort }) => cohort)).toEqual([1, 1, 1]);
+    const statements = await Promise.all(
+      run.history.map(async ({ modelId }) => {
+        const { payload } = await cluster.ledger().reader.statement({ runId, modelId });
+        return JSON.parse(payload.toString()) as { guarantee: { epsilon: number }; units: number };
+      }),
+    );
+    for (const statement of statements)
+      expect(statement).toMatchObject({
+        guarantee: { unit: 'node', relation: 'zero-out', epsilon: statements[0]?.guarantee.epsilon },
+        events: [{ mechanism: 'tree', steps: [ROUNDS], epochs: 1, 'noise-multiplier': 20, count: 1 }],
+      });
+    // two nodes of the tree, μ = √2/20: Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ) = 10⁻⁵ (Balle, Wang 1805.06530, theorem 8)
+    expect(statements[0]?.guarantee.epsilon).toBeCloseTo(0.233546, 5);
+    // one more unit with each round: nobody twice
+    expect(statements.map(({ units }) => units)).toEqual([1, 2, 3]);
+  }, 90_000);
 
   it('is refused, before anybody is asked, when the budget of its data set does not cover it', async () => {
     const before = await spent();
