@@ -15,6 +15,7 @@ import type {
 import { MemoryApps } from '../../services/aggregator/src/store/memory/documents.ts';
 import { MemoryIntakes } from '../../services/aggregator/src/store/memory/intakes.ts';
 import { MemoryModels } from '../../services/aggregator/src/store/memory/models.ts';
+import type { MemoryTreeNoise } from '../../services/aggregator/src/store/memory/tree-noise.ts';
 import type { Chance } from './chance.ts';
 import type { Life } from './life.ts';
 
@@ -49,6 +50,7 @@ export class SimulatedDisk {
   seals = true;
   readonly models = new MemoryModels();
   private readonly noised = new Map<string, NoisedRound>();
+  private readonly trees = new Map<bigint, MemoryTreeNoise>();
   private readonly apps = new MemoryApps();
   private readonly logs = new Map<string, RoomLog>();
   private readonly clock: FakeClock;
@@ -104,6 +106,7 @@ export class SimulatedDisk {
           life,
           async () => {
             for (const [name, log] of this.logs) if (log.room.runId === runId) this.logs.delete(name);
+            this.trees.delete(runId);
             for (const name of this.noised.keys()) if (name.startsWith(`${runId}/`)) this.noised.delete(name);
           },
           false,
@@ -128,7 +131,7 @@ export class SimulatedDisk {
       log.entries.length = kept;
       log.flushed = kept;
     });
-    const inner = await new MemoryIntakes(this.models, this.normal).open(room, model, epoch);
+    const inner = await new MemoryIntakes(this.models, this.normal, this.trees).open(room, model, epoch);
     for (const entry of log.entries) {
       if (entry.kind === 'part') await inner.append(entry.part, entry.content);
       else await inner.record(entry.answer);

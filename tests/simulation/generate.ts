@@ -36,7 +36,10 @@ function perhapsPrivate(seed: number, shape: Shape): Shape {
   const chance = new Chance(seed + 0x5eed);
   if (!chance.maybe(0.33)) return shape;
   const privacy = chance.oneOf(['none', 'none', 'poisson', 'fixed'] as const);
-  return { ...shape, privacy, firstModel: 'operator', minReport: null, overSelect: 1 };
+  const common = { firstModel: 'operator', minReport: null, overSelect: 1 } as const;
+  // each node takes part once, so one a round
+  if (privacy === 'none' && chance.maybe(0.5)) return { ...shape, ...common, privacy: 'tree', minNodes: 1 };
+  return { ...shape, ...common, privacy };
 }
 
 type Draw = (chance: Chance, shape: Shape) => Operation[];

@@ -37,8 +37,8 @@ export interface Shape {
   readonly minNodes: number;
   readonly overSelect: number;
   readonly deadlineSeconds: number;
-  /** Absent: the run promises nothing. Else how its cohorts come about; the rest of its privacy is always the same. */
-  readonly privacy?: 'none' | 'poisson' | 'fixed';
+  /** Absent: the run promises nothing. Else how its cohorts come about, or noise of a tree; the rest of its privacy is always the same. */
+  readonly privacy?: 'none' | 'poisson' | 'fixed' | 'tree';
 }
 
 /** A story that the suite has to live through. The same list is the same story, to the byte. */

@@ -7,11 +7,22 @@ import type { World } from './world.ts';
 
 const keyOf = ({ runId, round, attempt }: IntakeRoom): string => reservationKey(runId, round, attempt);
 
-/** A task that a node can see was reserved for. */
+/** A task that a node can see was reserved for, and under tree noise it is the node's only one. */
 export function checkAsked({ shape, witness, ledger }: World, { bucket, key, value }: BusWrite): void {
   if (shape.privacy === undefined || bucket !== 'tasks' || value === null) return;
-  const room = witness.tasks.get(key.split('.')[1] ?? '')?.room;
-  if (room === undefined || room.kind !== 'train') return;
+  const task = witness.tasks.get(key.split('.')[1] ?? '');
+  if (task === undefined || task.room.kind !== 'train') return;
+  const { room } = task;
+  if (shape.privacy === 'tree') {
+    const other = [...witness.tasks.values()].find(
+      (known) => known.nodeId === task.nodeId && known.room.kind === 'train' && known.taskId !== task.taskId,
+    );
+    if (other !== undefined)
+      witness.fail(
+        'nobody is asked twice in a tree',
+        `node ${task.nodeId} has ${task.taskId} of round ${room.round}, and had ${other.taskId} of round ${other.room.round}`,
+      );
+  }
   const deeds = ledger.deeds.filter((deed) => deed.key === keyOf(room)).map(({ did }) => did);
   if (deeds[0] !== 'reserve' || deeds.includes('release'))
     witness.fail(

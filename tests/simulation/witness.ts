@@ -22,6 +22,7 @@ export type Invariant =
   | 'no update counted twice'
   | 'the model is the mean'
   | 'nobody is asked before it is paid for'
+  | 'nobody is asked twice in a tree'
   | 'noise is drawn once'
   | 'what leaves was paid for'
   | 'every run ends'

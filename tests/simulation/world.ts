@@ -186,13 +186,13 @@ export class World {
 }
 
 /** As much noise as lets all rounds fit, and not one more. */
-const privateLines = (sampling: NonNullable<Shape['privacy']>): string[] => [
+const privateLines = (kind: NonNullable<Shape['privacy']>): string[] => [
   'aegis.privacy.unit = "node"',
   'aegis.privacy.clip = 1.0',
   'aegis.privacy.epsilon = 5.0',
   'aegis.privacy.denominator = 2.0',
-  `aegis.selection.sampling = "${sampling}"`,
-  ...(sampling === 'none' ? [] : ['fraction-train = 0.6']),
+  kind === 'tree' ? 'aegis.privacy.mechanism = "tree"' : `aegis.selection.sampling = "${kind}"`,
+  ...(kind === 'poisson' || kind === 'fixed' ? ['fraction-train = 0.6'] : []),
 ];
 
 const bundles = new Map<string, Buffer>();

@@ -33,12 +33,17 @@ export class MemoryIntakes implements IntakeStore {
   private readonly models: MemoryModels;
   private readonly normal: () => number;
   private readonly rooms = new Map<string, Room>();
-  private readonly trees = new Map<bigint, MemoryTreeNoise>();
+  private readonly trees: Map<bigint, MemoryTreeNoise>;
 
-  /** `normal`: samples of N(0, 1). */
-  constructor(models: MemoryModels, normal: () => number = normalOf(systemRandom)) {
+  /** `normal`: samples of N(0, 1). `trees`: the noise of each run's trees, for whoever has it outlive this. */
+  constructor(
+    models: MemoryModels,
+    normal: () => number = normalOf(systemRandom),
+    trees = new Map<bigint, MemoryTreeNoise>(),
+  ) {
     this.models = models;
     this.normal = normal;
+    this.trees = trees;
   }
 
   async open(room: IntakeRoom, model: ModelInfo | null, epoch: number): Promise<RoundIntake> {
