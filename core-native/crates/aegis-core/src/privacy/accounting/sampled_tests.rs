@@ -177,7 +177,8 @@ fn laplace_on_a_sample_of_fixed_size_is_composed_too() {
         let got = epsilon_of(std::slice::from_ref(&sampled), delta, Effort::Tight).unwrap();
         let quick = epsilon_of(&[sampled], delta, Effort::Quick).unwrap();
         let poisson = epsilon_of(&[poisson(Mechanism::Laplace, noise, rate, count)], delta, Effort::Tight).unwrap();
-        assert!(got.epsilon <= quick.epsilon && got.lower <= got.epsilon, "{row}: {got:?} {quick:?}");
+        // the pair that is composed is worse than any pair of data sets, so nothing is shown from below
+        assert!(got.epsilon <= quick.epsilon && got.lower == 0.0, "{row}: {got:?} {quick:?}");
         assert!(got.epsilon >= poisson.lower, "{row}: {got:?} {poisson:?}");
     }
 }

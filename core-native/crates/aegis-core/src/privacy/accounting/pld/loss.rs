@@ -232,6 +232,11 @@ impl Loss {
         )
     }
 
+    /// Whether some pair of data sets has this loss, or only none has more.
+    pub fn is_attained(&self) -> bool {
+        !matches!(self, Loss::FixedSizeLaplace { .. })
+    }
+
     /// Points that all atoms stand on, if there are atoms.
     pub fn lattice(&self) -> Option<Lattice> {
         match *self {

@@ -41,9 +41,10 @@ pub fn epsilon(composition: &Composition, delta: f64) -> Option<Bracket> {
     let removed = losses(composition, Direction::Remove)?;
     let added = losses(composition, Direction::Add)?;
     let symmetric = removed.iter().all(|(loss, _)| loss.is_symmetric());
+    let attained = removed.iter().all(|(loss, _)| loss.is_attained());
     let mut removed = Search::of(&removed, delta)?;
     removed.look(QUICK);
-    let lower = removed.lower();
+    let lower = if attained { removed.lower() } else { 0.0 };
     removed.sharpen();
     let mut upper = removed.upper;
     if !symmetric {

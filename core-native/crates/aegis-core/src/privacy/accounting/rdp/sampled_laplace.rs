@@ -24,13 +24,13 @@ pub fn poisson_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
     }
     let ln_excess = if alpha.fract() == 0.0 {
         poisson::ln_excess(q, alpha, |k| laplace::ln_moment(b, k))
-    } else if panels(2.0 / b, alpha) > MOST_PANELS {
+    } else if panels(q, b, -1.0 / b, alpha) > MOST_PANELS {
         return chord(alpha, |whole| poisson_ln_moment(q, b, whole));
     } else {
         let mut sum = LogSum::EMPTY;
         let term = |loss: f64| poisson::ln_term(q, loss, alpha - 1.0);
         sum.add(term(-1.0 / b) - LN_2);
-        integrate(b, -1.0 / b, alpha, term, &mut sum);
+        integrate(q, b, -1.0 / b, alpha, term, &mut sum);
         sum.ln()
     };
     ln_1p_exp(ln_excess + UP.ln()) * (1.0 + 1e-15)
@@ -45,13 +45,13 @@ pub fn fixed_size_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
     if let Some(largest) = all_at_the_top(q, b, alpha) {
         return largest;
     }
-    let ln_excess = if panels(1.0 / b, alpha) <= MOST_PANELS {
+    let ln_excess = if panels(q, b, 0.0, alpha) <= MOST_PANELS {
         let mut sum = LogSum::EMPTY;
         let term = |loss: f64| {
             let ln_a = ln_mixture(q, loss);
             ln_expm1((alpha - 1.0) * ln_a) + ln_expm1(alpha * ln_a) - (alpha - 1.0) * ln_a
         };
-        integrate(b, 0.0, alpha, term, &mut sum);
+        integrate(q, b, 0.0, alpha, term, &mut sum);
         sum.ln()
     } else if alpha.fract() == 0.0 {
         // at every loss above 0 it is at most twice what the Poisson sample has there; and A is jointly convex
@@ -74,16 +74,19 @@ fn all_at_the_top(q: f64, b: f64, alpha: f64) -> Option<f64> {
     (unknown < NEAR_THE_TOP * alpha * largest).then(bound)
 }
 
-/// What grows no faster than e^{αx} is integrated to full precision on panels of 1/α.
-fn panels(width: f64, alpha: f64) -> f64 {
-    (width * alpha).ceil()
+/// From `from` to the top: what grows no faster than e^{cx} is integrated to full precision on panels of 1/c, and a^α grows no faster than a does at
+/// the top, α times.
+fn panels(q: f64, b: f64, from: f64, alpha: f64) -> f64 {
+    let top = 1.0 / b;
+    let share = (q.ln() + top - ln_mixture(q, top)).exp();
+    ((top - from) * (1.5 + alpha * share)).ceil()
 }
 
 /// Adds E_{P₀}[e^`term`(x)] over the losses above `from`, the atom at the top among them.
-fn integrate(b: f64, from: f64, alpha: f64, term: impl Fn(f64) -> f64, sum: &mut LogSum) {
+fn integrate(q: f64, b: f64, from: f64, alpha: f64, term: impl Fn(f64) -> f64, sum: &mut LogSum) {
     let top = 1.0 / b;
     sum.add(term(top) - LN_2 - top);
-    let count = panels(top - from, alpha);
+    let count = panels(q, b, from, alpha);
     let width = (top - from) / count;
     for index in 0..count as u32 {
         let start = from + f64::from(index) * width;
