@@ -105,6 +105,8 @@ mod tests {
             r#"{"mechanism":"gaussian","noise-multiplier":3.0,"sampling":{"kind":"without-replacement","rate":0.1},"relation":"replace-one"}"#,
             r#"{"mechanism":"discrete-gaussian","noise-multiplier":2.0,"sampling":{"kind":"none"},"relation":"zero-out"}"#,
             r#"{"mechanism":"laplace","noise-multiplier":5.0,"sampling":{"kind":"none"},"relation":"add-or-remove-one"}"#,
+            r#"{"mechanism":"laplace","noise-multiplier":2.0,"sampling":{"kind":"poisson","rate":0.05},"relation":"add-or-remove-one"}"#,
+            r#"{"mechanism":"skellam","noise-multiplier":3.0,"grid-l1":90,"grid-l2":30,"sampling":{"kind":"without-replacement","rate":0.1},"relation":"replace-one"}"#,
         ]
         .map(event)
         .to_vec()
