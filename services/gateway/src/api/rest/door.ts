@@ -13,9 +13,10 @@ import type { ModelBlocks } from '../model-blocks.ts';
 import { nodeLimits } from '../node/limits.ts';
 import { LARGEST_BODY, sendJson, sendProblem, statusOf } from './answer.ts';
 import { RestCalls } from './calls.ts';
+import { check } from './check.ts';
 import { type Endpoint, methodsAt, PREFIX, type Route, routeOf } from './endpoints.ts';
 import { checkJsonShape } from './json-shape.ts';
-import { checkSlices } from './manifest.ts';
+import { readManifest } from './manifest.ts';
 import { RegistrationRate } from './registration-rate.ts';
 
 const KiB = 1024;
@@ -121,8 +122,7 @@ export class RestDoor {
     if (schema === undefined) return undefined;
     if (schema !== 'bytes') {
       const value = parse(bytes);
-      if (endpoint.name === 'update') checkSlices(value);
-      return check(schema, value, 'body');
+      return endpoint.name === 'update' ? readManifest(value) : check(schema, value, 'body');
     }
     const { sha256 } = parameters;
     if (sha256 !== signedHash) throw new AegisError('PART_HASH', 'The path names another part.');
@@ -169,13 +169,4 @@ const parse = (bytes: Buffer): unknown => {
   } catch {
     throw new AegisError('REQUEST_MALFORMED', 'The body is no JSON.');
   }
-};
-
-/** Names the first field that is wrong, never its value. */
-const check = (schema: z.ZodType, value: unknown, what: string): unknown => {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const where = [what, ...(issue?.path ?? [])].join('.').slice(0, 200);
-  throw new AegisError('REQUEST_MALFORMED', `${where}: ${issue?.message.slice(0, 200)}`);
 };

@@ -2,26 +2,45 @@ import { createHash } from 'node:crypto';
 import type { Submit } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { fromEntry } from '@aegis/flower-wire';
+import { z } from 'zod';
 import type { ConfigEntry, Scalar } from '../../domain/task.ts';
 import { nodeLimits } from '../node/limits.ts';
-import type { Manifest } from './schemas.ts';
+import { check } from './check.ts';
+import * as schemas from './schemas.ts';
 
-/** Before its schema is asked, which names everything that is wrong: of a body that has the shape of a manifest, whatever is in it. */
-export const checkSlices = (body: unknown): void => {
-  const { tensors } = (body ?? {}) as { tensors?: unknown };
-  if (!Array.isArray(tensors)) return;
-  const slices = tensors.reduce((sum, tensor) => sum + (Array.isArray(tensor?.slices) ? tensor.slices.length : 0), 0);
-  if (slices > nodeLimits.slices) {
-    throw new AegisError('REQUEST_MALFORMED', `${slices} slices, at most ${nodeLimits.slices} are taken.`);
-  }
+const head = schemas.manifest.extend({ tensors: z.array(z.unknown()).max(nodeLimits.tensors).default([]) });
+const tensorHead = schemas.tensor.extend({ slices: z.array(z.unknown()).min(1) });
+
+/**
+ * As its schema has it, read piece by piece up to the first that is wrong: asked about the whole, the schema finds all that is wrong, and
+ * with a hundred thousand findings takes a second, or the stack.
+ */
+export const readManifest = (body: unknown): schemas.Manifest => {
+  const { tensors, ...rest } = check(head, body, 'body');
+  let slices = 0;
+  return {
+    ...rest,
+    tensors: tensors.map((tensor, index) => {
+      const where = `body.tensors.${index}`;
+      const { name, slices: inside } = check(tensorHead, tensor, where);
+      slices += inside.length;
+      if (slices > nodeLimits.slices) {
+        throw new AegisError(
+          'REQUEST_MALFORMED',
+          `More than ${nodeLimits.slices} slices, which is the most that is taken.`,
+        );
+      }
+      return { name, slices: inside.map((slice, at) => check(schemas.slice, slice, `${where}.slices.${at}`)) };
+    }),
+  };
 };
 
 /** The same manifest, however it is written, is the same answer. */
-export const manifestId = (manifest: Manifest): string =>
+export const manifestId = (manifest: schemas.Manifest): string =>
   createHash('sha256').update('aegis rest manifest\n').update(JSON.stringify(manifest)).digest('hex');
 
 /** The answer as native clients say it: from there on both are one. */
-export const submitOf = (taskId: string, weightedByKey: string, manifest: Manifest): Submit => {
+export const submitOf = (taskId: string, weightedByKey: string, manifest: schemas.Manifest): Submit => {
   const { tensors, numExamples, metrics, runtimeSeconds } = manifest;
   if (Object.hasOwn(metrics, weightedByKey)) {
     throw new AegisError('REPLY_MALFORMED', `The metric "${weightedByKey}" is the weight: say it as numExamples.`);

@@ -72,18 +72,17 @@ export const taskAnswer = z.strictObject({ task: task.nullable() });
 
 export const modelQuery = z.strictObject({ task: taskId });
 
-const slice = z.strictObject({
+export const slice = z.strictObject({
   sha256,
   offset: count.default(0),
   length: count,
 });
 
+export const tensor = z.strictObject({ name: z.string().max(1_000), slices: z.array(slice).min(1) });
+
 export const manifest = z.strictObject({
   /** Each is one complete .npy file, cut into parts of at most 1 MiB: its slices, joined. Empty for an evaluation. */
-  tensors: z
-    .array(z.strictObject({ name: z.string().max(1_000), slices: z.array(slice).min(1) }))
-    .max(nodeLimits.tensors)
-    .default([]),
+  tensors: z.array(tensor).max(nodeLimits.tensors).default([]),
   /** Weighs this answer. */
   numExamples: z.number().positive(),
   metrics: z.record(z.string().max(200), z.number()).default({}),
