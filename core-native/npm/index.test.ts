@@ -78,7 +78,7 @@ describe('errors', () => {
 
   it('brings every code of the core across, with its details, from both sides of the loop', async () => {
     const codes = binding.testAllCodes();
-    expect(codes.length).toBe(41);
+    expect(codes.length).toBe(43);
     for (const expected of codes) {
       for (const fail of [
         () => calling(() => binding.testFailOnLoop(expected)),

@@ -76,7 +76,7 @@ describe('a full disk', () => {
     expect(told).toBeInstanceOf(Refused);
     expect([told.status, told.body]).toEqual([503, expect.stringContaining('disk')]);
     await eventually(() => aggregatorOf(cluster).log().includes('the disk is full; the run waits'));
-    expect(await cluster.logOf(runId)).toContain('DISK_FULL: ');
+    await eventually(async () => (await cluster.logOf(runId)).includes('DISK_FULL: '));
     expect((await cluster.run(runId)).run?.status?.status).toBe('running');
 
     await disk.free(aggregatorOf(cluster));
