@@ -273,6 +273,22 @@ describe('a certificate', () => {
     await other.stream.next('heartbeat');
   });
 
+  it('of a node that is removed while the issuer is away is refused all the same, and revoked when that is repeated', async () => {
+    const quinn = await enrolled('quinn');
+    const { stream, nodeId } = await quinn.node(1).connect();
+    isAway = true;
+    try {
+      await expect(operator.call('removeNode', { nodeId })).rejects.toMatchObject(code('UNAVAILABLE'));
+    } finally {
+      isAway = false;
+    }
+    await stream.ended;
+    for (const at of [0, 1]) expect(await quinn.greeted(at)).toBe('NODE_KEY_UNKNOWN');
+    await expect(quinn.renew()).rejects.toMatchObject(code('NODE_KEY_UNKNOWN'));
+    await operator.call('removeNode', { nodeId });
+    await eventually(async () => expect(await quinn.greeted(1)).toBe('CERTIFICATE_REVOKED'));
+  });
+
   it('revoked at the issuer ends its live connections by itself', async () => {
     const nia = await enrolled('nia');
     const { stream } = await nia.node(1).connect();

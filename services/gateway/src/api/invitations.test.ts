@@ -158,6 +158,7 @@ describe('an invitation', () => {
   });
 
   it.each([
+    ['made for a name that is none', 'inviteNode', { name: 'Site A\n', seconds: 60 }, 'REQUEST_MALFORMED'],
     ['made for too long', 'inviteNode', { name: '', seconds: 40 * 86_400 }, 'INVITATION_TIME'],
     ['taken back that nobody made', 'revokeInvitation', { id: 'f'.repeat(12) }, 'INVITATION_NOT_FOUND'],
     ['taken back by a piece of its id', 'revokeInvitation', { id: 'f' }, 'INVITATION_NOT_FOUND'],

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
+import { isFederationName } from '@aegis/service-kit';
 import {
   findInvitation,
   type Invitation,
@@ -22,6 +23,7 @@ export const inviteNode = async (
   gateway: Gateway,
   { name, seconds }: { readonly name: string; readonly seconds: number },
 ): Promise<{ token: string; invitation: Invitation }> => {
+  if (name !== '' && !isFederationName(name)) throw new AegisError('REQUEST_MALFORMED', 'name: it is none of a node.');
   const token = invitationToken(gateway.random.bytes(TOKEN_BYTES));
   const invitation = makeInvitation({ hash: hashOf(token), name, seconds }, gateway.clock.now());
   await gateway.invitations.add(invitation);
