@@ -163,8 +163,8 @@ pub fn tight_delta(composition: &mut Composition, epsilon: f64) -> Result<Delta>
     Ok(best)
 }
 
-/// Σ count·ln(1 + q(e^{1/b} − 1)), if everything is Laplace: for a sample of rate q of either kind (Balle, Barthe, Gaboardi 1807.01647,
-/// theorems 8 and 11).
+/// Σ count·ln(1 + q(e^{1/b} − 1)), if everything is Laplace: the largest losses, which samples of rate q of either kind have in common
+/// (docs/privacy-events.md, "Samples").
 fn pure_epsilon(composition: &Composition) -> Option<f64> {
     let of = |component: &Component, count: f64| match component {
         Component::Laplace { scale, sampling } => Some(count * ln_mixture(sampling.rate(), 1.0 / scale)),

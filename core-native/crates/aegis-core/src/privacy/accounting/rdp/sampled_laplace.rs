@@ -38,7 +38,7 @@ pub fn poisson_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
 
 /// Upper bound of ln A(α) on a sample of fixed size, a part 0 < q < 1 of all, between data sets that differ by replacing one unit.
 ///
-/// δ(ln(1 + q(e^ε − 1))) is at most q times the δ(ε) of the mechanism without sampling (Balle, Barthe, Gaboardi 1807.01647, theorem 11), which is
+/// δ(ln(1 + q(e^ε − 1))) is at most q times the δ(ε) of the mechanism without sampling (by Balle, Barthe, Gaboardi 1807.01647, theorem 2), which is
 /// the δ of the Poisson mixture against P₀. So the symmetric pair whose losses above 0 are those of that mixture dominates, and
 /// A − 1 = E_{P₀}[(a^{α−1} − 1)(a − a^{1−α}); a > 1] for a = 1 − q + qe^x.
 pub fn fixed_size_ln_moment(q: f64, b: f64, alpha: f64) -> f64 {
