@@ -13,11 +13,12 @@ const code = (code: string) => expect.objectContaining({ code });
 const client = { name: 'ada', heartbeatSeconds: 300 };
 const connection = {};
 const subject = 'O=fed, CN=clinic';
+const UNTIL = 1_900_000_000_000;
 
 const opened = async () => {
   const memory = await memoryGateway();
   const certificates = new ClientCertificates('accept');
-  certificates.belongs(connection, { subject, name: 'clinic', user: '', until: 0 });
+  certificates.belongs(connection, { subject, name: 'clinic', user: '', until: UNTIL });
   const restKeys = new RestKeys(createSecretKey('01'.repeat(32), 'hex'));
   return { ...memory, gateway: { ...memory.gateway, certificates, restKeys } };
 };
@@ -54,11 +55,20 @@ describe('a client with a certificate', () => {
     const { gateway } = await opened();
     const first = await enrolRestNode(gateway, connection, client);
     const active = await startRestNode(gateway, first.node);
+    expect(active.certificateUntil).toBe(UNTIL);
     const second = await enrolRestNode(gateway, connection, { ...client, heartbeatSeconds: 60 });
     expect(second.node).toMatchObject({ nodeId: active.nodeId, activity: 'active', heartbeatSeconds: 60 });
     expect(second.secret).not.toBe(first.secret);
     const { restSalt = '' } = (await gateway.nodes.latest(active.nodeId)) ?? {};
     expect(gateway.restKeys.secretOf(active.nodeId, restSalt)).toBe(second.secret);
+  });
+
+  it('keeps the node it had before ids followed from subjects', async () => {
+    const { gateway } = await opened();
+    const { node } = await enrolRestNode(gateway, {}, client);
+    await gateway.nodes.change(node.nodeId, (latest) => ({ ...latest, subject, selfRegistered: false }));
+    await gateway.nodes.claimSubject(subject, node.fingerprint);
+    expect((await enrolRestNode(gateway, connection, client)).node.nodeId).toBe(node.nodeId);
   });
 
   it('comes in by asking again after a crash between the claim of its subject and its record', async () => {

@@ -75,15 +75,18 @@ const certifiedNode = async ({ nodes }: Gateway, { subject }: Principal): Promis
   const nodeId = createHash('sha256').update('aegis rest subject\n').update(subject).digest().readBigUInt64BE() || 1n;
   const owner = await nodes.claimSubject(subject, restFingerprint(nodeId));
   if (owner === restFingerprint(nodeId)) return nodeId;
+  // Ids did not always follow from subjects.
+  const earlier = await nodes.byKey(owner);
+  if (earlier?.restSalt !== undefined && earlier.subject === subject) return earlier.nodeId;
   throw new AegisError('CERTIFICATE_BOUND', `${subject} came with a key before.`);
 };
 
 const resalted = async ({ nodes }: Gateway, owner: NodeRecord, record: NodeRecord): Promise<NodeRecord> => {
   if (owner.restSalt === record.restSalt) return owner;
-  const { restSalt, heartbeatSeconds } = record;
+  const { restSalt, heartbeatSeconds, certificateUntil } = record;
   const changed = await nodes.change(owner.nodeId, (latest) => {
     refuseRemoved(latest);
-    return { ...latest, restSalt: restSalt ?? '', heartbeatSeconds };
+    return { ...latest, restSalt: restSalt ?? '', heartbeatSeconds, certificateUntil };
   });
   if (changed) return changed;
   throw new AegisError('STORE_UNAVAILABLE', 'The node was deleted meanwhile.');

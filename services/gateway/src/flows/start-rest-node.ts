@@ -11,11 +11,11 @@ export const startRestNode = async (gateway: Gateway, node: NodeRecord): Promise
   const atWork = await nodeAtWork(gateway, node);
   if (atWork) return atWork;
   const now = gateway.clock.now();
-  const active = await gateway.nodes.change(node.nodeId, (latest) =>
-    isAtWork(latest)
-      ? latest
-      : activateNode(latest, { heartbeatSeconds: latest.heartbeatSeconds, flwrVersion: '', dialect: 'rest' }, now),
-  );
+  const active = await gateway.nodes.change(node.nodeId, (latest) => {
+    if (isAtWork(latest)) return latest;
+    const { heartbeatSeconds, certificateUntil } = latest;
+    return activateNode(latest, { heartbeatSeconds, certificateUntil, flwrVersion: '', dialect: 'rest' }, now);
+  });
   if (active === null) throw new AegisError('REST_SIGNATURE');
   lookAlive(gateway, active);
   gateway.log.info({ node: active.nodeId, dialect: active.dialect }, 'node active');
