@@ -69,7 +69,7 @@ export const privateFoldSuite = conformanceSuite<Stores>('Stores of private runs
     await other.close();
   });
 
-  it('take the noise of a tree out again with the round that brings other noise', async () => {
+  it('give each leaf of a tree noise of its own, to one sum, and none where the secret is gone', async () => {
     const loud = { ...quiet, update: 1, denominator: 1 };
     let model = await privateModel();
     const noise: number[] = [];
@@ -82,7 +82,6 @@ export const privateFoldSuite = conformanceSuite<Stores>('Stores of private runs
       model = first.model;
       noise.push(((await arraysOf(stores(), model)).w?.[0] ?? 0) - (before[0] ?? 0));
     }
-    // the increments of four rounds are the noise of one node: that of a fifth room's sum could be taken off with them
     expect(new Set(noise).size).toBe(4);
     const again = await stores().intakes.open({ ...room, attempt: 2 }, model, 1);
     await expect(again.privately.writeNoised({ ...loud, tree: { tree: 0, leaf: 4 } })).rejects.toMatchObject({
