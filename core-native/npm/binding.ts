@@ -160,7 +160,7 @@ export interface RawFlowerPeer {
 }
 export interface RawFlowerMeans {
   weight(): number;
-  array(index: number): Promise<Buffer>;
+  array(index: number, dtype?: string): Promise<Buffer>;
   close(): void;
 }
 export interface RawFlowerSum {

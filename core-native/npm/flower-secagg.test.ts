@@ -35,6 +35,9 @@ describe('a sum of Flower', () => {
     const file = await means.array(0);
     expect(file.subarray(0, 6).toString('latin1')).toBe('\x93NUMPY');
     expect([file.readDoubleLE(file.length - 16), file.readDoubleLE(file.length - 8)]).toEqual([0, 16]);
+    const floats = await means.array(0, '<f4');
+    expect([floats.readFloatLE(floats.length - 8), floats.readFloatLE(floats.length - 4)]).toEqual([0, 16]);
+    await expect(means.array(0, 'float32')).rejects.toThrow(code('NPY_UNSUPPORTED_DTYPE'));
     await expect(means.array(1)).rejects.toThrow(code('ARGUMENT'));
     await expect(means.array(-1)).rejects.toThrow(code('ARGUMENT'));
     means.close();

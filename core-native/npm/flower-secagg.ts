@@ -84,9 +84,12 @@ export class FlowerMeans {
     return calling(() => this.#raw.weight());
   }
 
-  /** The weighted mean of the parameter at this place: a .npy file of float64, which is what Flower's server hands on. */
-  array(index: number): Promise<Buffer> {
-    return awaiting(() => this.#raw.array(index));
+  /**
+   * The weighted mean of the parameter at this place: a .npy file of float64, which is what Flower's server hands on, or of another type,
+   * with floats to nearest and integers half to even.
+   */
+  array(index: number, dtype?: string): Promise<Buffer> {
+    return awaiting(() => this.#raw.array(index, dtype));
   }
 
   /** Gives the memory back; nothing else may be called afterwards. */

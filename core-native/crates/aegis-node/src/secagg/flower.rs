@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use aegis_core::secagg::flower::quantise::Setup;
 use aegis_core::secagg::flower::sum::{Dropped, Means, Sum};
+use aegis_core::tensor::DType;
 use aegis_core::{Code, Error, Result};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -121,9 +122,15 @@ impl FlowerMeans {
     }
 
     #[napi(catch_unwind)]
-    pub fn array(&self, index: f64) -> Promised<Vec<u8>, Buffer> {
+    pub fn array(&self, index: f64, dtype: Option<String>) -> Promised<Vec<u8>, Buffer> {
         let means = Arc::clone(&self.0);
-        off_loop(move || lock(&means).as_ref().ok_or_else(gone)?.array(whole("index", index)? as usize), Buffer::from)
+        off_loop(
+            move || {
+                let dtype = dtype.as_deref().map_or(Ok(DType::F64), DType::parse)?;
+                lock(&means).as_ref().ok_or_else(gone)?.array_as(whole("index", index)? as usize, dtype)
+            },
+            Buffer::from,
+        )
     }
 
     /// As that of a masked sum.

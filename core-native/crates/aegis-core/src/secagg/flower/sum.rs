@@ -157,14 +157,19 @@ impl Means {
     /// The weighted mean of the array at this place as a .npy file of float64, which is what Flower's server hands on.
     /// [`Code::Argument`] if there is none.
     pub fn array(&self, index: usize) -> Result<Vec<u8>> {
+        self.array_as(index, DType::F64)
+    }
+
+    /// The same as elements of another type: floats to nearest, integers half to even, as a plain mean is written.
+    pub fn array_as(&self, index: usize, dtype: DType) -> Result<Vec<u8>> {
         let Sum { setup, arrays, sum, count } = &self.sum;
         let (before, rest) = arrays.split_at_checked(index.saturating_add(1)).unwrap_or((arrays, &[]));
         let array = rest.first().ok_or_else(|| Error::new(Code::Argument, "there is no such array"))?;
         let start = before.iter().map(TensorSpec::elements).sum::<u64>() as usize;
         let sums = &sum[start..start + array.elements() as usize];
         let means: Vec<f64> = sums.iter().map(|&sum| setup.dequantise(sum, *count, self.weight())).collect();
-        let mut file = npy::write_header(DType::F64, array.shape());
-        cast::encode(DType::F64, &means, &mut file);
+        let mut file = npy::write_header(dtype, array.shape());
+        cast::encode(dtype, &means, &mut file);
         Ok(file)
     }
 }

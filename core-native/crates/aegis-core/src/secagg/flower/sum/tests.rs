@@ -131,6 +131,29 @@ fn the_sum_gives_the_weighted_mean_whoever_drops_out() {
 }
 
 #[test]
+fn means_are_written_in_the_types_of_a_model() {
+    let nodes = nodes();
+    let means = removed(&nodes, 4).open().unwrap();
+    for (index, shape) in SHAPES.iter().enumerate() {
+        let exact = read(&means, index);
+        for dtype in [DType::F32, DType::F64, DType::I64] {
+            let file = means.array_as(index, dtype).unwrap();
+            let header = npy::parse_header(&file).unwrap();
+            assert_eq!(header.shape, *shape);
+            let spec = TensorSpec::new("mean", dtype, shape.to_vec()).unwrap();
+            let mut values = vec![0.0; exact.len()];
+            cast::decode(dtype, &npy::elements(&file, &spec).unwrap(), &mut values);
+            let expected: Vec<f64> = match dtype {
+                DType::F32 => exact.iter().map(|&value| f64::from(value as f32)).collect(),
+                DType::I64 => exact.iter().map(|value| value.round_ties_even()).collect(),
+                _ => exact.clone(),
+            };
+            assert_eq!(values, expected, "{dtype:?}");
+        }
+    }
+}
+
+#[test]
 fn masks_that_are_left_over_open_nothing() {
     let nodes = nodes();
     let all: Vec<&Node> = nodes.iter().collect();
