@@ -102,8 +102,22 @@ beforeAll(async () => {
     listRuns: async (request) => {
       asked.push(request);
       const run = runAt(2, 'finished', 'completed');
+      if (request.runId === 8n) {
+        const none = { clip: 8, valueBits: 0, weightMax: 0n, metrics: [], dropouts: 0, colluders: 0 };
+        return {
+          runs: [{ ...run, masking: { ...none, limits: ['keys are not signed', 'metrics travel in the clear'] } }],
+        };
+      }
       if (request.runId !== 4n) return { runs: request.runId === 5n ? [] : [run] };
-      const masking = { clip: 8, valueBits: 16, weightMax: 1n, metrics: ['loss'], dropouts: 0.2, colluders: 0.1 };
+      const masking = {
+        clip: 8,
+        valueBits: 16,
+        weightMax: 1n,
+        metrics: ['loss'],
+        dropouts: 0.2,
+        colluders: 0.1,
+        limits: [],
+      };
       const history = run.history.map((item) => ({ ...item, masking: { shared: 5, delivered: 4, opened: 4 } }));
       return { runs: [{ ...run, masking, history }] };
     },
@@ -236,6 +250,16 @@ describe('aegis, for people', () => {
     expect(out).toContain('masked    only sums are opened: 16 bits a value, clip 8, equal weights, metrics loss');
     expect(out).toContain('assumed   20 % drop out, 10 % work with the server');
     expect(out).toMatch(/\n2 +5 .*abababababab +5 shared keys, 4 delivered, opened by 4\n/);
+  });
+
+  it("says of a run under Flower's SecAgg+ what that does not protect against", async () => {
+    const { code, out } = await aegis('runs', 'show', '8', ...there());
+    expect(code).toBe(0);
+    expect(out).toContain(
+      "masked    by Flower's own SecAgg+, clip 8: against accidents, not against somebody who looks",
+    );
+    expect(out).toContain('weak      keys are not signed');
+    expect(out).toContain('weak      metrics travel in the clear');
   });
 
   it('watches a run: one line per finished round', async () => {

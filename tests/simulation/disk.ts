@@ -153,6 +153,7 @@ export class SimulatedDisk {
         add: (answer, terms) => this.look(life, () => inner.masked.add(answer, terms)),
         open: (mask, survivors, terms) => this.change(life, () => inner.masked.open(mask, survivors, terms)),
       },
+      flower: inner.flower,
       has: (part) => inner.has(part),
       append: async (part, content) => {
         const known = pending.get(part);

@@ -1,16 +1,12 @@
 // Rounds of Flower's own SecAgg+ as a server of ours keeps them: the stage machine, the record on the wire and the arithmetic of the core,
 // against what real nodes said in two recorded runs, and against the real mod of three releases.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
 import { npyElements, readNpyHeader } from '@aegis/core-native';
 import { type FlowerMeans, FlowerSum } from '@aegis/core-native/flower-secagg';
 import {
   decodeConfigRecord,
   encodeConfigRecord,
-  makeObject,
   readSecaggplusAnswer,
   type SecaggplusAnswer,
   secaggplusEntries,
@@ -27,6 +23,7 @@ import {
 } from '../../services/aggregator/src/domain/flower-secagg/round.ts';
 import type { Round } from '../../services/aggregator/src/domain/flower-secagg/state.ts';
 import { type FlowerSettings, termsFor } from '../../services/aggregator/src/domain/flower-secagg/terms.ts';
+import { pythonOf, StockNodes } from './stock-secagg-nodes.ts';
 
 const root = join(import.meta.dirname, '../..');
 const SHAPES = [[3], []];
@@ -119,51 +116,6 @@ describe('a recorded round of Flower', () => {
     means.close();
   });
 });
-
-/** Real mods in a process of their own. */
-class StockNodes {
-  private readonly process: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
-
-  constructor(python: string) {
-    this.process = spawn(python, [join(import.meta.dirname, 'stock_secagg_nodes.py')], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    const { stdout } = this.process;
-    if (stdout === null) throw new Error('the nodes have no output');
-    this.lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
-  }
-
-  private async line(): Promise<{ object?: string; error?: string }> {
-    const { value, done } = await this.lines.next();
-    if (done === true) throw new Error('the nodes are gone');
-    return JSON.parse(value);
-  }
-
-  async begin(): Promise<this> {
-    await this.line();
-    return this;
-  }
-
-  async ask(node: bigint, body: Buffer): Promise<Buffer> {
-    const object = makeObject('ConfigRecord', [], body).bytes.toString('hex');
-    this.process.stdin?.write(`${JSON.stringify({ node: String(node), object })}\n`);
-    const said = await this.line();
-    if (said.object === undefined) throw new Error(`node ${node} failed: ${said.error}`);
-    const answer = Buffer.from(said.object, 'hex');
-    return answer.subarray(answer.indexOf(0) + 1);
-  }
-
-  end(): void {
-    this.process.stdin?.end();
-  }
-}
-
-/** Installed when it is not there yet. */
-const pythonOf = async (release: string): Promise<string> => {
-  const { stdout } = await promisify(execFile)(join(root, 'scripts/flwr-venv.sh'), [release]);
-  return join(stdout.trim(), 'python');
-};
 
 describe.each(['1.22.0', '1.39.0', '1.41.0'])('the mod of flwr %s', (release) => {
   let python: string;

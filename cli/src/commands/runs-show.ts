@@ -38,7 +38,15 @@ const privacyFacts = (privacy: RunPrivacy | undefined): [string, string][] =>
 
 const maskingFacts = (masking: RunMasking | undefined): [string, string][] => {
   if (masking === undefined) return [];
-  const { clip, valueBits, weightMax, metrics, dropouts, colluders } = masking;
+  const { clip, valueBits, weightMax, metrics, dropouts, colluders, limits } = masking;
+  if (limits.length > 0)
+    return [
+      [
+        'masked',
+        `by Flower's own SecAgg+, clip ${formatNumber(clip)}: against accidents, not against somebody who looks`,
+      ],
+      ...limits.map((limit): [string, string] => ['weak', limit]),
+    ];
   const weights = weightMax === 1n ? 'equal weights' : `weights up to ${weightMax}`;
   const said = metrics.length === 0 ? 'no metrics' : `metrics ${metrics.join(', ')}`;
   return [

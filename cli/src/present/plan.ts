@@ -20,6 +20,7 @@ export interface CapturedPlan {
   'evaluate-config'?: ConfigOfRound[];
   'left-out'?: string[];
   privacy?: { clip: number; 'noise-multiplier': number; denominator: number; 'adaptive-clip': number | null };
+  secagg?: { key: string; value: unknown }[];
 }
 
 interface ConfigOfRound {
@@ -51,6 +52,7 @@ export function planRows(plan: CapturedPlan, arrays: readonly ArrayFacts[]): [st
     ['train config', configText(plan['train-config'])],
     ['evaluate config', configText(plan['evaluate-config'])],
     ...privacyRows(plan.privacy),
+    ...secaggRows(plan.secagg),
   ];
 }
 
@@ -61,6 +63,17 @@ const privacyRows = (privacy: CapturedPlan['privacy']): [string, string][] =>
         [
           'private',
           `clip ${formatNumber(privacy.clip)}${privacy['adaptive-clip'] === null ? '' : ', adaptive'}, noise multiplier ${formatNumber(privacy['noise-multiplier'])}, sum divided by ${formatNumber(privacy.denominator)}`,
+        ],
+      ];
+
+/** Against accidents only: the log of each run says what that means. */
+const secaggRows = (secagg: CapturedPlan['secagg']): [string, string][] =>
+  secagg === undefined
+    ? []
+    : [
+        [
+          'masked',
+          `by Flower's SecAgg+, weak: ${secagg.map(({ key, value }) => `${key} ${valueText(value)}`).join(', ')}`,
         ],
       ];
 

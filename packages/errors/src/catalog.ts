@@ -549,7 +549,7 @@ export const catalog = {
   SECAGG_TOO_FEW: entry(
     'conflict',
     'Too few nodes are left to open the sum of a masked round.',
-    'Nothing was opened. Ask more nodes, or plan for more that drop out (aegis.secagg.dropouts).',
+    "Nothing was opened. Ask more nodes, or plan for more that drop out (aegis.secagg.dropouts; with Flower's SecAgg+ a lower aegis.secagg.reconstruction-threshold).",
   ),
   SECAGG_NOT_SERVED: entry(
     'not-found',

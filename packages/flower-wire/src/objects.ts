@@ -2,6 +2,7 @@
 //   bytes = <TypeName> SP <child id>[,<child id>…] SP <decimal body length> 0x00 <body>      id = lower-case hex SHA-256
 
 import { AegisError } from '@aegis/errors';
+import { type ByteRange, byteLists } from './byte-lists.ts';
 import { sha256HexSync } from './hash.ts';
 import { limits } from './limits.ts';
 import { parseStringMap, pythonString, pythonStringMap } from './python-json.ts';
@@ -95,6 +96,8 @@ export interface HeldObject {
   bodyLength: number;
   /** A copy, or null for an ArrayChunk and for records too big to be worth it. */
   body: Buffer | null;
+  /** Of a ConfigRecord whose body is not here. */
+  lists?: ReadonlyMap<string, readonly ByteRange[]>;
 }
 
 /** Checks the layout of an object that passes and keeps what `parseReply` needs. Throws OBJECT_MALFORMED. */
@@ -106,7 +109,9 @@ export function holdObject(content: Uint8Array): HeldObject {
   if (!keep && type !== 'ArrayChunk' && type !== 'ConfigRecord' && type !== 'MetricRecord') {
     throw malformed(`A ${type} of ${body.byteLength} bytes is larger than ${limits.structure}.`);
   }
-  return { type, children, headerLength, bodyLength: body.byteLength, body: keep ? Buffer.from(body) : null };
+  const held = { type, children, headerLength, bodyLength: body.byteLength };
+  if (keep) return { ...held, body: Buffer.from(body) };
+  return { ...held, body: null, ...(type === 'ConfigRecord' && { lists: byteLists(body) }) };
 }
 
 /** The same from the first bytes of a stored object that was checked when it passed; null unless it is an ArrayChunk. */

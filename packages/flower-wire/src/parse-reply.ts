@@ -2,6 +2,7 @@
 // are named as slices of stored parts.
 
 import { AegisError } from '@aegis/errors';
+import { byteLists } from './byte-lists.ts';
 import type { ObjectTreeNode, ReplyHead } from './fleet-contract.ts';
 import { limits } from './limits.ts';
 import { readMessage, sameMessage } from './message.ts';
@@ -15,6 +16,7 @@ import {
 } from './objects.ts';
 import { type ConfigEntry, decodeConfigRecord, decodeMetricRecord, type Scalar } from './records.ts';
 import type { RecordLayout, TaskKind } from './render-task.ts';
+import { readSecaggplusAnswer, SECAGGPLUS_RECORD, type SecaggplusAnswer, type SecaggplusStage } from './secaggplus.ts';
 
 export interface ReplySlice {
   part: string;
@@ -33,11 +35,24 @@ export interface ReplyExpectation {
   layout: RecordLayout;
   /** Legacy apps number their arrays; these are the model's names in order. Empty for 'initial-model'. */
   tensorNames: readonly string[];
+  /** The stage of Flower's own SecAgg+ that was asked for. */
+  secaggplus?: SecaggplusStage | undefined;
 }
+
+/** What a node says in a stage; the arrays of its vector are named as slices, each of one .npy file. */
+export type SecaggplusReply =
+  | Exclude<SecaggplusAnswer, { stage: 'collect_masked_vectors' }>
+  | { stage: 'collect_masked_vectors'; arrays: ReplySlice[][] };
 
 export type ParsedReply =
   /** `weight` null: the reply has none under the agreed key. `metrics` are numbers and lists of numbers. */
-  | { outcome: 'update'; tensors: ReplyTensor[]; metrics: ConfigEntry[]; weight: number | null }
+  | {
+      outcome: 'update';
+      tensors: ReplyTensor[];
+      metrics: ConfigEntry[];
+      weight: number | null;
+      secaggplus?: SecaggplusReply;
+    }
   /** The node says it could not do the task. */
   | { outcome: 'failure'; code: number; reason: string };
 
@@ -60,6 +75,7 @@ export function parseReply(
   const [contentId] = message.children;
   if (contentId === undefined) throw refuse('The reply has neither content nor error.');
   const content = reader.names(contentId, 'RecordDict');
+  if (expected.secaggplus !== undefined) return parseSecaggplus(reader, new Map(content), expected.secaggplus);
   return expected.layout.dialect === 'message'
     ? parseMessageReply(reader, content, expected)
     : parseLegacyReply(reader, new Map(content), expected);
@@ -113,6 +129,29 @@ function parseLegacyReply(
     metrics.unshift(loss);
   }
   return { outcome: 'update', tensors, metrics, weight: numberOf(examples) };
+}
+
+const MASKED_VECTOR = 'masked_params';
+
+/** The records of an app with `secaggplus_mod`: beside the stage's own, those of a legacy answer where it trained, with no arrays. */
+function parseSecaggplus(
+  reader: ReplyReader,
+  content: ReadonlyMap<string, string>,
+  stage: SecaggplusStage,
+): ParsedReply {
+  const id = content.get(SECAGGPLUS_RECORD);
+  if (id === undefined)
+    throw refuse(`The reply has no record "${SECAGGPLUS_RECORD}": the app must have secaggplus_mod among its mods.`);
+  if (stage !== 'collect_masked_vectors') {
+    const secaggplus = readSecaggplusAnswer(stage, reader.config(id)) as SecaggplusReply;
+    return { outcome: 'update', tensors: [], metrics: [], weight: null, secaggplus };
+  }
+  const layout: RecordLayout = { dialect: 'legacy', arrayRecordKey: '', configRecordKey: '', weightedByKey: '' };
+  const trained = parseLegacyReply(reader, content, { kind: 'train', layout, tensorNames: [] });
+  if (trained.outcome === 'failure') return trained;
+  if (trained.tensors.length > 0) throw refuse('There are arrays in the clear beside the masked vector.');
+  const arrays = reader.bytesList(id, MASKED_VECTOR).map((slice) => [slice]);
+  return { ...trained, secaggplus: { stage, arrays } };
 }
 
 /** Legacy arrays are "0", "1", …; the placeholder of an empty list is "_empty". */
@@ -198,6 +237,16 @@ class ReplyReader {
       if (this.#slices > limits.slices) throw refuse(`The arrays have more than ${limits.slices} chunks together.`);
       return { name, slices: chunks.map((index) => this.#slice(children[index] ?? '')) };
     });
+  }
+
+  /** Where in the record's object the values of a list of bytes are. */
+  bytesList(id: string, key: string): ReplySlice[] {
+    const record = this.#get(id);
+    if (record.type !== 'ConfigRecord') throw refuse(`The object ${id} is of type ${record.type}, not ConfigRecord.`);
+    const lists = record.lists ?? byteLists(record.body ?? Buffer.alloc(0));
+    const ranges = lists.get(key);
+    if (ranges === undefined) throw refuse(`The record "${SECAGGPLUS_RECORD}" has no list of bytes under "${key}".`);
+    return ranges.map(({ offset, length }) => ({ part: id, offset: record.headerLength + offset, length }));
   }
 
   #array(id: string): ArrayBody {

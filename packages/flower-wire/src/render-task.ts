@@ -7,6 +7,7 @@ import { sha256Hex } from './hash.ts';
 import { makeMessageObject, SERVER_NODE_ID } from './message.ts';
 import { arrayBody, type MadeObject, makeObject, namesBody, objectHeader } from './objects.ts';
 import { type ConfigEntry, encodeConfigRecord } from './records.ts';
+import { SECAGGPLUS_RECORD, type SecaggplusRequest, secaggplusEntries } from './secaggplus.ts';
 
 export type RecordDialect = 'message' | 'legacy';
 export type TaskKind = 'train' | 'evaluate' | 'initial-model';
@@ -29,6 +30,8 @@ export interface TaskToRender {
   /** Seconds. */
   ttl: number;
   groupId: string;
+  /** A stage of Flower's own SecAgg+: only the one that collects vectors comes with model and config. */
+  secaggplus?: SecaggplusRequest | undefined;
 }
 
 /** A model's body is its tensors' .npy files; `offset` and `length` say where each one is. */
@@ -122,7 +125,7 @@ export async function renderModel(
 
 /**
  * The message of one task. `model` is null exactly for 'initial-model', which asks a legacy app's node for its
- * parameters. Cheap: everything that depends on the model comes ready.
+ * parameters, and for stages of SecAgg+ without training. Cheap: everything that depends on the model comes ready.
  */
 export function renderTaskWith(task: TaskToRender, model: ModelObjects | null): RenderedMessage {
   const { names, type } = recordNames(task);
@@ -137,10 +140,14 @@ export function renderTaskWith(task: TaskToRender, model: ModelObjects | null): 
     records.set(model.tree.id, model.tree);
     content.push([names.arrays, model.tree.id]);
   }
-  const config = makeObject('ConfigRecord', [], encodeConfigRecord(task.config));
-  objects.set(config.id, { kind: 'bytes', bytes: config.bytes });
-  records.set(config.id, { id: config.id, children: [] });
-  content.push([names.config, config.id]);
+  const addConfig = (name: string, entries: readonly ConfigEntry[]): void => {
+    const config = makeObject('ConfigRecord', [], encodeConfigRecord(entries));
+    objects.set(config.id, { kind: 'bytes', bytes: config.bytes });
+    records.set(config.id, { id: config.id, children: [] });
+    content.push([name, config.id]);
+  };
+  if (names.config !== null) addConfig(names.config, task.config);
+  if (task.secaggplus !== undefined) addConfig(SECAGGPLUS_RECORD, secaggplusEntries(task.secaggplus));
 
   const dict = makeObject('RecordDict', records.keys(), namesBody(content));
   objects.set(dict.id, { kind: 'bytes', bytes: dict.bytes });
@@ -207,7 +214,10 @@ export class ModelObjectsCache {
   }
 }
 
-function recordNames(task: TaskToRender): { type: string; names: { arrays: string | null; config: string } } {
+function recordNames(task: TaskToRender): { type: string; names: { arrays: string | null; config: string | null } } {
+  const { secaggplus } = task;
+  if (secaggplus !== undefined && secaggplus.stage !== 'collect_masked_vectors')
+    return { type: 'train', names: { arrays: null, config: null } };
   const { dialect, arrayRecordKey, configRecordKey } = task.layout;
   if (dialect === 'message') {
     if (task.kind === 'initial-model') {

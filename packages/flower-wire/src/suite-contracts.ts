@@ -2,6 +2,7 @@
 
 import type { Metric, Model } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import {
+  type FlowerStage,
   RecordDialect,
   type ConfigEntry as SuiteEntry,
   type Scalar as SuiteScalar,
@@ -11,6 +12,7 @@ import {
 import { AegisError } from '@aegis/errors';
 import type { ConfigEntry, Scalar } from './records.ts';
 import type { ModelLayout, TaskToRender } from './render-task.ts';
+import type { SecaggplusRequest } from './secaggplus.ts';
 
 export function toTaskToRender(task: Task): TaskToRender {
   const kind = kinds[task.kind];
@@ -30,7 +32,29 @@ export function toTaskToRender(task: Task): TaskToRender {
     createdAt: task.createdAt,
     ttl: task.ttl,
     groupId: task.groupId,
+    secaggplus: task.flower && toSecaggplus(task.flower),
   };
+}
+
+function toSecaggplus({ asks }: FlowerStage): SecaggplusRequest {
+  switch (asks?.$case) {
+    case 'setup': {
+      const { targetRange, modRange, ...numbers } = asks.value;
+      return { stage: 'setup', ...numbers, targetRange: Number(targetRange), modRange: Number(modRange) };
+    }
+    case 'shareKeys': {
+      const keys = asks.value.keys.map(({ nodeId, pk1, pk2 }) => ({ node: nodeId, pk1, pk2 }));
+      return { stage: 'share_keys', keys };
+    }
+    case 'collect': {
+      const sealed = asks.value.sealed.map(({ nodeId, ciphertext }) => ({ from: nodeId, ciphertext }));
+      return { stage: 'collect_masked_vectors', sealed };
+    }
+    case 'unmask':
+      return { stage: 'unmask', active: asks.value.active, dead: asks.value.dead };
+    case undefined:
+      throw new AegisError('INTERNAL', 'The stage of the task asks for nothing.');
+  }
 }
 
 const kinds: Readonly<Record<number, TaskToRender['kind']>> = {

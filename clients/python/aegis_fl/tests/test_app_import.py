@@ -338,18 +338,47 @@ def main(grid, context: Context) -> None:
     assert [item["entries"][0]["value"] for item in plan["evaluate-config"]] == ["1", "2"]
 
 
-def test_secure_aggregation_workflow_is_refused(import_app, make_app) -> None:
-    body = """
-from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow
+@pytest.mark.parametrize(
+    ("workflow", "shares"), [("SecAggPlusWorkflow(3, 0.6, max_weight=200, timeout=30.0)", ("sint64", "3")), ("SecAggWorkflow(0.6, max_weight=200)", ("double", 1.0))]
+)
+def test_settings_of_secure_aggregation_are_captured(import_app, make_app, workflow, shares) -> None:
+    body = f"""
+from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow, SecAggWorkflow
 app = ServerApp()
 
 @app.main()
 def main(grid, context: Context) -> None:
-    DefaultWorkflow(fit_workflow=SecAggPlusWorkflow(3, 2))(grid, LegacyContext(context))
+    DefaultWorkflow(fit_workflow={workflow})(grid, LegacyContext(context))
+"""
+    plan = import_app(make_app(LEGACY_APP.format(body=body))).plan
+
+    settings = {item["key"]: (item["type"], item["value"]) for item in plan["secagg"]}
+    assert settings == {
+        "num-shares": shares,
+        "reconstruction-threshold": ("double", 0.6),
+        "max-weight": ("sint64", "200"),
+        "clipping-range": ("double", 8.0),
+        "quantization-range": ("sint64", str(2**22)),
+        "modulus-range": ("sint64", str(2**32)),
+    }
+    assert any("timeout=30.0" in line for line in plan["left-out"]) == ("timeout" in workflow)
+
+
+def test_workflow_made_of_secure_aggregation_is_refused(import_app, make_app) -> None:
+    body = """
+from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow
+app = ServerApp()
+
+class Own(SecAggPlusWorkflow):
+    pass
+
+@app.main()
+def main(grid, context: Context) -> None:
+    DefaultWorkflow(fit_workflow=Own(3, 2))(grid, LegacyContext(context))
 """
     error = import_app(make_app(LEGACY_APP.format(body=body))).error
 
-    assert error["code"] == "STRATEGY_UNSUPPORTED" and "SecAggPlusWorkflow" in error["detail"]
+    assert error["code"] == "STRATEGY_UNSUPPORTED" and "Own" in error["detail"]
 
 
 def test_legacy_strategy_that_saves_in_aggregate_fit_is_refused(import_app, make_app) -> None:

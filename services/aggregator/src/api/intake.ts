@@ -1,4 +1,5 @@
 import {
+  type FlowerAnswer,
   IntakeService,
   type Slice,
   type SubmitUpdateRequest,
@@ -7,7 +8,7 @@ import {
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { AegisError } from '@aegis/errors';
 import { type LocalService, serviceOf } from '@aegis/service-kit';
-import type { Answer, PartSlice, TaskRef, TensorSource } from '../domain/answer.ts';
+import type { Answer, FlowerSaid, PartSlice, TaskRef, TensorSource } from '../domain/answer.ts';
 import { appendPart, failTask, missingParts, readPart, submitUpdate } from '../flows/answer-task.ts';
 import { getApp } from '../flows/get-app.ts';
 import { getRun } from '../flows/get-run.ts';
@@ -91,7 +92,7 @@ function readSize(value: bigint, field: string): number {
   return Number(value);
 }
 
-function readAnswer({ tensors, metrics, weight, runtimeSeconds, masked }: SubmitUpdateRequest): Answer {
+function readAnswer({ tensors, metrics, weight, runtimeSeconds, masked, flower }: SubmitUpdateRequest): Answer {
   if (tensors.length > MAX_TENSORS)
     throw new AegisError('REPLY_MALFORMED', `It has ${tensors.length} arrays, the limit is ${MAX_TENSORS}.`);
   if (masked.length > MAX_TENSORS)
@@ -102,7 +103,31 @@ function readAnswer({ tensors, metrics, weight, runtimeSeconds, masked }: Submit
     weight: weight ?? null,
     runtimeSeconds,
     ...(masked.length > 0 && { masked: masked.map(readSlice) }),
+    ...(flower && { flower: readFlower(flower) }),
   };
+}
+
+function readFlower({ says }: FlowerAnswer): FlowerSaid {
+  switch (says?.$case) {
+    case 'setup':
+      return { stage: 'setup', pk1: says.value.pk1, pk2: says.value.pk2 };
+    case 'shareKeys': {
+      const sealed = says.value.sealed.map(({ nodeId, ciphertext }) => ({ to: nodeId, ciphertext }));
+      return { stage: 'share_keys', sealed };
+    }
+    case 'collect': {
+      const { arrays } = says.value;
+      if (arrays.reduce((sum, { slices }) => sum + slices.length, arrays.length) > 2 * MAX_TENSORS)
+        throw new AegisError('REPLY_MALFORMED', `Its vector has more than ${MAX_TENSORS} arrays or slices.`);
+      return { stage: 'collect_masked_vectors', arrays: arrays.map(({ slices }) => slices.map(readSlice)) };
+    }
+    case 'unmask': {
+      const openings = says.value.openings.map(({ nodeId, share }) => ({ of: nodeId, share }));
+      return { stage: 'unmask', openings };
+    }
+    case undefined:
+      throw new AegisError('REQUEST_MALFORMED', 'The answer to a stage says nothing.');
+  }
 }
 
 const readTensor = ({ name, slices }: TensorUpdate): TensorSource => ({ name, slices: slices.map(readSlice) });

@@ -7,6 +7,7 @@ import type {
   RunView,
   ModelVersion as WireVersion,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import { FLOWER_SECAGG_LIMITS } from '../domain/flower-secagg/plan.ts';
 import type { MaskedOutcome } from '../domain/masking.ts';
 import type { ModelVersion } from '../domain/model.ts';
 import { hidesCohort } from '../domain/private-round.ts';
@@ -64,7 +65,11 @@ export function writeSummary(view: RunOverview): RunSummary {
 const writeRoundMasking = (masked: MaskedOutcome | undefined) =>
   masked && { shared: masked.shared, delivered: masked.delivered, opened: masked.opened };
 
-function writeMasking({ plan: { secagg } }: RunRecord): RunMasking | undefined {
+function writeMasking({ plan: { secagg, flowerSecagg } }: RunRecord): RunMasking | undefined {
+  if (flowerSecagg !== undefined) {
+    const none = { valueBits: 0, weightMax: 0n, metrics: [], dropouts: 0, colluders: 0 };
+    return { ...none, clip: flowerSecagg.settings.clippingRange, limits: [...FLOWER_SECAGG_LIMITS] };
+  }
   if (secagg === undefined) return undefined;
   const { grid, dropouts, colluders } = secagg;
   return {
@@ -74,6 +79,7 @@ function writeMasking({ plan: { secagg } }: RunRecord): RunMasking | undefined {
     metrics: grid.metrics.map(({ name }) => name),
     dropouts,
     colluders,
+    limits: [],
   };
 }
 

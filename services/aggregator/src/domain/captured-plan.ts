@@ -28,6 +28,8 @@ export interface CapturedPlan {
   readonly runConfig: FlatConfig;
   /** What a wrapper of Flower's for central differential privacy was set to; null: the strategy had none around it. */
   readonly privacy: CapturedPrivacy | null;
+  /** Settings of Flower's SecAgg+, by the names of `SecAggPlusWorkflow` with hyphens; empty: the app has no such workflow. */
+  readonly secagg: readonly ConfigEntry[];
 }
 
 export interface CapturedPrivacy {
@@ -85,6 +87,7 @@ export function readCapturedPlan(json: string): CapturedPlan {
       .map((item, i) => (typeof item === 'string' ? item : plan.fail(`left-out[${i}]`, 'a text'))),
     runConfig: readRunConfig(plan),
     privacy: plan.has('privacy') ? readPrivacy(plan.take('privacy')) : null,
+    secagg: plan.has('secagg') ? plan.list('secagg').map((item, i) => readEntry(item, `secagg[${i}].`)) : [],
   };
   plan.nothingElse();
   return result;

@@ -1,8 +1,11 @@
 import type { NodeKind } from './presence.ts';
 
 /** May a node of this kind (undefined: it runs the app's own code) be given this work? */
-export const suits = (kind: NodeKind | undefined, work: { firstModel: boolean; join: boolean }): boolean =>
-  kind === 'native' ? !work.firstModel : kind === 'join' ? work.join : true;
+export const suits = (
+  kind: NodeKind | undefined,
+  work: { firstModel: boolean; join: boolean /** The app itself masks what it answers. */; appMasks?: boolean },
+): boolean =>
+  work.appMasks ? kind === undefined : kind === 'native' ? !work.firstModel : kind === 'join' ? work.join : true;
 
 /** Flower's sampling: max(int(n × fraction), min-nodes), never fewer nodes online than min-available-nodes. */
 export interface Sampling {

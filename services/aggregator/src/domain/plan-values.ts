@@ -52,6 +52,12 @@ const aegisKeys = [
   'aegis.secagg.dropouts',
   'aegis.secagg.colluders',
   'aegis.secagg.stage-seconds',
+  'aegis.secagg.num-shares',
+  'aegis.secagg.reconstruction-threshold',
+  'aegis.secagg.max-weight',
+  'aegis.secagg.clipping-range',
+  'aegis.secagg.quantization-range',
+  'aegis.secagg.modulus-range',
 ] as const;
 export const TRAIN_CONFIG = 'aegis.train-config.';
 export const EVALUATE_CONFIG = 'aegis.evaluate-config.';
@@ -149,8 +155,10 @@ export class PlanValues {
   }
 }
 
-export const capturedValues = (known: CapturedPlan): FlatConfig =>
+/** `masking`: what the run itself says of it. An app that was captured with Flower's SecAgg+ is masked by that unless it says otherwise. */
+export const capturedValues = (known: CapturedPlan, masking: Scalar | undefined): FlatConfig =>
   new Map<string, Scalar>([
+    ...(masking === undefined || masking.value === 'flower' ? secaggValues(known.secagg) : []),
     ['num-server-rounds', integer(known.rounds)],
     ['fraction-train', real(known.fractionTrain)],
     ['fraction-evaluate', real(known.fractionEvaluate)],
@@ -164,6 +172,14 @@ export const capturedValues = (known: CapturedPlan): FlatConfig =>
     ['aegis.records', text(known.records)],
     ...privacyValues(known.privacy),
   ]);
+
+const secaggValues = (settings: readonly ConfigEntry[]): [string, Scalar][] =>
+  settings.length === 0
+    ? []
+    : [
+        ['aegis.secagg.mode', text('flower')],
+        ...settings.map(({ key, value }): [string, Scalar] => [`aegis.secagg.${key}`, value]),
+      ];
 
 /** A wrapper's settings are a private plan's, as far as they go: its budget is the run's own to say. */
 const privacyValues = (privacy: CapturedPrivacy | null): [string, Scalar][] =>

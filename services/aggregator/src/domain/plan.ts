@@ -3,6 +3,7 @@
 import { AegisError } from '@aegis/errors';
 import { type CapturedPlan, type ConfigSchedule, configOfRound } from './captured-plan.ts';
 import { type Sampling, smallestCohort } from './cohort.ts';
+import { type FlowerSecaggPlan, flowerSecaggNotes, readFlowerSecagg } from './flower-secagg/plan.ts';
 import {
   capturedValues,
   checkVocabulary,
@@ -63,6 +64,8 @@ export interface Plan {
   readonly privacy?: PrivacyPlan | undefined;
   /** Absent: answers travel in the clear. */
   readonly secagg?: SecaggPlan | undefined;
+  /** Training is masked by the nodes' own apps, as Flower does it: {@link FlowerSecaggPlan}. Never beside `secagg`. */
+  readonly flowerSecagg?: FlowerSecaggPlan | undefined;
 }
 
 export interface PlanSources {
@@ -86,7 +89,8 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   const { appConfig, overrides, captured } = sources;
   checkVocabulary(appConfig, overrides);
   const known = captured?.plan;
-  const value = new PlanValues(appConfig, overrides, known === undefined ? new Map() : capturedValues(known));
+  const masking = overrides.get('aegis.secagg.mode') ?? appConfig.get('aegis.secagg.mode');
+  const value = new PlanValues(appConfig, overrides, known === undefined ? new Map() : capturedValues(known, masking));
 
   const strategy = value.text('aegis.strategy', 'fedavg');
   if (strategy !== 'fedavg') {
@@ -128,7 +132,11 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
       'is "node", but in a private run what a node sends leaves clipped and noised only: import a first model, or name a stored one.',
     );
   const other = { privacy, firstFromNode: initialModel.from === 'node' };
-  const secagg = readSecagg(value, train, other) ?? undefined;
+  const byFlower = value.text('aegis.secagg.mode', 'off') === 'flower';
+  const secagg = byFlower ? undefined : (readSecagg(value, train, other) ?? undefined);
+  const flowerSecagg = byFlower
+    ? readFlowerSecagg(value, train, { isPrivate: privacy !== undefined, dialect })
+    : undefined;
   const notes = known === undefined ? [] : compareWithCapture(known, overrides);
   const plan: Plan = {
     strategy,
@@ -144,10 +152,12 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     join: value.flag('aegis.join', false),
     ...(privacy && { privacy }),
     ...(secagg && { secagg }),
+    ...(flowerSecagg && { flowerSecagg }),
   };
   const evaluation = fractionEvaluate === 0 ? 'off' : silent ? 'unasked' : 'clear';
   if (privacy !== undefined) notes.push(...privacyNotes(privacy, train, evaluation, rounds));
   if (secagg !== undefined) notes.push(...secaggNotes(secagg));
+  if (flowerSecagg !== undefined) notes.push(...flowerSecaggNotes(flowerSecagg));
   for (const item of known?.leftOut ?? []) notes.push(`left out in native mode: ${item}`);
   return { plan, notes };
 }

@@ -14,6 +14,7 @@ import {
   type RoundEnd,
   type RoundInput,
   type RoundState,
+  windowOf,
 } from './round.ts';
 import { phaseName, reasonsOf } from './round-report.ts';
 import { tooFewLeft } from './tree-plan.ts';
@@ -98,6 +99,13 @@ class Machine {
       case 'mask-failed':
         takeMasked(input, this.hands());
         break;
+      case 'asked':
+        this.asked(input);
+        break;
+      case 'enough':
+        if (this.draft.stage === 'collecting' && this.draft.flower !== undefined)
+          this.close('it was not needed any more');
+        break;
       case 'tick':
         this.tick();
         break;
@@ -154,12 +162,18 @@ class Machine {
       const others = [
         ...(silent === 0 ? [] : [`${silent} that did not answer their last task`]),
         ...(standingBack.size === 0 ? [] : [`${standingBack.size} more of the same users`]),
-        ...(unmasked === 0 ? [] : [`${unmasked} that cannot mask: a guard with a signing certificate can`]),
+        ...(unmasked === 0 ? [] : [`${unmasked} that cannot mask: ${this.maskers()} can`]),
       ];
       const without = others.length === 0 ? '' : ` (and ${others.join('; ')})`;
       this.log(`waiting for nodes: ${able.length} online${without}, ${sample.needed} needed`);
     }
     this.wake();
+  }
+
+  private maskers(): string {
+    return this.draft.rules.flower === undefined
+      ? 'a guard with a signing certificate'
+      : "a SuperNode without a guard, whose app has Flower's SecAgg+,";
   }
 
   private drawn(input: RoundInput & { type: 'drawn' }): void {
@@ -171,7 +185,7 @@ class Machine {
       this.members.set(taskId, { nodeId, taskId, state: 'waiting', code: '', reason: '' });
       this.counts.waiting += 1;
     }
-    if (this.draft.rules.masked) {
+    if (this.draft.rules.masked || this.draft.rules.flower !== undefined) {
       // not saved: the next owner draws anew, nobody was asked
       this.draft.stage = 'opening';
       this.draft.units = this.draft.rules.privacy === undefined ? undefined : input.units;
@@ -204,6 +218,23 @@ class Machine {
     this.dispatch();
     // a cohort of nobody is a cohort: its round releases noise
     this.advance();
+  }
+
+  /** The next stage of Flower's SecAgg+: from here on nobody is asked for anything of the one before. */
+  private asked({ flower, tasks }: RoundInput & { type: 'asked' }): void {
+    if (this.draft.stage !== 'opening') return;
+    this.draft.flower = flower;
+    this.setMembers(tasks.map((task) => ({ ...task, state: 'waiting', code: '', reason: '' })));
+    this.dispatch();
+  }
+
+  private setMembers(members: readonly Member[]): void {
+    this.members.clear();
+    for (const state of Object.keys(this.counts) as MemberState[]) this.counts[state] = 0;
+    for (const member of members) {
+      this.members.set(member.taskId, member);
+      this.counts[member.state] += 1;
+    }
   }
 
   private dispatch(): void {
@@ -259,7 +290,7 @@ class Machine {
   private tick(): void {
     const deadline = deadlineOf(this.result());
     if (deadline === null) return;
-    const { deadlineSeconds } = this.draft.rules;
+    const seconds = windowOf(this.draft);
     if (this.now < deadline) {
       this.wake();
       return;
@@ -272,9 +303,9 @@ class Machine {
     if (silent.length > 0) this.effects.push({ do: 'miss', nodes: silent.map((member) => member.nodeId) });
     if (this.mayClose(this.counts.accepted + this.counts.recording)) {
       // what is being written now may still make it enough
-      this.close(`no answer within ${deadlineSeconds} s`);
+      this.close(`no answer within ${seconds} s`);
     } else {
-      this.tryAgain(`${this.counts.accepted} of the ${this.needed()} answers needed came within ${deadlineSeconds} s`);
+      this.tryAgain(`${this.counts.accepted} of the ${this.needed()} answers needed came within ${seconds} s`);
     }
   }
 
@@ -309,7 +340,11 @@ class Machine {
     const { stage } = this.draft;
     const { waiting, recording, accepted } = this.counts;
     if (stage === 'closing' && recording === 0) {
-      if (this.mayClose(accepted)) {
+      const { flower } = this.draft;
+      if (this.mayClose(accepted) && flower !== undefined && flower.stage !== 'unmask') {
+        this.draft.stage = 'opening';
+        this.effects.push({ do: 'mask' });
+      } else if (this.mayClose(accepted)) {
         this.draft.stage = 'finishing';
         this.effects.push({ do: 'finish' });
       } else {
@@ -362,6 +397,7 @@ class Machine {
       this.effects.push({ do: 'discard' });
     });
     this.draft.masking = undefined;
+    this.draft.flower = undefined;
     this.draft.attempt = attempt + 1;
     this.draft.stage = 'selecting';
     // messages are named by their content: those of this try must not be taken for those of the one before
@@ -369,8 +405,7 @@ class Machine {
     this.draft.dispatchedAt = null;
     this.draft.closedAt = null;
     this.draft.reservationId = undefined;
-    this.members.clear();
-    for (const state of Object.keys(this.counts) as MemberState[]) this.counts[state] = 0;
+    this.setMembers([]);
   }
 
   private abandon(reason: string, then: () => void): void {
@@ -440,7 +475,8 @@ class Machine {
 
   /** Fewer answers than this are not put together. An evaluation takes what it gets. */
   private needed(): number {
-    const { kind, rules, masking } = this.draft;
+    const { kind, rules, masking, flower } = this.draft;
+    if (flower !== undefined) return flower.terms.threshold;
     if (masking !== undefined) return masking.minSurvivors;
     if (rules.privacy !== undefined) return 1;
     if (rules.minReport !== null || kind === 'evaluate') return rules.minReport ?? 1;

@@ -2,24 +2,17 @@
 //   selecting → collecting → closing → finishing → ended
 // A private round pays before it asks: selecting → reserving → collecting → … A masked one agrees on terms: selecting → opening → collecting → …
 // Both: selecting → opening → reserving → opening → collecting → …
+// With Flower's SecAgg+ the cohort is asked four times: selecting → opening → collecting → closing → opening → collecting → …
 // round-step.ts decides what happens next.
 import type { Sampling } from './cohort.ts';
+import type { Counted, FlowerProgress } from './flower-secagg/progress.ts';
 import type { MaskedEffect, MaskedInput, Masking } from './masking.ts';
+import type { Member, MemberState } from './member.ts';
 import type { TaskKind } from './plan.ts';
 import type { RoundPrivacy } from './private-round.ts';
 
 export type Stage = 'selecting' | 'reserving' | 'opening' | 'collecting' | 'closing' | 'finishing' | 'ended';
-/** `recording`: the answer is being written; from here on the round waits for it. */
-export type MemberState = 'waiting' | 'recording' | 'accepted' | 'refused' | 'failed' | 'dropped';
-
-export interface Member {
-  readonly nodeId: bigint;
-  readonly taskId: string;
-  readonly state: MemberState;
-  /** Error code of a refusal, Flower's number of a failure. */
-  readonly code: string;
-  readonly reason: string;
-}
+export type { Member, MemberState } from './member.ts';
 
 export type NodeOutcome = Pick<Member, 'nodeId' | 'state' | 'code' | 'reason'>;
 
@@ -39,6 +32,8 @@ export interface RoundRules {
   readonly privacy?: RoundPrivacy | undefined;
   /** Answers are masked: fewer than the terms' survivors open nothing. */
   readonly masked?: boolean | undefined;
+  /** Answers are masked by Flower's own SecAgg+: how long one of its stages without training may take. */
+  readonly flower?: { readonly stageSeconds: number } | undefined;
 }
 
 export interface RoundState {
@@ -67,6 +62,8 @@ export interface RoundState {
   readonly asked?: readonly string[] | undefined;
   /** The terms of a masked attempt, from before anybody was asked. */
   readonly masking?: Masking | undefined;
+  /** How far Flower's SecAgg+ has come; absent: nobody was asked yet, or it is not used. */
+  readonly flower?: FlowerProgress | undefined;
   /** How it ended; null: not yet, or never begun. Kept until the run's own record says so. */
   readonly ended: { readonly end: RoundEnd; readonly reason: string } | null;
 }
@@ -107,7 +104,15 @@ export type RoundInput =
   | { readonly type: 'finished' }
   | { readonly type: 'finish-failed'; readonly reason: string }
   | { readonly type: 'stop' }
+  | FlowerInput
   | MaskedInput;
+
+/** What the round machine is told of Flower's SecAgg+. It asks with `mask`, at the beginning and when a stage is closed. */
+export type FlowerInput =
+  /** The next stage, and whose tasks it has. */
+  | { readonly type: 'asked'; readonly flower: FlowerProgress; readonly tasks: readonly Counted[] }
+  /** More answers to this stage change nothing. */
+  | { readonly type: 'enough' };
 
 /** So many of them, or each with a chance of its own. */
 export type Draw = { readonly size: number } | { readonly rate: number };
@@ -153,10 +158,16 @@ export const openRound = (round: NewRound, now: number): RoundState => ({
 
 /** When the round must be looked at again without any event; null: never. */
 export function deadlineOf(state: RoundState): number | null {
-  const window = state.rules.deadlineSeconds * 1000;
+  const window = windowOf(state) * 1000;
   if (state.stage === 'collecting' && state.dispatchedAt !== null) return state.dispatchedAt + window;
   return state.stage === 'selecting' && state.rules.optional ? state.openedAt + window : null;
 }
+
+/** Seconds that answers are waited for. */
+export const windowOf = ({ rules, flower }: Pick<RoundState, 'rules' | 'flower'>): number =>
+  flower === undefined || flower.stage === 'collect_masked_vectors' || rules.flower === undefined
+    ? rules.deadlineSeconds
+    : rules.flower.stageSeconds;
 
 /** `size`: what the rules of sampling say for those who are online. */
 export function drawOf({ privacy }: RoundRules, size: number): Draw {

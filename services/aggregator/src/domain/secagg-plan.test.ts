@@ -87,8 +87,7 @@ describe('the masks of a plan', () => {
   });
 
   it.each([
-    ['mode', text('flower'), 'is "flower": Flower\'s SecAgg+ is not served here'],
-    ['mode', text('on'), 'is "on"; it must be "off" or "aegis"'],
+    ['mode', text('on'), 'is "on"; it must be "off", "aegis" or "flower"'],
     ['clip', real(0), 'is 0; it must be more than 0'],
     ['norm-clip', integer(0), 'is 0; it must be more than 0'],
     ['value-bits', integer(33), 'is 33; it must be from 2 to 32'],

@@ -1,6 +1,7 @@
 // How a run masks what its nodes answer: the keys `aegis.secagg.*`. What needs the model or the core's arithmetic is checked by
 // flows/plan-secagg.ts, before anything leaves as well.
 import type { Sampling } from './cohort.ts';
+import { FLOWER_KEYS } from './flower-secagg/plan.ts';
 import type { MaskedGrid, MaskedMetric } from './masking.ts';
 import { type PlanValues, quote, refused } from './plan-values.ts';
 import type { PrivacyPlan } from './privacy-plan.ts';
@@ -56,22 +57,24 @@ const MOST_METRICS = 100;
 export function readSecagg(
   value: PlanValues,
   train: Sampling,
-  other: { readonly privacy: PrivacyPlan | undefined; readonly firstFromNode: boolean },
+  beside: { readonly privacy: PrivacyPlan | undefined; readonly firstFromNode: boolean },
 ): SecaggPlan | null {
   const key = `${PREFIX}mode`;
   const mode = value.text(key, 'off');
-  if (mode === 'flower')
-    throw refused(key, 'is "flower": Flower\'s SecAgg+ is not served here. Say "aegis", which needs guards, or "off".');
-  if (mode !== 'aegis' && mode !== 'off') throw refused(key, `is ${quote(mode)}; it must be "off" or "aegis".`);
+  if (mode !== 'aegis' && mode !== 'off')
+    throw refused(key, `is ${quote(mode)}; it must be "off", "aegis" or "flower".`);
   if (mode === 'off') {
     const set = value.named(PREFIX).find((name) => name !== key);
     if (set === undefined) return null;
     throw refused(set, `says how answers are masked, but ${key} is "off": say ${key} = "aegis", or leave it out.`);
   }
-  refuseWithMasks(value, train, other);
+  const other = FLOWER_KEYS.map((name) => `${PREFIX}${name}`).find((name) => value.find(name) !== undefined);
+  if (other !== undefined)
+    throw refused(other, `is a setting of Flower's SecAgg+, but ${key} is "aegis": leave it out.`);
+  refuseWithMasks(value, train, beside);
   const weightMax = value.integer(`${PREFIX}weight-max`, 1, 2 ** 32, 1);
   const metrics = readMetrics(value);
-  const { privacy } = other;
+  const { privacy } = beside;
   if (privacy !== undefined) refuseWithNoise(value, privacy, weightMax, metrics);
   return {
     mode,

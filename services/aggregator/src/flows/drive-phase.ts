@@ -1,6 +1,7 @@
 import { AegisError } from '@aegis/errors';
 import type { Span } from '@opentelemetry/api';
 import { poissonCohort } from '../domain/cohort.ts';
+import { cohortOf } from '../domain/flower-secagg/progress.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import { taskConfig } from '../domain/plan.ts';
 import { hidesCohort, standingBack } from '../domain/private-round.ts';
@@ -11,6 +12,7 @@ import {
   type RoundEnd,
   type RoundInput,
   type RoundState,
+  windowOf,
 } from '../domain/round.ts';
 import { phaseName } from '../domain/round-report.ts';
 import { stepAll } from '../domain/round-step.ts';
@@ -18,6 +20,7 @@ import type { PhaseReport } from '../domain/run.ts';
 import type { Task } from '../peers/contract.ts';
 import type { IntakeRoom } from '../store/contract.ts';
 import type { FencedDocument } from './fenced-document.ts';
+import { FlowerRound } from './flower-round.ts';
 import type { Ground } from './ground.ts';
 import { MaskedRound } from './masked-round.ts';
 import { PaidRound } from './pay-round.ts';
@@ -69,6 +72,7 @@ export class PhaseDriver {
   /** Of a private run: what its rounds owe the ledger. */
   private readonly paying: PaidRound;
   private readonly masked: MaskedRound;
+  private readonly flower: FlowerRound;
   private result: PhaseResult = { metrics: [], model: null };
 
   private constructor(
@@ -90,6 +94,7 @@ export class PhaseDriver {
     };
     this.paying = new PaidRound(ground, setting.plan, round);
     this.masked = new MaskedRound(ground, setting.plan, setting.model, round);
+    this.flower = new FlowerRound(ground, setting.plan, round);
     const { promise, resolve, reject } = Promise.withResolvers<PhaseReport>();
     promise.catch(() => {});
     this.report = promise;
@@ -159,6 +164,8 @@ export class PhaseDriver {
       },
       parent: () => this.parent(),
       takes: (nodeId) => this.masked.takes(nodeId),
+      checkFlower: (task, said) => this.flower.check(task, said),
+      heardFlower: () => this.flower.heard(),
       untilAvailable: (work) => this.untilAvailable(work),
     };
   }
@@ -247,7 +254,8 @@ export class PhaseDriver {
         await this.paying.release(effect.reservationId, effect.reason);
         break;
       case 'mask':
-        this.masked.mask(this.state);
+        if (this.state.rules.flower !== undefined) this.flower.lead(this.state);
+        else this.masked.mask(this.state);
         break;
       case 'open-masked':
         this.masked.open(this.state);
@@ -287,25 +295,28 @@ export class PhaseDriver {
     const { telemetry, peers } = this.ground;
     const { runId, round, kind, dispatchedAt, traceparent } = this.state;
     const { plan, model } = this.setting;
+    const { flower } = this.state;
+    const trains = flower === undefined || flower.stage === 'collect_masked_vectors';
     const shared: Omit<Task, 'taskId' | 'nodeId'> = {
       runId,
       round,
       kind,
-      modelId: model?.modelId ?? null,
-      config: taskConfig(plan, kind, round, this.state.rules.privacy),
+      modelId: (trains ? model?.modelId : undefined) ?? null,
+      config: trains ? taskConfig(plan, kind, round, this.state.rules.privacy) : [],
       layout: plan.layout,
       createdAt: dispatchedAt ?? 0,
       ttlSeconds: TASK_TTL_SECONDS,
       groupId: plan.layout.dialect === 'legacy' ? String(round) : '',
       traceparent,
-      deadline: (dispatchedAt ?? 0) + this.state.rules.deadlineSeconds * 1000,
+      deadline: (dispatchedAt ?? 0) + windowOf(this.state) * 1000,
       join: plan.join,
       masking: this.state.masking,
     };
     const cohort = hidesCohort(this.state.rules.privacy) ? {} : { 'aegis.cohort': members.length };
     const attributes = { ...this.attributes(), ...cohort };
     return telemetry.inSpan('dispatch', { parent: this.parent(), attributes }, async () => {
-      const tasks = members.map(({ taskId, nodeId }) => ({ ...shared, taskId, nodeId }));
+      const asked = (nodeId: bigint) => (flower === undefined ? {} : { flower: this.flower.requestTo(nodeId) });
+      const tasks = members.map(({ taskId, nodeId }) => ({ ...shared, taskId, nodeId, ...asked(nodeId) }));
       await this.untilAvailable(() => peers.mailbox.put(tasks));
       peers.feed.changed(runId);
     });
@@ -346,6 +357,10 @@ export class PhaseDriver {
           this.result = await this.paying.settle(this.state, await this.masked.finish(this.state));
           return;
         }
+        if (this.state.flower !== undefined) {
+          this.result = await this.flower.finish(this.state);
+          return;
+        }
         const { metrics, notes } = this.answers.metrics();
         for (const note of notes) peers.feed.log(runId, `round ${round}, ${kind}: ${note}`);
         if (this.state.rules.privacy !== undefined) this.result = await this.paying.finish(this.state);
@@ -358,7 +373,8 @@ export class PhaseDriver {
       this.postQuietly({ type: 'finished' });
     } catch (error) {
       if (this.setting.signal.aborted) return;
-      const reason = this.state.masking === undefined ? null : MaskedRound.failureOf(error);
+      const isMasked = this.state.masking !== undefined || this.state.flower !== undefined;
+      const reason = isMasked ? MaskedRound.failureOf(error) : null;
       if (reason !== null) {
         log.warn({ err: error, runId, round, kind }, 'a masked round opened nothing');
         measures.maskedAttempts.add(1, { kind, outcome: AegisError.from(error).code });
@@ -371,10 +387,12 @@ export class PhaseDriver {
   }
 
   private reportOf(end: RoundEnd, reason: string): PhaseReport {
-    const seconds = (this.time() - (this.state.dispatchedAt ?? this.state.openedAt)) / 1000;
+    const { flower, dispatchedAt, openedAt } = this.state;
+    const seconds = (this.time() - (flower?.begunAt ?? dispatchedAt ?? openedAt)) / 1000;
+    const members = cohortOf(this.state.members, flower);
     const { lastAt, bytesReceived } = this.answers;
-    const bytesSent = (this.setting.model?.bytes ?? 0) * this.state.members.size;
-    return reportPhase(this.ground, this.state, { end, reason }, this.result, {
+    const bytesSent = (this.setting.model?.bytes ?? 0) * members.size;
+    return reportPhase(this.ground, { ...this.state, members }, { end, reason }, this.result, {
       seconds,
       lastAt,
       bytesSent,
@@ -392,6 +410,7 @@ export class PhaseDriver {
     const answers = hidesCohort(this.state.rules.privacy) ? '' : ` with ${recorded.size} of ${members.size} answers`;
     peers.feed.log(runId, `${phaseName(this.state)}: resumed after a restart${answers}`);
     this.postQuietly({ type: 'resumed', recorded });
+    if (this.state.flower?.stage === 'unmask') this.flower.heard();
   }
 
   /** Unix milliseconds that never step: a deadline is neither reached nor put off by setting the machine's clock. */

@@ -281,6 +281,7 @@ export class RunDriver {
         optional: false,
         ...(privacy && { privacy }),
         ...(plan.secagg && { masked: true }),
+        ...(plan.flowerSecagg && { flower: { stageSeconds: plan.flowerSecagg.stageSeconds } }),
       },
       evaluate: {
         sampling: plan.evaluate,

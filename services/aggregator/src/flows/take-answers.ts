@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { type AcceptedAnswer, type Answer, canonicalAnswer, type TaskRef } from '../domain/answer.ts';
+import { type AcceptedAnswer, type Answer, canonicalAnswer, type FlowerSaid, type TaskRef } from '../domain/answer.ts';
+import { judgeReport, saidIn, verdictOf } from '../domain/flower-secagg/judge.ts';
+import type { Removal } from '../domain/flower-secagg/removal.ts';
+import type { FlowerTerms } from '../domain/flower-secagg/terms.ts';
 import { packedBytes } from '../domain/masking.ts';
 import { weightedMeans } from '../domain/metrics.ts';
 import type { ModelInfo } from '../domain/model.ts';
@@ -27,6 +30,10 @@ export interface OpenRound {
   parent(): string | undefined;
   /** Of a masked round: whether the node's vector can be taken. Resolves once that is settled. */
   takes(nodeId: bigint): Promise<boolean>;
+  /** What a node says in a stage of Flower's SecAgg+: thrown at if it says what cannot be counted. */
+  checkFlower(task: TaskRef, said: FlowerSaid): void;
+  /** It counts. */
+  heardFlower(): void;
   /** Repeats what fails for want of a store. */
   untilAvailable<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -67,8 +74,10 @@ export class PhaseAnswers {
 
   /** Counts again what an earlier process accepted; returns its tasks. */
   async recall(): Promise<Set<string>> {
-    const { members } = this.round.state();
-    const recorded = (await this.intake.recorded()).filter((answer) => members.has(answer.taskId));
+    const { members, flower } = this.round.state();
+    const before = Object.values(flower?.answered ?? {}).flat();
+    const known = new Set([...members.keys(), ...before.map(({ taskId }) => taskId)]);
+    const recorded = (await this.intake.recorded()).filter((answer) => known.has(answer.taskId));
     for (const answer of recorded) {
       this.verdicts.set(answer.taskId, { digest: answer.digest, verdict: Promise.resolve(accepted) });
       this.count(answer);
@@ -187,6 +196,17 @@ export class PhaseAnswers {
     return { metrics: named, model };
   }
 
+  /** What a node said to a task of Flower's SecAgg+, if it counts. */
+  flowerSaid(taskId: string): FlowerSaid | undefined {
+    return this.counted.get(taskId)?.flower;
+  }
+
+  /** The mean of what Flower's SecAgg+ masked. */
+  async openFlower(removal: Removal): Promise<ModelInfo> {
+    await this.folding;
+    return this.intake.flower.open(removal, this.flowerTerms());
+  }
+
   /** What a private round releases, also when nobody answered. */
   async writeNoised(): Promise<NoisedRound> {
     await this.folding;
@@ -250,12 +270,15 @@ export class PhaseAnswers {
     }
     this.count(acceptedAnswer);
     await this.round.post({ type: 'accepted', taskId });
+    if (answer.flower?.stage === 'unmask') this.round.heardFlower();
     return accepted;
   }
 
   private async look(member: Member, answer: Answer): Promise<{ verdict: Verdict; norm: number; weight: number }> {
-    const { kind } = this.round.state();
+    const { kind, flower } = this.round.state();
     const terms = this.maskedTerms();
+    if (flower !== undefined || answer.flower !== undefined)
+      return { verdict: await this.lookFlower(member, answer), norm: 0, weight: answer.weight ?? 0 };
     const masking = judgeMasking(terms !== null, answer);
     if (!masking.accepted) return { verdict: masking, norm: 0, weight: 0 };
     if (terms !== null) return { verdict: await this.lookMasked(member, answer, terms), norm: 0, weight: 1 };
@@ -269,6 +292,20 @@ export class PhaseAnswers {
     return { verdict, norm, weight };
   }
 
+  private async lookFlower({ taskId, nodeId }: Member, answer: Answer): Promise<Verdict> {
+    const { runId, flower } = this.round.state();
+    const stage = verdictOf(() => saidIn(answer, flower?.terms));
+    if (!stage.accepted || flower === undefined || answer.flower === undefined) return stage;
+    const said = answer.flower;
+    if (said.stage === 'collect_masked_vectors') {
+      const report = judgeReport(answer, flower.terms, this.plan.layout.weightedByKey);
+      if (!report.accepted) return report;
+      const vector = await this.during(this.intake.flower.check(said.arrays, flower.terms));
+      if (!vector.accepted) return vector;
+    }
+    return verdictOf(() => this.round.checkFlower({ taskId, nodeId, runId }, said));
+  }
+
   /** A vector whose masks nobody could take away would spoil the sum: it is not counted before it is known whose can be. */
   private async lookMasked({ nodeId }: Member, answer: Answer, terms: MaskedTerms): Promise<Verdict> {
     const verdict = await this.during(this.intake.masked.check(answer.masked ?? [], terms));
@@ -280,6 +317,7 @@ export class PhaseAnswers {
   private count(answer: AcceptedAnswer): void {
     const { measures, clock, telemetry } = this.ground;
     this.counted.set(answer.taskId, answer);
+    if (answer.flower !== undefined && answer.flower.stage !== 'collect_masked_vectors') return;
     if (this.round.state().kind !== 'train' && this.maskedTerms() === null) return;
     const attributes = { 'aegis.node_id': String(answer.nodeId) };
     this.folding = this.folding.then(async () => {
@@ -293,6 +331,8 @@ export class PhaseAnswers {
   }
 
   private async fold(answer: AcceptedAnswer): Promise<void> {
+    if (answer.flower?.stage === 'collect_masked_vectors')
+      return this.intake.flower.add(answer.flower.arrays, this.flowerTerms());
     const terms = this.maskedTerms();
     if (terms !== null) return this.intake.masked.add(answer, terms);
     const privacy = this.privacy();
@@ -311,9 +351,17 @@ export class PhaseAnswers {
     return masking === undefined ? null : { runId, masking };
   }
 
+  private flowerTerms(): FlowerTerms {
+    const { flower } = this.round.state();
+    if (flower === undefined) throw new AegisError('INTERNAL', 'Masks were to be taken away from answers without any.');
+    return flower.terms;
+  }
+
   /** Of the parts of one answer. */
   private mostBytes(): number {
     const terms = this.maskedTerms();
+    // eight bytes an element, whatever the model's have
+    if (this.round.state().flower !== undefined) return elementsOf(this.model) * 8 + PART_BYTES_BESIDE_MODEL;
     const { initialModelBytes } = this.ground.limits;
     const model = this.model === null ? initialModelBytes : this.model.bytes * 2;
     return (terms === null ? model : packedBytes(terms.masking)) + PART_BYTES_BESIDE_MODEL;
@@ -321,7 +369,10 @@ export class PhaseAnswers {
 
   /** By node, so that sums of metrics do not depend on who was first. */
   private inOrder(): AcceptedAnswer[] {
-    return [...this.counted.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
+    const updates = [...this.counted.values()].filter(
+      ({ flower }) => flower === undefined || flower.stage === 'collect_masked_vectors',
+    );
+    return updates.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
   }
 
   private memberOf(task: TaskRef): Member {
@@ -360,5 +411,8 @@ async function answeredBefore(task: TaskRef, before: Promise<unknown>): Promise<
   await before;
   throw new AegisError('TASK_ANSWERED', `Task ${task.taskId}.`);
 }
+
+const elementsOf = (model: ModelInfo | null): number =>
+  (model?.tensors ?? []).reduce((sum, { shape }) => sum + shape.reduce((product, axis) => product * axis, 1), 0);
 
 const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim().slice(0, 500);

@@ -15,7 +15,11 @@ export interface TakingPart {
 export function nodesNow({ peers, random }: Ground, setting: TakingPart, state: RoundState): RoundInput {
   const { presence } = peers;
   const kinds = presence.kinds();
-  const work = { firstModel: state.kind === 'initial-model', join: setting.plan.join };
+  const work = {
+    firstModel: state.kind === 'initial-model',
+    join: setting.plan.join,
+    appMasks: state.rules.flower !== undefined,
+  };
   const isUnsuited = [...kinds.values()].some((kind) => !suits(kind, work));
   const online = presence.online();
   // who cannot be charged is not asked
@@ -26,7 +30,9 @@ export function nodesNow({ peers, random }: Ground, setting: TakingPart, state: 
   const isAble = (node: bigint) =>
     suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
   const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
-  const unmasked = masks === null ? 0 : [...online].filter((node) => !masks.has(node)).length;
+  const cannotMask = (node: bigint) =>
+    work.appMasks ? kinds.get(node) !== undefined : masks !== null && !masks.has(node);
+  const unmasked = [...online].filter(cannotMask).length;
   const overdue = presence.overdue();
   const input = { type: 'nodes' as const, online: suited, overdue, unmasked };
   if (units === null) return input;

@@ -1,4 +1,5 @@
 // Whom the aggregator speaks to: the nodes' mailboxes, the gateways that see nodes come and go, and whoever watches a run.
+import type { Request } from '../domain/flower-secagg/request.ts';
 import type { Masking } from '../domain/masking.ts';
 import type { RecordLayout, TaskKind } from '../domain/plan.ts';
 import type { NodeKind } from '../domain/presence.ts';
@@ -27,6 +28,8 @@ export interface Task {
   readonly join: boolean;
   /** Absent: the answer travels in the clear. */
   readonly masking?: Masking | undefined;
+  /** A stage of Flower's SecAgg+; only the one that trains has a model and a configuration. */
+  readonly flower?: Request | undefined;
 }
 
 export interface Mailbox {

@@ -1,6 +1,8 @@
 // What the aggregator keeps. Coordination (runs, rounds, plans, versions, leases) is small and compared before it is set;
 // bulk (bundles, parts, models) lies sealed in files. Every implementation passes store/conformance.ts.
 import type { AcceptedAnswer, PartSlice, TensorSource } from '../domain/answer.ts';
+import type { Removal } from '../domain/flower-secagg/removal.ts';
+import type { FlowerTerms } from '../domain/flower-secagg/terms.ts';
 import type { Masking } from '../domain/masking.ts';
 import type { ModelFormat, ModelInfo, ModelVersion } from '../domain/model.ts';
 import type { TaskKind } from '../domain/plan.ts';
@@ -234,6 +236,21 @@ export interface MaskedFold {
   ): Promise<OpenedSum>;
 }
 
+export type VectorSlices = readonly (readonly PartSlice[])[];
+
+/** The answers of one round of Flower's SecAgg+: in memory the sum and one vector on its way, however many there are. */
+export interface FlowerFold {
+  /** Whether it is a vector of these terms: all its arrays there, with the shapes of the model, below the modulus. */
+  check(arrays: VectorSlices, terms: FlowerTerms): Promise<Verdict>;
+  /** Adds a vector; the order does not matter. */
+  add(arrays: VectorSlices, terms: FlowerTerms): Promise<void>;
+  /**
+   * Takes the masks away and keeps the weighted mean as a model, in the types of the one that nodes started from. SECAGG_SUM for shares that
+   * give no secret, and for a sum that its nodes cannot have sent. May be asked again after a failure.
+   */
+  open(removal: Removal, terms: FlowerTerms): Promise<ModelInfo>;
+}
+
 export interface RoundIntake {
   has(part: string): boolean;
   /**
@@ -256,6 +273,8 @@ export interface RoundIntake {
   readonly privately: PrivateFold;
   /** The masked fold of the same answers. */
   readonly masked: MaskedFold;
+  /** The fold of answers that Flower's SecAgg+ masked. */
+  readonly flower: FlowerFold;
   /** The arrays of one answer, as they are, as a stored model. */
   writeFirst(answer: AcceptedAnswer): Promise<ModelInfo>;
   close(): Promise<void>;

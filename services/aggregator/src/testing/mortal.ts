@@ -54,6 +54,11 @@ export function mortalStores(stores: Stores, life: Life): Stores {
       add: (answer, terms) => life.outlive(() => intake.masked.add(answer, terms)),
       open: (mask, survivors, terms) => life.write(() => intake.masked.open(mask, survivors, terms)),
     },
+    flower: {
+      check: (arrays, terms) => life.outlive(() => intake.flower.check(arrays, terms)),
+      add: (arrays, terms) => life.outlive(() => intake.flower.add(arrays, terms)),
+      open: (removal, terms) => life.write(() => intake.flower.open(removal, terms)),
+    },
     has: (part) => intake.has(part),
     append: (part, content) => life.write(() => intake.append(part, content)),
     read: (part, length) => life.outlive(() => intake.read(part, length)),

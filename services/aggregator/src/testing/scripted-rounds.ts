@@ -34,6 +34,7 @@ export const toTask = (wire: WireTask, kind: Task['kind']): Task => ({
   layout: { dialect: 'message', arrayRecordKey: '', configRecordKey: '', weightedByKey: '' },
   ttlSeconds: wire.ttl,
   masking: toMasking(wire.masking),
+  flower: undefined,
 });
 
 export const scriptedRounds = (secagg: ScriptedSecagg): ServiceChannel =>

@@ -101,7 +101,15 @@ export class SimulatedGuard {
       if (partIds.length > 0) await intake.appendPart({ task, partId, content });
       masked.push({ partId, offset: 1n, length: BigInt(piece.length) });
     }
-    return intake.submitUpdate({ task, tensors: [], metrics: [], weight: undefined, runtimeSeconds: 0.1, masked });
+    return intake.submitUpdate({
+      task,
+      tensors: [],
+      metrics: [],
+      weight: undefined,
+      runtimeSeconds: 0.1,
+      masked,
+      flower: undefined,
+    });
   }
 
   private async vectorOf(

@@ -65,5 +65,6 @@ export async function answer(
     weight,
     runtimeSeconds: 0.1,
     masked: [],
+    flower: undefined,
   });
 }

@@ -1,4 +1,8 @@
+import type { FlowerSaid } from './flower-stage.ts';
+import type { Slice } from './slice.ts';
 import type { ConfigEntry, Scalar } from './task.ts';
+
+export type { Slice } from './slice.ts';
 
 // What people and nodes are told of runs and models. The gateway passes these on; it decides nothing by them.
 
@@ -102,6 +106,7 @@ export interface RunMasking {
   readonly metrics: readonly string[];
   readonly dropouts: number;
   readonly colluders: number;
+  readonly limits: readonly string[];
 }
 
 export interface RunEvent {
@@ -142,12 +147,6 @@ export interface ModelFacts {
   readonly tensors: readonly ModelTensor[];
 }
 
-export interface Slice {
-  readonly partId: string;
-  readonly offset: number;
-  readonly length: number;
-}
-
 /** The slices of a tensor, joined, are one complete .npy file. */
 export interface Update {
   readonly tensors: readonly { readonly name: string; readonly slices: readonly Slice[] }[];
@@ -156,4 +155,6 @@ export interface Update {
   readonly runtimeSeconds: number;
   /** Of a masked answer, which has nothing else: joined, they are the packed vector. */
   readonly masked?: readonly Slice[];
+  /** In a stage of Flower's own SecAgg+, instead of tensors. */
+  readonly flower?: FlowerSaid | undefined;
 }

@@ -1,3 +1,5 @@
+import type { FlowerStage } from './flower-stage.ts';
+
 /** A typed configuration scalar. Integers and reals stay apart: Flower apps check types strictly. */
 export type Scalar =
   | { kind: 'real'; value: number }
@@ -77,6 +79,8 @@ export interface Task extends TaskRef {
   readonly join: boolean;
   /** Absent: the answer travels in the clear. */
   readonly masking?: Masking | undefined;
+  /** A stage of Flower's own SecAgg+: for SuperNodes alone, whose app masks by itself. */
+  readonly secaggplus?: FlowerStage | undefined;
 }
 
 export const refOf = ({ taskId, runId, nodeId }: TaskRef): TaskRef => ({ taskId, runId, nodeId });

@@ -44,7 +44,7 @@ export async function* followMailbox<T>(
         const reason = `Offered ${MAX_STREAM_OFFERS} times without an answer.`;
         void giveUp(gateway, exhausted, FAILURE.replyUnavailable, reason);
       }
-      if (task?.masking && !node.canMask) {
+      if (task?.secaggplus || (task?.masking && !node.canMask)) {
         withheld.add(task.taskId);
         await withholdMasked(gateway, task);
         continue;

@@ -1,6 +1,7 @@
 import { AegisError } from '@aegis/errors';
 import { MAX_OFFERS } from '../domain/mailbox.ts';
 import type { NodeRecord } from '../domain/node.ts';
+import { present } from '../domain/presence.ts';
 import type { Task } from '../domain/task.ts';
 import { FAILURE, giveUp } from './fail-task.ts';
 import type { Gateway } from './gateway.ts';
@@ -32,8 +33,8 @@ export const pullTask = async <T>(
       if (exhausted.length > 0) {
         void giveUp(gateway, exhausted, FAILURE.replyUnavailable, `Offered ${MAX_OFFERS} times without an answer.`);
       }
-      // Whoever pulls speaks Flower or REST, whose answers are in the clear.
-      if (task?.masking) {
+      // Whoever pulls speaks Flower or REST, whose answers are in the clear, but for apps that mask by themselves.
+      if (task?.masking || (task?.secaggplus && present(node).kind !== undefined)) {
         withheld.add(task.taskId);
         await withholdMasked(gateway, task);
         continue;

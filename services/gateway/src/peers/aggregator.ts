@@ -1,4 +1,5 @@
 import type {
+  FlowerAnswer,
   RoundSummary as WireRound,
   RunSummary as WireSummary,
   ModelVersion as WireVersion,
@@ -7,6 +8,7 @@ import type {
 import { IntakeService, RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { fromEntry, toEntry } from '@aegis/flower-wire';
 import type { ServiceChannel } from '@aegis/service-kit';
+import type { FlowerSaid } from '../domain/flower-stage.ts';
 import type { ModelVersion, RoundSummary, RunSummary, RunView, Slice } from '../domain/run.ts';
 import type { Verdict } from '../domain/upload.ts';
 import type { AggregatorPeer, RunsPeer } from './contract.ts';
@@ -52,6 +54,7 @@ export const aggregatorPeer = (channel: ServiceChannel): AggregatorPeer => {
           weight: update.weight,
           runtimeSeconds: update.runtimeSeconds,
           masked: (update.masked ?? []).map(fromSlice),
+          flower: update.flower && fromSaid(update.flower),
         },
         { timeoutMs: SUBMIT_TIMEOUT_MS },
       );
@@ -66,6 +69,25 @@ export const aggregatorPeer = (channel: ServiceChannel): AggregatorPeer => {
 };
 
 const fromSlice = ({ partId, offset, length }: Slice) => ({ partId, offset: BigInt(offset), length: BigInt(length) });
+
+const fromSaid = (said: FlowerSaid): FlowerAnswer => {
+  switch (said.stage) {
+    case 'setup':
+      return { says: { $case: 'setup', value: { nodeId: 0n, pk1: said.pk1, pk2: said.pk2 } } };
+    case 'share_keys': {
+      const sealed = said.sealed.map(({ to, ciphertext }) => ({ nodeId: to, ciphertext }));
+      return { says: { $case: 'shareKeys', value: { sealed } } };
+    }
+    case 'collect_masked_vectors': {
+      const arrays = said.arrays.map((slices) => ({ slices: slices.map(fromSlice) }));
+      return { says: { $case: 'collect', value: { arrays } } };
+    }
+    case 'unmask': {
+      const openings = said.openings.map(({ of, share }) => ({ nodeId: of, share }));
+      return { says: { $case: 'unmask', value: { openings } } };
+    }
+  }
+};
 
 /** The aggregator's Runs service. */
 export const runsPeer = (channel: ServiceChannel): RunsPeer => {

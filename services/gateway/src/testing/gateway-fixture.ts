@@ -113,6 +113,7 @@ export class GatewayFixture {
       deadline: 0,
       join: false,
       masking: undefined,
+      flower: undefined,
       ...changes,
     };
     if (!this.aggregator.runs.has(task.runId)) this.aggregator.addRun(task.runId);

@@ -67,6 +67,7 @@ def capture(request: dict[str, Any], out: Path) -> dict[str, Any]:
         arrays = records.describe(tensors)
         records.write_npz(out / "init.npz", tensors)
     privacy = run.unwrapped.privacy()
+    secagg = run.secagg()
     plan = {
         "schema": 1,
         "flwr": release,
@@ -82,6 +83,7 @@ def capture(request: dict[str, Any], out: Path) -> dict[str, Any]:
         "initial-model": "node" if tensors is None else "captured",
         "left-out": left_out,
         **({} if privacy is None else {"privacy": privacy}),
+        **({} if secagg is None else {"secagg": secagg}),
         "run-config": records.run_config(run_config),
     }
     return {

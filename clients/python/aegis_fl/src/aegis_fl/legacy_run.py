@@ -16,13 +16,14 @@ class LegacyRun:
 
     records = "legacy"
 
-    def __init__(self, strategy: Any, client_manager: Any, config: Any, server_class: type | None = None) -> None:
+    def __init__(self, strategy: Any, client_manager: Any, config: Any, server_class: type | None = None, secagg: Any = None) -> None:
         self.unwrapped = Unwrapped(strategy)
         self.strategy = self.unwrapped.strategy
         self.client_manager = client_manager
         self.server_class = server_class  # None: a workflow, which has no Server
         self.rounds = int(config.num_rounds)
         self.round_timeout = config.round_timeout
+        self._secagg = secagg  # the workflow of Flower's SecAgg+, if the app trains through one
         self._parameters: Any = None
         self._asked = False
 
@@ -38,6 +39,14 @@ class LegacyRun:
             "arrayrecord-key": "arrays",
             "configrecord-key": "config",
         }
+
+    def secagg(self) -> list[dict[str, Any]] | None:
+        """Settings of Flower's SecAgg+ by the names of its workflow; None: answers travel in the clear."""
+        if self._secagg is None:
+            return None
+        names = ("num_shares", "reconstruction_threshold", "max_weight", "clipping_range", "quantization_range", "modulus_range")
+        given = {name.replace("_", "-"): getattr(self._secagg, name) for name in names}
+        return records.entries(given, type(self._secagg).__name__)
 
     def foreign_aggregation(self) -> list[str]:
         """Methods that decide what the model becomes and are not FedAvg's or the Server's own."""
@@ -70,6 +79,9 @@ class LegacyRun:
             lines.append("accept_failures=False: a failed node is dropped, the round goes on")
         if self.round_timeout is not None:
             lines.append(f"ServerConfig.round_timeout={self.round_timeout}: set aegis.selection.deadline instead")
+        timeout = getattr(self._secagg, "timeout", None)
+        if timeout is not None:
+            lines.append(f"{type(self._secagg).__name__}.timeout={timeout}: set aegis.selection.deadline and aegis.secagg.stage-seconds instead")
         return lines
 
     def tensors(self) -> list[records.Tensor] | None:
@@ -141,20 +153,24 @@ def watch(recording: Recording) -> None:
 def _watch_workflow(recording: Recording) -> None:
     try:
         from flwr.server import workflow
+        from flwr.server.workflow import SecAggPlusWorkflow, SecAggWorkflow
         from flwr.server.workflow.default_workflows import default_fit_workflow
     except ImportError:
         return
 
     def call(self: Any, grid: Any, context: Any) -> None:
-        if self.fit_workflow is not default_fit_workflow:
+        # Exactly Flower's own: what a class made of one does is its own.
+        masks = type(self.fit_workflow) in (SecAggPlusWorkflow, SecAggWorkflow)
+        if not masks and self.fit_workflow is not default_fit_workflow:
             name = getattr(self.fit_workflow, "__name__", type(self.fit_workflow).__name__)
             recording.stop(
                 Refusal(
                     "STRATEGY_UNSUPPORTED",
                     f"The app trains through the workflow '{name}', which native mode does not run.",
-                    "Use the default workflow or plain server_fn with FedAvg.",
+                    "Use the default workflow, SecAggPlusWorkflow, or plain server_fn with FedAvg.",
                 )
             )
-        recording.stop(LegacyRun(context.strategy, context.client_manager, context.config))
+        secagg = self.fit_workflow if masks else None
+        recording.stop(LegacyRun(context.strategy, context.client_manager, context.config, secagg=secagg))
 
     workflow.DefaultWorkflow.__call__ = call

@@ -43,6 +43,9 @@ class MessageRun:
             "configrecord-key": str(getattr(s, "configrecord_key", "config")),
         }
 
+    def secagg(self) -> None:
+        """Flower's SecAgg+ is a workflow of legacy apps alone."""
+
     def foreign_aggregation(self) -> list[str]:
         """Methods that decide what the model becomes and are not FedAvg's own."""
         from flwr.serverapp.strategy import FedAvg

@@ -1,10 +1,12 @@
 import {
+  type FlowerStage,
   RecordDialect,
   TaskKind,
   type ConfigEntry as WireEntry,
   type Scalar as WireScalar,
   Task as WireTask,
 } from '@aegis/contracts/aegis/events/v1/task';
+import type { Request } from '../../domain/flower-secagg/request.ts';
 import type { ConfigEntry, Scalar } from '../../domain/scalar.ts';
 import type { Task, TaskAddress } from '../contract.ts';
 import { toWireMasking } from '../wire-masking.ts';
@@ -29,7 +31,36 @@ export function encodeTask(task: Task): Uint8Array {
     deadline: task.deadline / 1000,
     join: task.join,
     masking: task.masking && toWireMasking(task.masking),
+    flower: task.flower && flowerStage(task.flower),
   }).finish();
+}
+
+function flowerStage(request: Request): FlowerStage {
+  switch (request.stage) {
+    case 'setup': {
+      const { stage: _, targetRange, modRange, ...numbers } = request;
+      return {
+        asks: { $case: 'setup', value: { ...numbers, targetRange: BigInt(targetRange), modRange: BigInt(modRange) } },
+      };
+    }
+    case 'share_keys': {
+      const keys = request.keys.map(({ node, pk1, pk2 }) => ({
+        nodeId: node,
+        pk1: Buffer.from(pk1),
+        pk2: Buffer.from(pk2),
+      }));
+      return { asks: { $case: 'shareKeys', value: { keys } } };
+    }
+    case 'collect_masked_vectors': {
+      const sealed = request.sealed.map(({ from, ciphertext }) => ({
+        nodeId: from,
+        ciphertext: Buffer.from(ciphertext),
+      }));
+      return { asks: { $case: 'collect', value: { sealed } } };
+    }
+    case 'unmask':
+      return { asks: { $case: 'unmask', value: { active: [...request.active], dead: [...request.dead] } } };
+  }
 }
 
 /** Whose task it is; null when it is not a task that this release can read. */

@@ -9,12 +9,13 @@ import {
   readNpyHeader,
   type TensorSpec,
 } from '@aegis/core-native';
-import type { AcceptedAnswer, TensorSource } from '../../domain/answer.ts';
+import type { AcceptedAnswer, PartSlice, TensorSource } from '../../domain/answer.ts';
 import type { ModelInfo } from '../../domain/model.ts';
 import type { TaskKind } from '../../domain/plan.ts';
 import { accepted, refuse, type Verdict } from '../../domain/verdict.ts';
 import type { IntakeRoom, IntakeStore, RoundIntake } from '../contract.ts';
 import { decodeDocument, encodeDocument } from '../document-text.ts';
+import { CoreFlowerFold } from '../flower-fold.ts';
 import { inCore, refusalOf } from './core-errors.ts';
 import { dataKeyAt } from './keys.ts';
 import { LoggedMaskedFold } from './masked-fold.ts';
@@ -79,6 +80,7 @@ export class IntakeDirectory implements IntakeStore {
 class LoggedIntake implements RoundIntake {
   readonly privately: LoggedPrivateFold;
   readonly masked: LoggedMaskedFold;
+  readonly flower: CoreFlowerFold;
   private readonly log: IntakeLog;
   private readonly models: ModelDirectory;
   private readonly specs: TensorSpec[] | null;
@@ -94,6 +96,13 @@ class LoggedIntake implements RoundIntake {
     paths: { noised: string; treeSecret: string },
   ) {
     this.masked = new LoggedMaskedFold(log, models, model, kind);
+    this.flower = new CoreFlowerFold(
+      {
+        join: (slices) => this.join(slices),
+        keep: (arrays) => models.keep((path, key) => ModelFile.fromTensors([...arrays], path, key)),
+      },
+      model,
+    );
     this.privately = new LoggedPrivateFold(log, models, model?.modelId ?? '', paths);
     this.log = log;
     this.models = models;
@@ -158,7 +167,16 @@ class LoggedIntake implements RoundIntake {
     this.sum.close();
     await this.privately.close();
     this.masked.close();
+    this.flower.close();
     await inCore(() => this.log.close());
+  }
+
+  private async join(slices: readonly PartSlice[]): Promise<Buffer | null> {
+    if (slices.some(({ part }) => !this.log.has(part))) return null;
+    const pieces = await inCore(() =>
+      Promise.all(slices.map(({ part, offset, length }) => this.log.read(part, offset, length))),
+    );
+    return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
   }
 
   /** Without a model there is nothing to compare with: the arrays are checked against what they say they are. */

@@ -6,6 +6,7 @@ import type { ModelInfo } from '../../domain/model.ts';
 import type { TaskKind } from '../../domain/plan.ts';
 import { accepted, refuse, type Verdict } from '../../domain/verdict.ts';
 import type {
+  FlowerFold,
   FoldRules,
   IntakeRoom,
   IntakeStore,
@@ -15,6 +16,7 @@ import type {
   RoundIntake,
   RoundNoise,
 } from '../contract.ts';
+import { CoreFlowerFold, type NamedArray } from '../flower-fold.ts';
 import { MemoryMaskedFold } from './masked-fold.ts';
 import type { MemoryModels } from './models.ts';
 import { normalOf } from './normal.ts';
@@ -84,6 +86,7 @@ class MemoryIntake implements RoundIntake {
     hasNoised: async () => this.room.noised !== null,
   };
   readonly masked: MaskedFold;
+  readonly flower: FlowerFold;
   private readonly room: Room;
   private readonly models: MemoryModels;
   private readonly model: ModelInfo | null;
@@ -100,6 +103,11 @@ class MemoryIntake implements RoundIntake {
     treeNoise: TreeNoise,
   ) {
     this.masked = new MemoryMaskedFold((slices) => this.join({ slices }), models, model, kind);
+    const ground = {
+      join: async (slices: TensorSource['slices']) => this.join({ slices }),
+      keep: async (arrays: readonly NamedArray[]) => models.keep(arrays),
+    };
+    this.flower = new CoreFlowerFold(ground, model);
     this.room = room;
     this.models = models;
     this.model = model;

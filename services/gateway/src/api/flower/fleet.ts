@@ -9,8 +9,11 @@ import {
   type ObjectTreeNode,
   parseReply,
   type ReplyHead,
+  type ReplySlice,
+  type SecaggplusReply,
 } from '@aegis/flower-wire';
 import type { Telemetry } from '@aegis/service-kit';
+import type { FlowerSaid } from '../../domain/flower-stage.ts';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task, TaskRef } from '../../domain/task.ts';
 import { type OpenUpload, postOrder, type UploadRecord, type Verdict } from '../../domain/upload.ts';
@@ -143,11 +146,11 @@ export class FlowerFleet implements FleetHandler {
         await failTask(this.#gateway, task, reply.error.code, reply.error.reason);
         return { wanted: [], session: '' };
       }
-      const { kind, layout, modelId, traceparent } = task;
+      const { kind, layout, modelId, traceparent, secaggplus } = task;
       const upload = await announceUpload(this.#gateway, {
         task,
         replyId: reply.messageId,
-        head: encodeAnnounced({ head: reply, kind, layout, modelId }),
+        head: encodeAnnounced({ head: reply, kind, layout, modelId, secaggplus: secaggplus?.stage }),
         partIds: postOrder(tree),
         runtimeSeconds,
         traceparent,
@@ -239,15 +242,13 @@ export class FlowerFleet implements FleetHandler {
     try {
       const parsed = await this.#read(upload.record);
       if (parsed.outcome === 'failure') return await takeFailure(this.#gateway, upload, parsed.code, parsed.reason);
-      const tensors = parsed.tensors.map(({ name, slices }) => ({
-        name,
-        slices: slices.map(({ part, offset, length }) => ({ partId: part, offset, length })),
-      }));
+      const tensors = parsed.tensors.map(({ name, slices }) => ({ name, slices: slices.map(toSlice) }));
       return await submitUpdate(this.#gateway, upload, {
         tensors,
         metrics: parsed.metrics,
         weight: parsed.weight ?? undefined,
         runtimeSeconds: upload.record.runtimeSeconds,
+        flower: parsed.secaggplus && toSaid(parsed.secaggplus),
       });
     } catch (caught) {
       const error = AegisError.from(caught);
@@ -257,12 +258,12 @@ export class FlowerFleet implements FleetHandler {
   }
 
   async #read(record: UploadRecord) {
-    const { head, kind, layout, modelId } = decodeAnnounced(record.head);
+    const { head, kind, layout, modelId, secaggplus } = decodeAnnounced(record.head);
     const { tree, objects } = await this.#replies.assemble(record, (partId, length) =>
       this.#gateway.aggregator.readPart(record.task, partId, length),
     );
     const tensorNames = kind === 'initial-model' ? [] : await this.#offered.tensorNames(modelId);
-    return parseReply(head, tree, objects, { kind, layout, tensorNames });
+    return parseReply(head, tree, objects, { kind, layout, tensorNames, secaggplus });
   }
 
   #span<T>(
@@ -275,6 +276,13 @@ export class FlowerFleet implements FleetHandler {
     return inTaskSpan(this.#telemetry, name, { ...task, traceparent }, work, attributes);
   }
 }
+
+const toSlice = ({ part, offset, length }: ReplySlice) => ({ partId: part, offset, length });
+
+const toSaid = (reply: SecaggplusReply): FlowerSaid =>
+  reply.stage === 'collect_masked_vectors'
+    ? { stage: reply.stage, arrays: reply.arrays.map((slices) => slices.map(toSlice)) }
+    : reply;
 
 const checkReply = ({ task, head }: OfferedMessage, reply: ReplyHead): void => {
   if (reply.runId !== task.runId) throw new AegisError('REPLY_MALFORMED', 'It names another run than its task.');

@@ -7,6 +7,7 @@ export interface AnnouncedReply {
   readonly kind: ReplyExpectation['kind'];
   readonly layout: ReplyExpectation['layout'];
   readonly modelId: string;
+  readonly secaggplus: ReplyExpectation['secaggplus'];
 }
 
 // 64-bit ids do not survive JSON numbers: they travel as {"$id": "123"}.

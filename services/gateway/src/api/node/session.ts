@@ -235,7 +235,7 @@ export class NodeSession {
   /** What the node was told of, or would be told of: its mailbox. */
   async #task(taskId: string): Promise<Task> {
     const task = this.#inHand.get(taskId) ?? (await findTask(this.#parts.gateway, this.node.nodeId, taskId));
-    if (task.masking && !this.node.canMask) throw notMasked();
+    if (task.secaggplus || (task.masking && !this.node.canMask)) throw notMasked();
     return task;
   }
 

@@ -201,7 +201,7 @@ export class RestCalls {
 
   async #taskOf(node: NodeRecord, taskId: string): Promise<Task> {
     const task = await findTask(this.#gateway, node.nodeId, readTaskId(taskId));
-    if (task.masking) throw notMasked();
+    if (task.masking || task.secaggplus) throw notMasked();
     return task;
   }
 

@@ -20,7 +20,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ConfigEntry, Scalar } from "../../events/v1/task.ts";
+import { ConfigEntry, FlowerPublicKeys, FlowerSealed, Scalar } from "../../events/v1/task.ts";
 
 export const protobufPackage = "aegis.aggregator.v1";
 
@@ -143,6 +143,33 @@ export interface SubmitUpdateRequest {
   weight?: number | undefined;
   runtimeSeconds: number;
   masked: Slice[];
+  flower: FlowerAnswer | undefined;
+}
+
+export interface FlowerAnswer {
+  says:
+    | { $case: "setup"; value: FlowerPublicKeys }
+    | { $case: "shareKeys"; value: FlowerSealed }
+    | { $case: "collect"; value: FlowerVector }
+    | { $case: "unmask"; value: FlowerOpenings }
+    | undefined;
+}
+
+export interface FlowerVector {
+  arrays: FlowerArray[];
+}
+
+export interface FlowerArray {
+  slices: Slice[];
+}
+
+export interface FlowerOpenings {
+  openings: FlowerOpening[];
+}
+
+export interface FlowerOpening {
+  nodeId: bigint;
+  share: Buffer;
 }
 
 export interface SubmitUpdateResponse {
@@ -212,6 +239,7 @@ export interface RunMasking {
   metrics: string[];
   dropouts: number;
   colluders: number;
+  limits: string[];
 }
 
 export interface RoundMasking {
@@ -1890,7 +1918,15 @@ export const Metric: MessageFns<Metric> = {
 };
 
 function createBaseSubmitUpdateRequest(): SubmitUpdateRequest {
-  return { task: undefined, tensors: [], metrics: [], weight: undefined, runtimeSeconds: 0, masked: [] };
+  return {
+    task: undefined,
+    tensors: [],
+    metrics: [],
+    weight: undefined,
+    runtimeSeconds: 0,
+    masked: [],
+    flower: undefined,
+  };
 }
 
 export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
@@ -1912,6 +1948,9 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
     }
     for (const v of message.masked) {
       Slice.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.flower !== undefined) {
+      FlowerAnswer.encode(message.flower, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1977,6 +2016,14 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
             message.masked.push(Slice.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.flower = FlowerAnswer.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2000,6 +2047,359 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
     message.weight = object.weight ?? undefined;
     message.runtimeSeconds = object.runtimeSeconds ?? 0;
     message.masked = object.masked?.map((e) => Slice.fromPartial(e)) || [];
+    message.flower = (object.flower !== undefined && object.flower !== null)
+      ? FlowerAnswer.fromPartial(object.flower)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseFlowerAnswer(): FlowerAnswer {
+  return { says: undefined };
+}
+
+export const FlowerAnswer: MessageFns<FlowerAnswer> = {
+  encode(message: FlowerAnswer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.says?.$case) {
+      case "setup":
+        FlowerPublicKeys.encode(message.says.value, writer.uint32(10).fork()).join();
+        break;
+      case "shareKeys":
+        FlowerSealed.encode(message.says.value, writer.uint32(18).fork()).join();
+        break;
+      case "collect":
+        FlowerVector.encode(message.says.value, writer.uint32(26).fork()).join();
+        break;
+      case "unmask":
+        FlowerOpenings.encode(message.says.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerAnswer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.says = { $case: "setup", value: FlowerPublicKeys.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.says = { $case: "shareKeys", value: FlowerSealed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.says = { $case: "collect", value: FlowerVector.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.says = { $case: "unmask", value: FlowerOpenings.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerAnswer>): FlowerAnswer {
+    return FlowerAnswer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerAnswer>): FlowerAnswer {
+    const message = createBaseFlowerAnswer();
+    switch (object.says?.$case) {
+      case "setup": {
+        if (object.says?.value !== undefined && object.says?.value !== null) {
+          message.says = { $case: "setup", value: FlowerPublicKeys.fromPartial(object.says.value) };
+        }
+        break;
+      }
+      case "shareKeys": {
+        if (object.says?.value !== undefined && object.says?.value !== null) {
+          message.says = { $case: "shareKeys", value: FlowerSealed.fromPartial(object.says.value) };
+        }
+        break;
+      }
+      case "collect": {
+        if (object.says?.value !== undefined && object.says?.value !== null) {
+          message.says = { $case: "collect", value: FlowerVector.fromPartial(object.says.value) };
+        }
+        break;
+      }
+      case "unmask": {
+        if (object.says?.value !== undefined && object.says?.value !== null) {
+          message.says = { $case: "unmask", value: FlowerOpenings.fromPartial(object.says.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseFlowerVector(): FlowerVector {
+  return { arrays: [] };
+}
+
+export const FlowerVector: MessageFns<FlowerVector> = {
+  encode(message: FlowerVector, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.arrays) {
+      FlowerArray.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerVector {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerVector();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.arrays.push(FlowerArray.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerVector>): FlowerVector {
+    return FlowerVector.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerVector>): FlowerVector {
+    const message = createBaseFlowerVector();
+    message.arrays = object.arrays?.map((e) => FlowerArray.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFlowerArray(): FlowerArray {
+  return { slices: [] };
+}
+
+export const FlowerArray: MessageFns<FlowerArray> = {
+  encode(message: FlowerArray, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.slices) {
+      Slice.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerArray {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerArray();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.slices.push(Slice.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerArray>): FlowerArray {
+    return FlowerArray.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerArray>): FlowerArray {
+    const message = createBaseFlowerArray();
+    message.slices = object.slices?.map((e) => Slice.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFlowerOpenings(): FlowerOpenings {
+  return { openings: [] };
+}
+
+export const FlowerOpenings: MessageFns<FlowerOpenings> = {
+  encode(message: FlowerOpenings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.openings) {
+      FlowerOpening.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerOpenings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerOpenings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.openings.push(FlowerOpening.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerOpenings>): FlowerOpenings {
+    return FlowerOpenings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerOpenings>): FlowerOpenings {
+    const message = createBaseFlowerOpenings();
+    message.openings = object.openings?.map((e) => FlowerOpening.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFlowerOpening(): FlowerOpening {
+  return { nodeId: 0n, share: Buffer.alloc(0) };
+}
+
+export const FlowerOpening: MessageFns<FlowerOpening> = {
+  encode(message: FlowerOpening, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== 0n) {
+      if (BigInt.asUintN(64, message.nodeId) !== message.nodeId) {
+        throw new globalThis.Error("value provided for field message.nodeId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.nodeId);
+    }
+    if (message.share.length !== 0) {
+      writer.uint32(18).bytes(message.share);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerOpening {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerOpening();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nodeId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.share = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerOpening>): FlowerOpening {
+    return FlowerOpening.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerOpening>): FlowerOpening {
+    const message = createBaseFlowerOpening();
+    message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
+    message.share = object.share ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -2824,7 +3224,7 @@ export const RunSummary: MessageFns<RunSummary> = {
 };
 
 function createBaseRunMasking(): RunMasking {
-  return { clip: 0, valueBits: 0, weightMax: 0n, metrics: [], dropouts: 0, colluders: 0 };
+  return { clip: 0, valueBits: 0, weightMax: 0n, metrics: [], dropouts: 0, colluders: 0, limits: [] };
 }
 
 export const RunMasking: MessageFns<RunMasking> = {
@@ -2849,6 +3249,9 @@ export const RunMasking: MessageFns<RunMasking> = {
     }
     if (message.colluders !== 0) {
       writer.uint32(49).double(message.colluders);
+    }
+    for (const v of message.limits) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -2914,6 +3317,14 @@ export const RunMasking: MessageFns<RunMasking> = {
             message.colluders = reader.double();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.limits.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2937,6 +3348,7 @@ export const RunMasking: MessageFns<RunMasking> = {
     message.metrics = object.metrics?.map((e) => e) || [];
     message.dropouts = object.dropouts ?? 0;
     message.colluders = object.colluders ?? 0;
+    message.limits = object.limits?.map((e) => e) || [];
     return message;
   },
 };

@@ -130,6 +130,50 @@ export interface Task {
   deadline: number;
   join: boolean;
   masking: Masking | undefined;
+  flower: FlowerStage | undefined;
+}
+
+export interface FlowerStage {
+  asks:
+    | { $case: "setup"; value: FlowerSetup }
+    | { $case: "shareKeys"; value: FlowerKeys }
+    | { $case: "collect"; value: FlowerSealed }
+    | { $case: "unmask"; value: FlowerUnmask }
+    | undefined;
+}
+
+export interface FlowerSetup {
+  sampleNum: number;
+  shareNum: number;
+  threshold: number;
+  clippingRange: number;
+  targetRange: bigint;
+  modRange: bigint;
+  maxWeight: number;
+}
+
+export interface FlowerKeys {
+  keys: FlowerPublicKeys[];
+}
+
+export interface FlowerPublicKeys {
+  nodeId: bigint;
+  pk1: Buffer;
+  pk2: Buffer;
+}
+
+export interface FlowerSealed {
+  sealed: FlowerCiphertext[];
+}
+
+export interface FlowerCiphertext {
+  nodeId: bigint;
+  ciphertext: Buffer;
+}
+
+export interface FlowerUnmask {
+  active: bigint[];
+  dead: bigint[];
 }
 
 export interface Masking {
@@ -914,6 +958,7 @@ function createBaseTask(): Task {
     deadline: 0,
     join: false,
     masking: undefined,
+    flower: undefined,
   };
 }
 
@@ -969,6 +1014,9 @@ export const Task: MessageFns<Task> = {
     }
     if (message.masking !== undefined) {
       Masking.encode(message.masking, writer.uint32(122).fork()).join();
+    }
+    if (message.flower !== undefined) {
+      FlowerStage.encode(message.flower, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -1106,6 +1154,14 @@ export const Task: MessageFns<Task> = {
             message.masking = Masking.decode(reader, reader.uint32());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.flower = FlowerStage.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1142,6 +1198,622 @@ export const Task: MessageFns<Task> = {
     message.masking = (object.masking !== undefined && object.masking !== null)
       ? Masking.fromPartial(object.masking)
       : undefined;
+    message.flower = (object.flower !== undefined && object.flower !== null)
+      ? FlowerStage.fromPartial(object.flower)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseFlowerStage(): FlowerStage {
+  return { asks: undefined };
+}
+
+export const FlowerStage: MessageFns<FlowerStage> = {
+  encode(message: FlowerStage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.asks?.$case) {
+      case "setup":
+        FlowerSetup.encode(message.asks.value, writer.uint32(10).fork()).join();
+        break;
+      case "shareKeys":
+        FlowerKeys.encode(message.asks.value, writer.uint32(18).fork()).join();
+        break;
+      case "collect":
+        FlowerSealed.encode(message.asks.value, writer.uint32(26).fork()).join();
+        break;
+      case "unmask":
+        FlowerUnmask.encode(message.asks.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerStage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerStage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.asks = { $case: "setup", value: FlowerSetup.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.asks = { $case: "shareKeys", value: FlowerKeys.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.asks = { $case: "collect", value: FlowerSealed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.asks = { $case: "unmask", value: FlowerUnmask.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerStage>): FlowerStage {
+    return FlowerStage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerStage>): FlowerStage {
+    const message = createBaseFlowerStage();
+    switch (object.asks?.$case) {
+      case "setup": {
+        if (object.asks?.value !== undefined && object.asks?.value !== null) {
+          message.asks = { $case: "setup", value: FlowerSetup.fromPartial(object.asks.value) };
+        }
+        break;
+      }
+      case "shareKeys": {
+        if (object.asks?.value !== undefined && object.asks?.value !== null) {
+          message.asks = { $case: "shareKeys", value: FlowerKeys.fromPartial(object.asks.value) };
+        }
+        break;
+      }
+      case "collect": {
+        if (object.asks?.value !== undefined && object.asks?.value !== null) {
+          message.asks = { $case: "collect", value: FlowerSealed.fromPartial(object.asks.value) };
+        }
+        break;
+      }
+      case "unmask": {
+        if (object.asks?.value !== undefined && object.asks?.value !== null) {
+          message.asks = { $case: "unmask", value: FlowerUnmask.fromPartial(object.asks.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseFlowerSetup(): FlowerSetup {
+  return { sampleNum: 0, shareNum: 0, threshold: 0, clippingRange: 0, targetRange: 0n, modRange: 0n, maxWeight: 0 };
+}
+
+export const FlowerSetup: MessageFns<FlowerSetup> = {
+  encode(message: FlowerSetup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sampleNum !== 0) {
+      writer.uint32(8).uint32(message.sampleNum);
+    }
+    if (message.shareNum !== 0) {
+      writer.uint32(16).uint32(message.shareNum);
+    }
+    if (message.threshold !== 0) {
+      writer.uint32(24).uint32(message.threshold);
+    }
+    if (message.clippingRange !== 0) {
+      writer.uint32(33).double(message.clippingRange);
+    }
+    if (message.targetRange !== 0n) {
+      if (BigInt.asUintN(64, message.targetRange) !== message.targetRange) {
+        throw new globalThis.Error("value provided for field message.targetRange of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.targetRange);
+    }
+    if (message.modRange !== 0n) {
+      if (BigInt.asUintN(64, message.modRange) !== message.modRange) {
+        throw new globalThis.Error("value provided for field message.modRange of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.modRange);
+    }
+    if (message.maxWeight !== 0) {
+      writer.uint32(57).double(message.maxWeight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerSetup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerSetup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sampleNum = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.shareNum = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.threshold = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.clippingRange = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.targetRange = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.modRange = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.maxWeight = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerSetup>): FlowerSetup {
+    return FlowerSetup.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerSetup>): FlowerSetup {
+    const message = createBaseFlowerSetup();
+    message.sampleNum = object.sampleNum ?? 0;
+    message.shareNum = object.shareNum ?? 0;
+    message.threshold = object.threshold ?? 0;
+    message.clippingRange = object.clippingRange ?? 0;
+    message.targetRange = (object.targetRange !== undefined && object.targetRange !== null)
+      ? BigInt(object.targetRange)
+      : 0n;
+    message.modRange = (object.modRange !== undefined && object.modRange !== null) ? BigInt(object.modRange) : 0n;
+    message.maxWeight = object.maxWeight ?? 0;
+    return message;
+  },
+};
+
+function createBaseFlowerKeys(): FlowerKeys {
+  return { keys: [] };
+}
+
+export const FlowerKeys: MessageFns<FlowerKeys> = {
+  encode(message: FlowerKeys, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.keys) {
+      FlowerPublicKeys.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerKeys {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerKeys();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keys.push(FlowerPublicKeys.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerKeys>): FlowerKeys {
+    return FlowerKeys.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerKeys>): FlowerKeys {
+    const message = createBaseFlowerKeys();
+    message.keys = object.keys?.map((e) => FlowerPublicKeys.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFlowerPublicKeys(): FlowerPublicKeys {
+  return { nodeId: 0n, pk1: Buffer.alloc(0), pk2: Buffer.alloc(0) };
+}
+
+export const FlowerPublicKeys: MessageFns<FlowerPublicKeys> = {
+  encode(message: FlowerPublicKeys, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== 0n) {
+      if (BigInt.asUintN(64, message.nodeId) !== message.nodeId) {
+        throw new globalThis.Error("value provided for field message.nodeId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.nodeId);
+    }
+    if (message.pk1.length !== 0) {
+      writer.uint32(18).bytes(message.pk1);
+    }
+    if (message.pk2.length !== 0) {
+      writer.uint32(26).bytes(message.pk2);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerPublicKeys {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerPublicKeys();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nodeId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pk1 = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pk2 = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerPublicKeys>): FlowerPublicKeys {
+    return FlowerPublicKeys.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerPublicKeys>): FlowerPublicKeys {
+    const message = createBaseFlowerPublicKeys();
+    message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
+    message.pk1 = object.pk1 ?? Buffer.alloc(0);
+    message.pk2 = object.pk2 ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseFlowerSealed(): FlowerSealed {
+  return { sealed: [] };
+}
+
+export const FlowerSealed: MessageFns<FlowerSealed> = {
+  encode(message: FlowerSealed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sealed) {
+      FlowerCiphertext.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerSealed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerSealed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sealed.push(FlowerCiphertext.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerSealed>): FlowerSealed {
+    return FlowerSealed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerSealed>): FlowerSealed {
+    const message = createBaseFlowerSealed();
+    message.sealed = object.sealed?.map((e) => FlowerCiphertext.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFlowerCiphertext(): FlowerCiphertext {
+  return { nodeId: 0n, ciphertext: Buffer.alloc(0) };
+}
+
+export const FlowerCiphertext: MessageFns<FlowerCiphertext> = {
+  encode(message: FlowerCiphertext, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== 0n) {
+      if (BigInt.asUintN(64, message.nodeId) !== message.nodeId) {
+        throw new globalThis.Error("value provided for field message.nodeId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.nodeId);
+    }
+    if (message.ciphertext.length !== 0) {
+      writer.uint32(18).bytes(message.ciphertext);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerCiphertext {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerCiphertext();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nodeId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ciphertext = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerCiphertext>): FlowerCiphertext {
+    return FlowerCiphertext.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerCiphertext>): FlowerCiphertext {
+    const message = createBaseFlowerCiphertext();
+    message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
+    message.ciphertext = object.ciphertext ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseFlowerUnmask(): FlowerUnmask {
+  return { active: [], dead: [] };
+}
+
+export const FlowerUnmask: MessageFns<FlowerUnmask> = {
+  encode(message: FlowerUnmask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.active.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.active) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field active of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.dead.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.dead) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field dead of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowerUnmask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowerUnmask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.active.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.active.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.dead.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.dead.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FlowerUnmask>): FlowerUnmask {
+    return FlowerUnmask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FlowerUnmask>): FlowerUnmask {
+    const message = createBaseFlowerUnmask();
+    message.active = object.active?.map((e) => BigInt(e)) || [];
+    message.dead = object.dead?.map((e) => BigInt(e)) || [];
     return message;
   },
 };
