@@ -17,7 +17,7 @@ from harness.supernode import SuperNode
 EXAMPLE = EXAMPLES / "rest-client" / "train.py"
 
 
-def test_sixty_lines_with_requests_and_numpy_train_in_one_round_with_a_supernode(
+def test_requests_and_numpy_alone_train_in_one_round_with_a_supernode(
     releases: list[Release], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newest = releases[-1]
