@@ -73,7 +73,7 @@ bench-crash: setup ## kill processes of the suite 200 times under stock nodes an
 
 # Named figures: they need their peers' packages, and a peer in Rust that takes minutes to build.
 bench-privacy: setup ## noise, accounting and the ledger, beside numpy, prio, dp-accounting and the disk
-	@node bench/main.ts noise-msps rdp-eps-ms ledger-pairs-per-s $(ARGS)
+	@node bench/main.ts noise-msps rdp-eps-ms eps-excess ledger-pairs-per-s $(ARGS)
 
 bench-secagg: setup ## masking, sharing, unmasking and a cohort of 1,000, beside Flower's primitives
 	@node bench/main.ts mask-u32-per-s secagg-1000x1m $(ARGS)

@@ -8,6 +8,7 @@ import { ledgerPairs } from './ledger.ts';
 import { memory } from './memory.ts';
 import { privacyAccounting } from './privacy-accounting.ts';
 import { privacyMechanisms } from './privacy-mechanisms.ts';
+import { privacyTightness } from './privacy-tightness.ts';
 import { roundDeadTime } from './round-dead-time.ts';
 import { secagg, secaggCohort } from './secagg.ts';
 import { rpcGrpc, rpcHttp } from './small-calls.ts';
@@ -24,6 +25,7 @@ export const BENCHMARKS: Benchmark[] = [
   crash,
   privacyMechanisms,
   privacyAccounting,
+  privacyTightness,
   ledgerPairs,
   secagg,
   secaggCohort,
