@@ -1,3 +1,4 @@
+import { adverts } from './adverts.ts';
 import type { Benchmark, FigureSpec } from './contract.ts';
 import { cpuPerGb } from './cpu-per-gb.ts';
 import { crash } from './crash.ts';
@@ -29,6 +30,7 @@ export const BENCHMARKS: Benchmark[] = [
   ledgerPairs,
   secagg,
   secaggCohort,
+  adverts,
   edge,
 ];
 
