@@ -133,7 +133,8 @@ describe('a native client over TLS', () => {
   });
 
   it('reads no more of a model than a client takes in', async () => {
-    const model = modelOf({ w: new Float32Array(10 * 2 ** 18).map((_, at) => at) });
+    // far more than sockets and windows on the way hold, whatever the kernel gives them
+    const model = modelOf({ w: new Float32Array(40 * 2 ** 18).map((_, at) => at) });
     const { stream, offer } = await atWork(model);
     stream.pause();
     const before = aggregator.readModelCalls.length;
@@ -143,7 +144,7 @@ describe('a native client over TLS', () => {
     const other = await newNode().connect();
     other.stream.say({ $case: 'heartbeat', value: {} });
     await other.stream.next('heartbeat');
-    expect(aggregator.readModelCalls.length - before).toBeLessThan(5);
+    expect(aggregator.readModelCalls.length - before).toBeLessThan(20);
     stream.resume();
     await stream.next('heartbeat');
   });
