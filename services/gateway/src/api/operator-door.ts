@@ -43,8 +43,14 @@ export const addServiceDoor = (
   server.addService(definition as ServiceDefinition, handlers as Record<string, never>);
 };
 
+/** Whom each call that was let in belongs to: asked once, so that a token taken back meanwhile leaves no call without an owner. */
+const admitted = new WeakMap<Metadata, OperatorIdentity>();
+
+/** The name of the operator whose call was let in with this metadata. */
+export const admittedOperator = (metadata: Metadata): string => admitted.get(metadata)?.name ?? '';
+
 /** Whose token a call shows. OPERATOR_UNAUTHENTICATED for none, or nobody's. */
-export const operatorOf = (metadata: Metadata, operators: Pick<Operators, 'of'>): OperatorIdentity => {
+const operatorOf = (metadata: Metadata, operators: Pick<Operators, 'of'>): OperatorIdentity => {
   const header = metadata.get('authorization')[0];
   const given = typeof header === 'string' ? /^Bearer +(\S{1,512})$/i.exec(header)?.[1] : undefined;
   const identity = given === undefined ? null : operators.of(given);
@@ -52,10 +58,14 @@ export const operatorOf = (metadata: Metadata, operators: Pick<Operators, 'of'>)
   throw new AegisError('OPERATOR_UNAUTHENTICATED');
 };
 
-/** The same, who may call this method. OPERATOR_FORBIDDEN names the role. */
+/** Lets in whoever may call this method. OPERATOR_UNAUTHENTICATED for a token that is nobody's; OPERATOR_FORBIDDEN names the role. */
 export const admitOperator = (metadata: Metadata, operators: Pick<Operators, 'of'>, rpc: string): void => {
-  const { name, role } = operatorOf(metadata, operators);
-  if (mayOperate(role, `${rpc.charAt(0).toLowerCase()}${rpc.slice(1)}`)) return;
+  const identity = operatorOf(metadata, operators);
+  const { name, role } = identity;
+  if (mayOperate(role, `${rpc.charAt(0).toLowerCase()}${rpc.slice(1)}`)) {
+    admitted.set(metadata, identity);
+    return;
+  }
   throw new AegisError('OPERATOR_FORBIDDEN', `The token is of ${name}, a ${role}.`);
 };
 

@@ -32,7 +32,7 @@ import { Turns } from './join/turns.ts';
 import { ModelBlocks } from './model-blocks.ts';
 import { CONNECT_PATH, NODE_SERVICE, NodeDoor } from './node/door.ts';
 import { operatorService } from './operator.ts';
-import { addServiceDoor, operatorOf } from './operator-door.ts';
+import { addServiceDoor, admittedOperator } from './operator-door.ts';
 import { PortCertificates } from './port-certificates.ts';
 import { refusedConnections } from './refused-connections.ts';
 import { RestDoor } from './rest/door.ts';
@@ -118,7 +118,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const enrolment = { callerOf: (_: unknown, peer: string) => peer, door: 'enrolment' as const };
   addServiceDoor(grpc, enrolmentService(gateway, connectionOf), counted, enrolment);
   const operator = operatorService(gateway);
-  addServiceDoor(grpc, operator, counted, { callerOf: (metadata) => operatorOf(metadata, operators).name });
+  addServiceDoor(grpc, operator, counted, { callerOf: admittedOperator });
   addServiceDoor(
     grpc,
     healthService(healthy, ['flwr.proto.Fleet', 'flwr.proto.Control', NODE_SERVICE, operator.name]),
