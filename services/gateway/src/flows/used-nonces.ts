@@ -1,16 +1,15 @@
 import { AegisError } from '@aegis/errors';
+import { type Rate, TokenBucket } from '../domain/token-bucket.ts';
 import { NONCE_MS } from './rest-keys.ts';
 
 /** Longer than any nonce is good for: clocks of gateways may differ by the slack of RestKeys.checkNonce. */
 const PAGE_MS = NONCE_MS + 15_000;
 /** Of one node, whose parts of 1 MiB then come with up to 100 MB/s. Some 150 bytes are remembered of each request. */
-const RATE = { perSecond: 100, burst: 2_000 };
+const RATE: Rate = { perSecond: 100, burst: 2_000 };
 
 interface OfNode {
   readonly used: Set<string>;
-  /** Requests it may make now, and when that was counted. */
-  left: number;
-  at: number;
+  readonly requests: TokenBucket;
 }
 
 interface Page {
@@ -26,7 +25,7 @@ interface Page {
  */
 export class UsedNonces {
   readonly #since: number;
-  readonly #rate: typeof RATE;
+  readonly #rate: Rate;
   #current: Page | null = null;
   #previous: Page | null = null;
 
@@ -47,12 +46,9 @@ export class UsedNonces {
     if (known?.used.has(nonce) || this.#previous?.byNode.get(nodeId)?.used.has(nonce)) {
       throw new AegisError('REST_NONCE', 'It was used before.');
     }
-    const { perSecond, burst } = this.#rate;
-    const node = known ?? { used: new Set<string>(), left: burst, at: monotonic };
-    const left = Math.min(node.left + ((monotonic - node.at) / 1000) * perSecond, burst);
-    if (left < 1) throw new AegisError('UNAVAILABLE', `One node may make ${perSecond} requests a second.`);
-    node.left = left - 1;
-    node.at = monotonic;
+    const node = known ?? { used: new Set<string>(), requests: new TokenBucket(this.#rate, monotonic) };
+    if (!node.requests.take(monotonic))
+      throw new AegisError('UNAVAILABLE', `One node may make ${this.#rate.perSecond} requests a second.`);
     node.used.add(nonce);
     if (known === undefined) page.byNode.set(nodeId, node);
   }
