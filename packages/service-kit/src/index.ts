@@ -33,6 +33,7 @@ export { orAborted } from './invoke.ts';
 export { keepFirst } from './keep-first.ts';
 export { onShutdown, runService, type Shutdown, type Stoppable } from './lifecycle.ts';
 export { createLogger, type Logger, type LoggerOptions, type LogLevel, silentLogger } from './logger.ts';
+export { LOOK_EVERY_MS, lookAgain } from './look-again.ts';
 export { type MessageCodec, messageCodec } from './message-codec.ts';
 export { type MetricsDoor, serveMetrics } from './metrics-door.ts';
 export { noTelemetry } from './no-telemetry.ts';

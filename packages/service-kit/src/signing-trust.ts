@@ -2,11 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { AegisError } from '@aegis/errors';
 import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
+import { LOOK_EVERY_MS, lookAgain } from './look-again.ts';
 import { Revocations } from './revocations.ts';
 import { type CertifiedKey, openSigningCertificate, readRoots } from './signing-certificate.ts';
-
-/** Files are looked at rather than watched: a mounted secret changes behind links that tell nobody. */
-const LOOK_EVERY_MS = 750;
 
 export interface SigningTrustFiles {
   /** PEM file of the federation's roots. */
@@ -48,7 +46,7 @@ export class SigningTrust {
   /** Looks for a new list again and again. One that cannot be used changes nothing. Returns the way to stop. */
   watch(clock: Clock, log: Logger): () => void {
     if (this.#crl === undefined) return () => {};
-    let [stopped, told] = [false, ''];
+    let told = '';
     const look = async (): Promise<void> => {
       try {
         if (await this.#look()) log.info('another list of revoked signing certificates holds now');
@@ -61,16 +59,7 @@ export class SigningTrust {
         told = error.message;
       }
     };
-    let next = clock.schedule(LOOK_EVERY_MS, tick);
-    function tick(): void {
-      void look().finally(() => {
-        if (!stopped) next = clock.schedule(LOOK_EVERY_MS, tick);
-      });
-    }
-    return () => {
-      stopped = true;
-      next.cancel();
-    };
+    return lookAgain(clock, LOOK_EVERY_MS, look);
   }
 
   /** true: it is another list than before. */

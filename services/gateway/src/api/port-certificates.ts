@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { AegisError } from '@aegis/errors';
 import type { OnePort, PortTls } from '@aegis/flower-wire';
-import { type Clock, type Logger, Revocations, type Telemetry } from '@aegis/service-kit';
+import { type Clock, LOOK_EVERY_MS, type Logger, lookAgain, Revocations, type Telemetry } from '@aegis/service-kit';
 import type { GatewayConfig } from '../config.ts';
 import { type CertifiedConnections, type Trust, trustOf } from './certified-connections.ts';
 import type { Counted } from './counted.ts';
@@ -15,9 +15,6 @@ interface Standing {
   readonly certificates: string;
   readonly crl: string;
 }
-
-/** Revoked is refused within two of these. Files are looked at rather than watched: a mounted secret changes behind links that tell nobody. */
-const LOOK_EVERY_MS = 750;
 
 /** What the files said, all at one time. */
 interface Material {
@@ -71,10 +68,9 @@ export class PortCertificates {
     const reloads = telemetry.meter.createCounter('aegis_gateway_certificate_reloads', {
       description: 'Changes of certificate, authorities or revocations taken over, or refused, by outcome',
     });
-    let stopped = false;
     let refused = '';
     const look = async (): Promise<void> => {
-      const found = await this.#lookAgain(looking);
+      const found = await this.#lookOnce(looking);
       const told = found instanceof AegisError ? found.message : '';
       if (found === true) reloads.add(1, { outcome: 'taken' });
       if (told !== '' && told !== refused) {
@@ -83,16 +79,7 @@ export class PortCertificates {
       }
       refused = told;
     };
-    let next = clock.schedule(LOOK_EVERY_MS, tick);
-    function tick(): void {
-      void look().finally(() => {
-        if (!stopped) next = clock.schedule(LOOK_EVERY_MS, tick);
-      });
-    }
-    return () => {
-      stopped = true;
-      next.cancel();
-    };
+    return lookAgain(clock, LOOK_EVERY_MS, look);
   }
 
   /** Away, it has revoked nothing that anybody could know: its last list counts until it is too old. */
@@ -105,7 +92,7 @@ export class PortCertificates {
   }
 
   /** true: something new holds now. */
-  async #lookAgain(looking: Looking): Promise<boolean | AegisError> {
+  async #lookOnce(looking: Looking): Promise<boolean | AegisError> {
     const { port, live, clock, log, counted } = looking;
     let isNew = false;
     let wrong: AegisError | null = null;

@@ -1,12 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { AegisError } from '@aegis/errors';
-import type { Clock, Logger, Secret } from '@aegis/service-kit';
+import { type Clock, LOOK_EVERY_MS, type Logger, type Secret } from '@aegis/service-kit';
 import { z } from 'zod';
 import { OPERATOR_ROLES, type OperatorIdentity } from '../domain/operator-access.ts';
-
-/** A token that was taken back is refused within this time. */
-const LOOK_EVERY_MS = 750;
 
 const operatorsFile = z.strictObject({
   operators: z.array(
