@@ -25,14 +25,17 @@ export class UnitNames {
   /** Null for a client without a key, and without a certificate: whoever comes back without one cannot be recognised. */
   of({ fingerprint, subject, restSalt }: Pick<NodeRecord, 'fingerprint' | 'subject' | 'restSalt'>): string | null {
     if (fingerprint === '' || (restSalt !== undefined && subject === '')) return null;
-    const who = subject === '' ? `node\n${fingerprint}` : `subject\n${subject}`;
-    return `${this.#keyName}-${this.#hex(`aegis unit ${who}`).slice(0, NAME_HEX)}`;
+    return this.#name(subject === '' ? `node\n${fingerprint}` : `subject\n${subject}`);
   }
 
   /** Of the user whose node it is; null where its certificate names none. Nobody can name a user but the authority that certifies nodes. */
   ofUser({ user, subject }: Pick<NodeRecord, 'user' | 'subject'>): string | null {
     if (user === '' || subject === '') return null;
-    return `${this.#keyName}-${this.#hex(`aegis unit user\n${user}`).slice(0, NAME_HEX)}`;
+    return this.#name(`user\n${user}`);
+  }
+
+  #name(who: string): string {
+    return `${this.#keyName}-${this.#hex(`aegis unit ${who}`).slice(0, NAME_HEX)}`;
   }
 
   #hex(text: string): string {
