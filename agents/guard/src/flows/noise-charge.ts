@@ -51,8 +51,7 @@ export const judgeBudget = ({ policy, journal }: Guard, charge: string | null): 
   const { noiseBudget } = policy;
   if (noiseBudget === null || charge === null) return;
   // Fixed before the first event is charged against it, and kept when the owner edits the budget.
-  journal.fixNoiseOrder(filterOrder(noiseBudget));
-  const order = journal.noiseOrder() ?? filterOrder(noiseBudget);
+  const order = journal.fixNoiseOrder(filterOrder(noiseBudget));
   const { sums, divergence } = spentOn(journal, order);
   const after = divergence + divergenceOf(charge, order);
   if (after <= filterAllowance(order, noiseBudget)) return;

@@ -39,9 +39,10 @@ export interface Journal {
   endRound(taskId: string, reason: string): void;
   /** Privacy events of all noised sums that this node is or was in, for good, each with how often it happened. */
   noiseCharges(): { event: string; count: number }[];
-  /** The Rényi order at which they are added up; null: none is fixed yet. The first one stands. */
+  /** The Rényi order at which they are added up; null: none is fixed yet. */
   noiseOrder(): number | null;
-  fixNoiseOrder(order: number): void;
+  /** The first one stands. Returns it. */
+  fixNoiseOrder(order: number): number;
   /** Updates that left since then. */
   spentSince(time: number): Spent;
   close(): void;

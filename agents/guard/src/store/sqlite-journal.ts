@@ -200,8 +200,9 @@ export class SqliteJournal implements Journal {
     return row === undefined ? null : Number(row.value);
   }
 
-  fixNoiseOrder(order: number): void {
+  fixNoiseOrder(order: number): number {
     this.#database.prepare("INSERT INTO facts VALUES ('noise-order', ?) ON CONFLICT DO NOTHING").run(`${order}`);
+    return this.noiseOrder() ?? order;
   }
 
   spentSince(time: number): Spent {
