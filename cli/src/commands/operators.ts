@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
+import { OPERATOR_ROLES, type OperatorRole } from '@aegis/gateway/operators-file';
 import { systemRandom } from '@aegis/service-kit';
 import { Argument, Option } from 'commander';
 import { CommandError } from '../command-error.ts';
 import type { AddCommand } from '../context.ts';
-import { hashOf, ROLES, type Role, readOperators, writeOperators } from '../operators-file.ts';
+import { hashOf, readOperators, writeOperators } from '../operators-file.ts';
 import { parseDuration } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 import { parseName } from './ca-init.ts';
@@ -25,11 +26,11 @@ export const addOperatorsAdd: AddCommand = (operators, context) =>
     .command('add')
     .description('make a token for somebody else, with a role; it is shown once')
     .addArgument(named)
-    .addOption(new Option('--role <role>', 'what it may do').choices([...ROLES]).makeOptionMandatory())
+    .addOption(new Option('--role <role>', 'what it may do').choices([...OPERATOR_ROLES]).makeOptionMandatory())
     .option('--expires <time>', 'how long it is good: 12h, 90d (default: until it is taken back)', parseDuration)
     .option(...state)
     .option(...file)
-    .action(async (name: string, { role, expires, ...where }: Where & { role: Role; expires?: number }) => {
+    .action(async (name: string, { role, expires, ...where }: Where & { role: OperatorRole; expires?: number }) => {
       const { terminal, env } = context();
       const path = pathOf(where, env);
       const known = await readOperators(path);

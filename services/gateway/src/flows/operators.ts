@@ -2,22 +2,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { AegisError } from '@aegis/errors';
 import { type Clock, LOOK_EVERY_MS, type Logger, type Secret } from '@aegis/service-kit';
-import { z } from 'zod';
-import { OPERATOR_ROLES, type OperatorIdentity } from '../domain/operator-access.ts';
-
-const operatorsFile = z.strictObject({
-  operators: z.array(
-    z.strictObject({
-      name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/),
-      role: z.enum(OPERATOR_ROLES),
-      /** Of the token, hex. Tokens are 256 random bits: nobody finds one by its hash. */
-      sha256: z.string().regex(/^[0-9a-f]{64}$/),
-      /** ISO 8601; from then on the token is nobody's. */
-      expires: z.iso.datetime().optional(),
-    }),
-  ),
-});
-type Known = z.infer<typeof operatorsFile>['operators'][number];
+import type { OperatorIdentity } from '../domain/operator-access.ts';
+import { type OperatorRecord, operatorsFile } from '../operators-file.ts';
 
 export interface OperatorTokens {
   /** Of the first operator, an admin; undefined: there is none. */
@@ -31,7 +17,7 @@ export class Operators {
   readonly #tokens: OperatorTokens;
   readonly #clock: Pick<Clock, 'monotonic' | 'now'>;
   readonly #log: Logger;
-  #known: readonly Known[] = [];
+  #known: readonly OperatorRecord[] = [];
   #lookedAt = Number.NEGATIVE_INFINITY;
   #seen = '';
 
