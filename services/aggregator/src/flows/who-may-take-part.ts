@@ -30,9 +30,8 @@ export function nodesNow({ peers, random }: Ground, setting: TakingPart, state: 
   const isAble = (node: bigint) =>
     suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
   const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
-  const cannotMask = (node: bigint) =>
-    work.appMasks ? kinds.get(node) !== undefined : masks !== null && !masks.has(node);
-  const unmasked = [...online].filter(cannotMask).length;
+  const cannotMask = (node: bigint) => (work.appMasks ? kinds.get(node) !== undefined : masks?.has(node) === false);
+  const unmasked = work.appMasks || masks !== null ? [...online].filter(cannotMask).length : 0;
   const overdue = presence.overdue();
   const input = { type: 'nodes' as const, online: suited, overdue, unmasked };
   if (units === null) return input;
