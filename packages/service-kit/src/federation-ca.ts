@@ -154,6 +154,9 @@ export const createCrl = async (
   return `${crl.toString('pem').replaceAll(/(?<=-----(BEGIN|END) )CRL/g, 'X509 CRL')}\n`;
 };
 
+/** On one line, `O=…, CN=…`: as it is compared with, written down and shown everywhere. */
+export const subjectOf = ({ subject }: { readonly subject: string }): string => subject.replaceAll('\n', ', ');
+
 /** Kind and name that a federation's certificate carries; null when it is none of a federation. */
 export const federationIdentity = (
   subjectAltName: string | undefined,

@@ -15,6 +15,7 @@ export {
   isFederationName,
   issueCertificate,
   type Revoked,
+  subjectOf,
 } from './federation-ca.ts';
 export {
   certifyGuard,

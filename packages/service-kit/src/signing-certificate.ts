@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { federationIdentity } from './federation-ca.ts';
+import { federationIdentity, subjectOf } from './federation-ca.ts';
 import type { Revocations } from './revocations.ts';
 
 /** A key whose signatures others check, and whose it is. */
@@ -43,7 +43,7 @@ export const openSigningCertificate = (
   const identity = federationIdentity(certificate.subjectAltName);
   if (identity?.kind !== 'signing' || certificate.ca) throw refuse('It is not of the kind "signing".');
   return {
-    subject: certificate.subject.replaceAll('\n', ', '),
+    subject: subjectOf(certificate),
     name: identity.name,
     keyPem: certificate.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
     notAfter: certificate.validToDate.getTime(),

@@ -1,7 +1,7 @@
 import { type Http2Stream, performServerHandshake } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { AegisError } from '@aegis/errors';
-import { certifiedUser, federationIdentity, toGrpcStatus } from '@aegis/service-kit';
+import { certifiedUser, federationIdentity, subjectOf, toGrpcStatus } from '@aegis/service-kit';
 import { certificateError, type Principal, principalOf } from '../domain/client-certificate.ts';
 
 /** A refused caller may read why for so long. */
@@ -13,7 +13,7 @@ export const principalOfSocket = (socket: TLSSocket): Principal | null => {
   if (certificate === undefined) return null;
   if (!socket.authorized) throw certificateError(codeOf(socket.authorizationError));
   return principalOf({
-    subject: certificate.subject.replaceAll('\n', ', '),
+    subject: subjectOf(certificate),
     stated: federationIdentity(certificate.subjectAltName),
     user: certifiedUser(certificate.subjectAltName),
     until: certificate.validToDate.getTime(),

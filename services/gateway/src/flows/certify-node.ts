@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { readSigningRequest } from '@aegis/service-kit';
+import { readSigningRequest, subjectOf } from '@aegis/service-kit';
 import { checkBinding } from '../domain/client-certificate.ts';
 import { refuseRemoved } from '../domain/node.ts';
 import { toPem } from '../domain/public-key.ts';
@@ -24,7 +24,7 @@ export const certifyNode = async (gateway: Gateway, invitation: string, csr: Uin
   const invited = await takeInvitation(gateway, invitation, fingerprint, { isNamed: true });
   const { name, id } = invited;
   const chain = await issuer.issue({ name, invitation: id, csr });
-  const subject = new X509Certificate(chain).subject.replaceAll('\n', ', ');
+  const subject = subjectOf(new X509Certificate(chain));
   const principal = { subject, name, user: '', until: 0 };
   if (owner) checkBinding(owner, principal);
   else await enrol(gateway, { pem: toPem(spki), fingerprint, owner, principal }, invited);
@@ -45,11 +45,11 @@ export const renewCertificate = async (
   refuseRemoved(owner);
   checkBinding(owner, principal);
   const chain = await issuer.renew({ name: principal.name, csr });
-  const { subject, validTo } = new X509Certificate(chain);
+  const certificate = new X509Certificate(chain);
   const node = `node ${owner.nodeId}`;
   await gateway.audit.note({
     ...{ event: 'certificate-renewed', actor: node, subject: node },
-    detail: `${subject.replaceAll('\n', ', ')}, good until ${new Date(validTo).toISOString()}`,
+    detail: `${subjectOf(certificate)}, good until ${new Date(certificate.validTo).toISOString()}`,
   });
   return chain;
 };
