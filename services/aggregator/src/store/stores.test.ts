@@ -6,6 +6,7 @@ import { startTestNats, temporaryFolder } from '@aegis/testkit';
 import { describe, expect, it } from 'vitest';
 import { storesSuite } from './conformance.ts';
 import { openDurableStores } from './durable/index.ts';
+import { flowerFoldSuite } from './flower-conformance.ts';
 import { maskedFoldSuite } from './masked-conformance.ts';
 import { memoryStores } from './memory/index.ts';
 import { writeNpy, writeNpz } from './memory/npy.ts';
@@ -14,6 +15,7 @@ import { privateFoldSuite } from './private-conformance.ts';
 storesSuite('memory', async () => ({ subject: memoryStores() }));
 privateFoldSuite('memory', async () => ({ subject: memoryStores() }));
 maskedFoldSuite('memory', async () => ({ subject: memoryStores() }));
+flowerFoldSuite('memory', async () => ({ subject: memoryStores() }));
 
 const durable = async () => {
   const nats = await startTestNats();
@@ -30,6 +32,7 @@ const durable = async () => {
 storesSuite('durable', durable);
 privateFoldSuite('durable', durable);
 maskedFoldSuite('durable', durable);
+flowerFoldSuite('durable', durable);
 
 const marker = 'a secret that must not lie about';
 const model = writeNpz([{ name: marker, npy: writeNpy({ descr: '<f4', shape: [2], values: [1, 2] }) }]);
