@@ -10,7 +10,7 @@ import {
   type SecaggplusAnswer,
   secaggplusEntries,
 } from '@aegis/flower-wire';
-import { eventually, FakeClock } from '@aegis/testkit';
+import { eventually, FakeClock, recordingTelemetry } from '@aegis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Stage } from '../../services/aggregator/src/domain/flower-secagg/answer.ts';
 import { real, text } from '../../services/aggregator/src/domain/scalar.ts';
@@ -167,7 +167,8 @@ function expectOneStory(tasks: readonly Task[]): void {
 
 describe("a run under Flower's SecAgg+", () => {
   it('opens the weighted mean round after round, says what it does not protect against, and shows metrics as reported', async () => {
-    const { world } = compat();
+    const telemetry = recordingTelemetry();
+    const { world } = compat(undefined, { telemetry: telemetry.telemetry });
     const { runId, note } = await world.start(bundle('', 2));
     expect(note).toMatch(/masks have 32 bits of entropy/);
     const run = await world.finished(runId);
@@ -179,6 +180,11 @@ describe("a run under Flower's SecAgg+", () => {
       { cohort: 5, accepted: 5, dropped: 0, masking: { shared: 5, delivered: 5 } },
     ]);
     expect(run.masking?.limits).toHaveLength(4);
+    const stages = ['setup', 'share_keys', 'collect_masked_vectors', 'unmask'].map((stage) => `secagg.${stage}`);
+    const rounds = telemetry.trees().filter(({ name }) => name === 'round');
+    expect(rounds).toHaveLength(2);
+    for (const round of rounds)
+      expect(round.children.map(({ name }) => name).filter((name) => stages.includes(name))).toEqual(stages);
     const loss = nodes.reduce((sum, node) => sum + placeOf(node) * placeOf(node), 0) / 15;
     expect(run.history[0]?.trainMetrics).toMatchObject([
       { key: 'loss', value: { value: { value: expect.closeTo(loss, 9) } } },

@@ -139,6 +139,7 @@ export class PhaseDriver {
     this.unsubscribe();
     this.timer?.cancel();
     this.selecting?.end();
+    this.flower.close();
     for (const { failed } of this.inputs.splice(0)) failed(new AegisError('DRAINING'));
     await Promise.all([this.finishing, this.reserving, this.pumping]);
     await this.answers.close();

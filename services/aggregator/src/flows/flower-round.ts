@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import type { Span } from '@opentelemetry/api';
 import type { FlowerSaid, TaskRef } from '../domain/answer.ts';
 import { type Answer, checkKeys, type Keys, type Stage } from '../domain/flower-secagg/answer.ts';
 import { type Counted, closeStage, countedIn, type FlowerProgress, roundOf } from '../domain/flower-secagg/progress.ts';
@@ -34,6 +35,8 @@ export class FlowerRound {
   private readonly plan: Plan;
   private readonly round: Pick<MaskableRound, 'state' | 'post' | 'answers' | 'parent' | 'untilAvailable'>;
   private folded: Folded | null = null;
+  /** Of the stage under way, in the round's trace; after a restart from there on. */
+  private span: Span | null = null;
 
   constructor(ground: Ground, plan: Plan, round: FlowerRound['round']) {
     this.ground = ground;
@@ -84,6 +87,7 @@ export class FlowerRound {
     const round = closeStage(this.fold().begun, 'unmask', helped, this.said);
     if (round.stage === 'ended') throw new AegisError(round.code, round.reason);
     if (round.stage !== 'open') throw new AegisError('INTERNAL', `The round is at the stage ${round.stage}.`);
+    this.close();
     const answers = this.round.answers();
     const model = await this.ground.telemetry.inSpan('secagg.sum', { parent: this.round.parent() }, () =>
       this.round.untilAvailable(() => answers.openFlower(removalOf(round))),
@@ -102,6 +106,18 @@ export class FlowerRound {
       `masked by SecAgg+ (weak, see the first lines of this log), ${masked.shared} of ${masked.cohort} shared keys, ${masked.delivered} delivered, opened by ${masked.opened}`,
     );
     return { metrics, model, masked };
+  }
+
+  /** Nobody answers in a stage any more. */
+  close(): void {
+    this.span?.end();
+    this.span = null;
+  }
+
+  private beginSpan(stage: Stage, attempt: number): void {
+    this.close();
+    const attributes = { 'aegis.attempt': attempt };
+    this.span = this.ground.telemetry.startSpan(`secagg.${stage}`, { parent: this.round.parent(), attributes });
   }
 
   private begin({ members, rules }: RoundState): RoundInput {
@@ -142,6 +158,7 @@ export class FlowerRound {
     const { stage } = flower;
     if (this.folded?.attempt !== attempt || this.folded.stage !== stage) {
       const begun = roundOf(flower, this.said);
+      this.beginSpan(stage, attempt);
       this.folded = { attempt, stage, begun, current: begun, heard: new Set(), keys: new Map() };
     }
     const folded = this.folded;
