@@ -76,7 +76,7 @@ bench-privacy: setup ## noise, accounting and the ledger, beside numpy, prio, dp
 	@node bench/main.ts noise-msps rdp-eps-ms eps-excess ledger-pairs-per-s $(ARGS)
 
 bench-secagg: setup ## masking, sharing, unmasking and a cohort of 1,000, beside Flower's primitives
-	@node bench/main.ts mask-u32-per-s advert-verify-us secagg-1000x1m $(ARGS)
+	@node bench/main.ts mask-u32-per-s advert-verify-us secagg-1000x1m secagg-memory $(ARGS)
 
 bench-edge: setup ## TLS handshakes with certificates, and how long a revoked one still opens anything
 	@node bench/main.ts handshakes-per-s $(ARGS)

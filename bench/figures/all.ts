@@ -6,6 +6,7 @@ import { edge } from './edge.ts';
 import { foldGbps } from './fold.ts';
 import { idle } from './idle-nodes.ts';
 import { ledgerPairs } from './ledger.ts';
+import { maskedMemory } from './masked-memory.ts';
 import { memory } from './memory.ts';
 import { privacyAccounting } from './privacy-accounting.ts';
 import { privacyMechanisms } from './privacy-mechanisms.ts';
@@ -30,6 +31,7 @@ export const BENCHMARKS: Benchmark[] = [
   ledgerPairs,
   secagg,
   secaggCohort,
+  maskedMemory,
   adverts,
   edge,
 ];
