@@ -21,7 +21,7 @@ export const openBus = (
   parts: { readonly name: string; readonly log: Logger; readonly telemetry: Telemetry },
 ): Promise<Bus> =>
   connectBus({
-    ...{ servers, replicas, name: parts.name, log: parts.log, telemetry: parts.telemetry },
+    ...{ servers, replicas, patient: true, name: parts.name, log: parts.log, telemetry: parts.telemetry },
     ...(user !== undefined && password !== undefined && { credentials: { user, password } }),
     ...(tls && { tls: readTls(tls) }),
   });

@@ -31,6 +31,8 @@ export interface BusOptions {
   replicas?: 1 | 3 | 5;
   /** Milliseconds a call, this one included, waits during an outage; default 10 s. */
   outageWaitMs?: number;
+  /** A first server, and every bucket and journal when it is opened, is waited for as long as it takes, and the log says so. */
+  patient?: boolean;
   log?: Logger;
   telemetry?: Telemetry;
 }
@@ -42,6 +44,7 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
     name,
     replicas = 1,
     outageWaitMs = 10_000,
+    patient = false,
     log = silentLogger,
     telemetry = noTelemetry,
   } = options;
@@ -62,6 +65,7 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
       ...(tls !== undefined && { tls: { ca: String(tls.ca), cert: String(tls.cert), key: String(tls.key) } }),
     },
     outageWaitMs,
+    patient,
     log,
   });
   const opened = new Map<BucketName, Promise<Bucket>>();
@@ -79,20 +83,24 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
     bucket: (bucketName) => {
       const open =
         opened.get(bucketName) ??
-        openBucket(link, bucketName, replicas, telemetry).catch((error) => {
-          opened.delete(bucketName);
-          throw error;
-        });
+        link
+          .patiently(() => openBucket(link, bucketName, replicas, telemetry))
+          .catch((error) => {
+            opened.delete(bucketName);
+            throw error;
+          });
       opened.set(bucketName, open);
       return open;
     },
     journal: (journalName) => {
       const open =
         journals.get(journalName) ??
-        openJournal(link, journalName, replicas).catch((error) => {
-          journals.delete(journalName);
-          throw error;
-        });
+        link
+          .patiently(() => openJournal(link, journalName, replicas))
+          .catch((error) => {
+            journals.delete(journalName);
+            throw error;
+          });
       journals.set(journalName, open);
       return open;
     },

@@ -10,7 +10,12 @@ describe('durable write whose first answer was lost', () => {
     const { server } = nats();
     const user = server.credentials.user;
     const pass = server.credentials.password.reveal();
-    return openLink({ connection: { servers: server.url, user, pass }, outageWaitMs: 1_000, log: silentLogger });
+    return openLink({
+      connection: { servers: server.url, user, pass },
+      outageWaitMs: 1_000,
+      patient: false,
+      log: silentLogger,
+    });
   };
   // As after an outage: the attempt arrived, its answer did not, `meanwhile` happened.
   const repeating = (link: Link, meanwhile = async (): Promise<unknown> => undefined): Link => ({

@@ -23,12 +23,15 @@ export interface Link {
    * reached the server although its answer was lost, so it must be safe to repeat.
    */
   call<T>(what: string, attempt: (timeoutMs: number) => Promise<T>): Promise<T>;
+  /** Where the connection is a patient one, `work` is repeated until its end is another than STORE_UNAVAILABLE. */
+  patiently<T>(work: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
 export interface LinkOptions {
   connection: ConnectionOptions;
   outageWaitMs: number;
+  patient: boolean;
   log: Logger;
 }
 
@@ -36,11 +39,21 @@ const attemptMs = 3_000;
 const never = new AbortController().signal;
 const pauseMs = 100;
 
-export const openLink = async ({ connection: options, outageWaitMs, log }: LinkOptions): Promise<Link> => {
-  const connection = await firstConnection(options, outageWaitMs);
+export const openLink = async ({ connection: options, outageWaitMs, patient, log }: LinkOptions): Promise<Link> => {
+  let closed = false;
+  const patiently: Link['patiently'] = async (work) => {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!patient || closed || !(error instanceof AegisError) || error.code !== 'STORE_UNAVAILABLE') throw error;
+        log.warn({ err: error }, 'waiting for a store');
+      }
+    }
+  };
+  const connection = await patiently(() => firstConnection(options, outageWaitMs));
   const changes = new EventEmitter().setMaxListeners(0);
   let up = true;
-  let closed = false;
   const change = (now: boolean) => {
     if (up === now) return;
     up = now;
@@ -114,6 +127,7 @@ export const openLink = async ({ connection: options, outageWaitMs, log }: LinkO
 
   return {
     connection,
+    patiently,
     jetstream: jetstream(connection),
     // checkAPI would be a round trip that may fail; the first call finds out anyway.
     manager: await jetstreamManager(connection, { checkAPI: false, timeout: attemptMs }),

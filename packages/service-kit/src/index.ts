@@ -36,8 +36,8 @@ export { onShutdown, runService, type Shutdown, type Stoppable } from './lifecyc
 export { createLogger, type Logger, type LoggerOptions, type LogLevel, silentLogger } from './logger.ts';
 export { LOOK_EVERY_MS, lookAgain } from './look-again.ts';
 export { type MessageCodec, messageCodec } from './message-codec.ts';
-export { type MetricsDoor, serveMetrics } from './metrics-door.ts';
 export { noTelemetry } from './no-telemetry.ts';
+export { isOpenToOthers } from './private-file.ts';
 export {
   hostPort,
   listenShape,

@@ -56,10 +56,15 @@ export const onShutdown = (log: Logger, service: Stoppable): Shutdown => {
   };
 };
 
-/** The frame of a service's main.ts: starts, runs until told to stop, exits. A wrong configuration exits with 2 and one clear line. */
+/** The frame of a service's main.ts: starts, runs until told to stop, exits; a signal before it is up ends it at once. A wrong configuration exits with 2 and one clear line. */
 export const runService = async (log: Logger, start: () => Promise<Stoppable>): Promise<never> => {
+  // The first process of a container ignores signals that nobody listens to.
+  const leave = (signal: NodeJS.Signals): never => process.exit(signal === 'SIGINT' ? 130 : 143);
+  process.on('SIGINT', leave).on('SIGTERM', leave);
   try {
-    process.exit(await onShutdown(log, await start()).done);
+    const service = await start();
+    process.off('SIGINT', leave).off('SIGTERM', leave);
+    process.exit(await onShutdown(log, service).done);
   } catch (error) {
     const refused = AegisError.from(error);
     log.error({ err: refused.entry.kind === 'internal' ? refused : undefined, code: refused.code }, refused.message);

@@ -32,7 +32,7 @@ export const listenShape = {
   callers: z.record(z.string(), z.array(z.string().min(1))).default({}),
 };
 
-/** Where Prometheus reads; without it nobody can. */
+/** Where Prometheus and probes ask (metrics-door.ts); without it nobody can. */
 export const metricsConfig = z.strictObject({ address: hostPort }).optional();
 
 export const logConfig = z

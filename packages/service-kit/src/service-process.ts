@@ -6,6 +6,7 @@ import { loadConfig } from './config.ts';
 import { createTelemetry } from './create-telemetry.ts';
 import { runService, type Stoppable } from './lifecycle.ts';
 import { createLogger, type Logger, type LogLevel } from './logger.ts';
+import { serveMetrics } from './metrics-door.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export interface ProcessParts<C> {
@@ -13,10 +14,20 @@ export interface ProcessParts<C> {
   readonly config: C;
   readonly log: Logger;
   readonly telemetry: Telemetry;
+  /** From here on /readyz says what `ready` says; until then, and while the process drains, it says no. */
+  readyWhen(ready: () => boolean): void;
 }
 
-/** `node main.ts --config FILE`: starts, runs until told to stop, exits. What `start` returns is closed before the telemetry is. */
-export const serviceProcess = async <C extends { readonly log: { readonly level: LogLevel } }>(
+interface ConfigOfAll {
+  readonly log: { readonly level: LogLevel };
+  readonly metrics?: { readonly address: string } | undefined;
+}
+
+/**
+ * `node main.ts --config FILE`: starts, runs until told to stop, exits. The door of metrics and probes opens first, so that a process that waits for
+ * NATS says so instead of being silent. What `start` returns is closed before the telemetry is.
+ */
+export const serviceProcess = async <C extends ConfigOfAll>(
   name: string,
   schema: ZodType<C>,
   start: (parts: ProcessParts<C>) => Promise<Stoppable>,
@@ -27,11 +38,26 @@ export const serviceProcess = async <C extends { readonly log: { readonly level:
     const config = loadConfig(file, schema);
     const log = createLogger({ name, level: config.log.level });
     const telemetry = createTelemetry({ service: `aegis-${name}`, version: '0.1.0' });
-    const service = await start({ name, config, log, telemetry });
+    let ready: (() => boolean) | undefined;
+    let draining = false;
+    const notReady = (): string | null => {
+      if (draining) return 'draining';
+      if (ready === undefined) return 'starting';
+      return ready() ? null : 'not ready: see the log';
+    };
+    const door = config.metrics && (await serveMetrics(config.metrics.address, telemetry, notReady));
+    const readyWhen = (look: () => boolean): void => {
+      ready = look;
+    };
+    const service = await start({ name, config, log, telemetry, readyWhen });
     return {
-      drain: () => service.drain(),
+      drain: () => {
+        draining = true;
+        return service.drain();
+      },
       close: async () => {
         await service.close();
+        await door?.close();
         await telemetry.shutdown();
       },
     };

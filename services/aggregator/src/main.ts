@@ -1,6 +1,6 @@
 // The aggregator as a process of its own: node services/aggregator/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { peerChannel, readTls, serveGrpc, serveMetrics, serviceProcess } from '@aegis/service-kit';
+import { peerChannel, readTls, serveGrpc, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAggregator } from './index.ts';
 
@@ -21,7 +21,7 @@ await serviceProcess('aggregator', processConfig, async (parts) => {
     healthy: () => bus.ready(),
     ...(tls && { tls: readTls(tls) }),
   });
-  const metrics = config.metrics && (await serveMetrics(config.metrics.address, telemetry));
+  parts.readyWhen(() => bus.ready());
 
   return {
     drain: async () => {
@@ -30,7 +30,6 @@ await serviceProcess('aggregator', processConfig, async (parts) => {
     },
     close: async () => {
       await server.close();
-      await metrics?.close();
       await aggregator.close();
       await ledger?.close();
       await secagg?.close();

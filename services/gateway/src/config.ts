@@ -2,7 +2,15 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { natsConfig } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
-import { hostPort, logConfig, peerConfig, peersConfig, Secret } from '@aegis/service-kit';
+import {
+  hostPort,
+  isOpenToOthers,
+  logConfig,
+  metricsConfig,
+  peerConfig,
+  peersConfig,
+  Secret,
+} from '@aegis/service-kit';
 import { z } from 'zod';
 import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 
@@ -60,8 +68,6 @@ const gatewayShape = {
   'audit-key-file': z.string().min(1).optional(),
   /** Seconds an empty pull is held. Flower's HTTP client gives up after 30. */
   'hold-seconds': z.number().min(0).max(25).default(20),
-  /** Where /metrics is served besides loopback callers of the one port. */
-  metrics: z.strictObject({ address: hostPort }).optional(),
   limits: z
     .strictObject({
       /** MiB of request bodies held at once; more wait, unread. */
@@ -139,6 +145,8 @@ export const processConfig = z.strictObject({
   secagg: peerConfig.optional(),
   /** The issuer of short-lived certificates; without it they are made by hand. */
   issuer: peerConfig.optional(),
+  /** Where /metrics is served besides loopback callers of the one port; /livez and /readyz too. */
+  metrics: metricsConfig,
   log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;
@@ -169,7 +177,7 @@ const readKey = (key: string, file: string): KeyObject => {
 
 function readPrivate(key: string, file: string): string {
   try {
-    if ((statSync(file).mode & 0o077) !== 0) {
+    if (isOpenToOthers(statSync(file))) {
       throw new AegisError('CONFIG_INVALID', `${key}: ${file} is open to others; chmod 600 it.`);
     }
     return readFileSync(file, 'utf8').trim();

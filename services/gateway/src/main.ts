@@ -23,6 +23,7 @@ await serviceProcess('gateway', processConfig, async (parts) => {
 
   const peers = { aggregator, accountant, secagg, issuer };
   const gateway = await startGateway(config.gateway, { bus, telemetry, log, ...peers });
+  parts.readyWhen(() => bus.ready());
   return {
     drain: () => gateway.drain(),
     close: async () => {

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { AegisError } from '@aegis/errors';
-import { type IssuedCertificate, listenShape, logConfig, metricsConfig } from '@aegis/service-kit';
+import { type IssuedCertificate, isOpenToOthers, listenShape, logConfig, metricsConfig } from '@aegis/service-kit';
 import { z } from 'zod';
 
 /** What an issuer is told, wherever it runs. */
@@ -38,7 +38,7 @@ export const readAuthority = (
 ): IssuedCertificate & { readonly notAfter: number } => {
   const { certificate: file, key: keyFile } = config;
   const [certPem, keyPem] = [text('certificate', file), text('key', keyFile)];
-  if ((statSync(keyFile).mode & 0o077) !== 0)
+  if (isOpenToOthers(statSync(keyFile)))
     throw invalid(`key: ${keyFile} is open to other users of this machine: chmod 600 ${keyFile}`);
   try {
     const certificate = new X509Certificate(certPem);

@@ -1,6 +1,6 @@
 // The privacy accountant as a process of its own: node services/privacy-accountant/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { readTls, serveGrpc, serveMetrics, serviceProcess } from '@aegis/service-kit';
+import { readTls, serveGrpc, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAccountant } from './index.ts';
 
@@ -19,7 +19,7 @@ await serviceProcess('privacy-accountant', processConfig, async (parts) => {
     healthy: () => bus.ready() && accountant.isOpen(),
     ...(tls && { tls: readTls(tls) }),
   });
-  const metrics = config.metrics && (await serveMetrics(config.metrics.address, telemetry));
+  parts.readyWhen(() => bus.ready() && accountant.isOpen());
 
   return {
     drain: async () => {
@@ -28,7 +28,6 @@ await serviceProcess('privacy-accountant', processConfig, async (parts) => {
     },
     close: async () => {
       await server.close();
-      await metrics?.close();
       await accountant.close();
       await bus.close();
     },

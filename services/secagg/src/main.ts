@@ -1,6 +1,6 @@
 // The secagg service as a process of its own: node services/secagg/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { readTls, serveGrpc, serveMetrics, serviceProcess } from '@aegis/service-kit';
+import { readTls, serveGrpc, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startSecagg } from './index.ts';
 
@@ -18,7 +18,7 @@ await serviceProcess('secagg', processConfig, async (parts) => {
     healthy: () => bus.ready(),
     ...(tls && { tls: readTls(tls) }),
   });
-  const metrics = config.metrics && (await serveMetrics(config.metrics.address, telemetry));
+  parts.readyWhen(() => bus.ready());
 
   return {
     drain: async () => {
@@ -28,7 +28,6 @@ await serviceProcess('secagg', processConfig, async (parts) => {
     },
     close: async () => {
       await server.close();
-      await metrics?.close();
       await bus.close();
     },
   };

@@ -76,13 +76,6 @@ const serve = ({ flower, rest, counted, telemetry }: HttpParts, request: Incomin
   refuse(counted, request, response, path, new AegisError('METHOD_UNKNOWN', path.slice(0, 100)));
 };
 
-/** A listener of its own for /metrics, for scrapers that are not on this machine. */
-export const metricsServer = (telemetry: Telemetry): Server =>
-  createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (request, response) => {
-    if (pathOf(request) === '/metrics' && request.method === 'GET') return sendMetrics(telemetry, response);
-    response.writeHead(404).end();
-  });
-
 const sendMetrics = (telemetry: Telemetry, response: ServerResponse): void => {
   telemetry.renderMetrics().then(
     (text) => response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text),

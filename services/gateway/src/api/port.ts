@@ -1,4 +1,3 @@
-import type { Server as HttpServer } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { resetOnClose } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
@@ -26,7 +25,7 @@ import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
 import { grpcAdmission } from './grpc-admission.ts';
 import { streamAdmission } from './grpc-frames.ts';
-import { httpServer, metricsServer } from './http.ts';
+import { httpServer } from './http.ts';
 import { JoinDoor } from './join/door.ts';
 import { Turns } from './join/turns.ts';
 import { ModelBlocks } from './model-blocks.ts';
@@ -139,7 +138,6 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     resetOnClose,
     onRefused: refusedConnections(telemetry, gateway.log, () => gateway.clock.now()),
   });
-  const metrics = config.metrics ? await listenMetrics(config.metrics.address, telemetry) : undefined;
   counted.watch(gateway, port, budget, { nodes, joined });
   const opened = port;
   const { clock, log } = gateway;
@@ -149,8 +147,6 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     drain: (graceMs) => opened.drain(graceMs),
     close: async () => {
       stopLooking?.();
-      metrics?.close();
-      metrics?.closeAllConnections();
       await opened.close();
     },
   };
@@ -178,14 +174,4 @@ const screen = (
     refuseConnection(socket, error);
     return false;
   }
-};
-
-const listenMetrics = async (address: string, telemetry: Telemetry): Promise<HttpServer> => {
-  const { host, port } = splitHostPort(address);
-  const server = metricsServer(telemetry);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, resolve);
-  });
-  return server;
 };

@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { AegisError } from '@aegis/errors';
-import { keepFirst, Secret } from '@aegis/service-kit';
+import { isOpenToOthers, keepFirst, Secret } from '@aegis/service-kit';
 
 /** The key that authenticates history and anchor: 32 random bytes in hexadecimal. Without it nothing can be verified, or forged. */
 export async function ledgerKey(file: string): Promise<Secret> {
@@ -29,7 +29,7 @@ export async function statementKey(file: string): Promise<KeyObject> {
 
 async function secretFileAt(file: string, first: () => Uint8Array): Promise<Buffer> {
   const content = await keepFirst(file, first);
-  if (((await stat(file)).mode & 0o077) !== 0)
+  if (isOpenToOthers(await stat(file)))
     throw new AegisError('CONFIG_INVALID', `${file} is open to others; chmod 600 it.`);
   return content;
 }
