@@ -111,7 +111,7 @@ export class World {
   /** Somebody types `flwr run`; an answer that never comes is like a call that was cut off. */
   async startRun(): Promise<void> {
     if (this.runId !== null) return;
-    const request = { overrides: [], federation: '', fab: this.bundle() };
+    const request = { overrides: [], federation: '', owner: undefined, fab: this.bundle() };
     const started = await this.asked((runs, options) => runs.startRun(request, options));
     this.runId ??= started?.runId ?? null;
   }

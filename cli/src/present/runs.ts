@@ -30,6 +30,7 @@ export const runJson = (summary: RunSummary) => ({
   version: summary.run?.appVersion ?? '',
   appHash: summary.run?.appHash ?? '',
   federation: summary.run?.federation ?? '',
+  ...(summary.run?.owner && { account: summary.run.owner.name }),
   status: summary.run?.status?.status ?? '',
   subStatus: summary.run?.status?.subStatus ?? '',
   details: summary.run?.status?.details ?? '',

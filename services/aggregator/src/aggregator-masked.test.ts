@@ -197,7 +197,7 @@ const expected = async (runId: bigint): Promise<void> => {
 
 describe('a masked run on NATS and sealed files', () => {
   it('trains and evaluates, leaves nothing but models, and every stage is a span of its round', async () => {
-    const { runId } = await stand.runs.startRun({ overrides: [], federation: '', fab: bundle() });
+    const { runId } = await stand.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: bundle() });
     await expected(runId);
     await eventually(async () => expect(await readdir(join(folder.path, 'intake'))).toEqual([]));
     await stand.down();
@@ -232,7 +232,7 @@ describe('a masked run on NATS and sealed files', () => {
           );
         },
       });
-      const { runId } = await stand.runs.startRun({ overrides: [], federation: '', fab: bundle() });
+      const { runId } = await stand.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: bundle() });
       await asked.promise;
       await stand.restart();
       await expected(runId);

@@ -71,6 +71,7 @@ const start = async (
   const { runId } = await world.runs.startRun({
     overrides: writeEntries([{ key: 'min-available-nodes', value: integer(minAvailable) }]),
     federation: '',
+    owner: { id: 'oidc:1', name: 'ada' },
     fab: bundle(lines),
   });
   return { world, runId };
@@ -124,7 +125,7 @@ describe('the aggregator on NATS and sealed files', () => {
       };
     });
     const app = fab({ config: 'num-server-rounds = 1\naegis.initial-model = "node"', source: legacyApp });
-    const { runId } = await world.runs.startRun({ overrides: [], federation: '', fab: app });
+    const { runId } = await world.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: app });
     const run = await world.finished(runId);
     expect(run.run?.status?.subStatus).toBe('completed');
     expect((await readModelArrays(world.channel, run.modelId))[0]?.values).toEqual([3, 4]);
@@ -165,6 +166,7 @@ describe('the aggregator on NATS and sealed files', () => {
       [2, 3],
     ]);
     expect(run.modelId).toBe(expected);
+    expect(run.run?.owner).toEqual({ id: 'oidc:1', name: 'ada' });
     const lines = await world.logOf(runId);
     expect(lines.find((line) => line.includes('resumed'))).toBe(
       'round 1/2, train: resumed after a restart with 1 of 3 answers',
@@ -214,7 +216,7 @@ describe('the aggregator on NATS and sealed files', () => {
       config: `num-server-rounds = 1\naegis.initial-model = "file:init.npz"\n${lines}`,
       extra: [{ name: 'init.npz', content: initial }],
     });
-    const { runId } = await world.runs.startRun({ overrides: [], federation: '', fab: app });
+    const { runId } = await world.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: app });
     const run = await world.finished(runId);
     expect(run.history[0]).toMatchObject({ cohort: 1000, accepted: 1000 });
   }, 60_000);
@@ -229,7 +231,7 @@ describe('the trace of a round', () => {
       parents.add(task.traceparent);
       return train(task, model, kind);
     });
-    const { runId } = await world.runs.startRun({ overrides: [], federation: '', fab: bundle() });
+    const { runId } = await world.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: bundle() });
     await world.finished(runId);
     const rounds = trees().filter((tree) => tree.name === 'round');
     expect(rounds.map((tree) => tree.attributes['aegis.round'])).toEqual([1, 2]);

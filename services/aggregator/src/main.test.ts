@@ -115,7 +115,9 @@ describe('the aggregator process', () => {
 
     const run = async (kill: boolean): Promise<string> => {
       let { child, channel, metrics, output } = await startProcess();
-      const { runId } = await channel.client(RunsService).startRun({ overrides: [], federation: '', fab: app });
+      const { runId } = await channel
+        .client(RunsService)
+        .startRun({ overrides: [], federation: '', owner: undefined, fab: app });
       for (const round of [1, 2]) {
         const tasks = await eventually(async () => {
           const open = (await openTasks()).filter((task) => task.runId === runId && task.round === round);

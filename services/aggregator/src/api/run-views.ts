@@ -27,12 +27,14 @@ export const writeRun = ({ run, overrides }: NodeRunView): RunView => ({
   overrides: writeEntries(overrides),
   status: { status: run.state, subStatus: run.outcome ?? '', details: run.details },
   federation: run.federation,
+  // nobody's business at a node
+  owner: undefined,
 });
 
 export function writeSummary(view: RunOverview): RunSummary {
   const { run } = view;
   return {
-    run: writeRun(view),
+    run: { ...writeRun(view), owner: run.startedBy },
     pendingAt: seconds(run.at.pending),
     startingAt: seconds(run.at.starting),
     runningAt: seconds(run.at.running),

@@ -17,8 +17,8 @@ import { readEntries } from './scalars.ts';
 /** What people ask, through the gateway: parse, one flow, encode. */
 export const runsService = (ground: Ground, owner: RunOwner): LocalService =>
   serviceOf(RunsService, {
-    startRun: ({ fab, overrides, federation }) =>
-      startRun(ground, owner, { fab, overrides: readEntries(overrides), federation }),
+    startRun: ({ fab, overrides, federation, owner: startedBy }) =>
+      startRun(ground, owner, { fab, overrides: readEntries(overrides), federation, startedBy }),
     listRuns: async ({ runId, limit, skip }) => {
       const views =
         runId === undefined ? await listRuns(ground, owner, { limit, skip }) : [await showRun(ground, owner, runId)];

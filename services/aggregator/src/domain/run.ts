@@ -17,6 +17,12 @@ export interface AppRef {
   readonly hash: string;
 }
 
+/** The account that started a run, as the gateway knew it. */
+export interface AccountRef {
+  readonly id: string;
+  readonly name: string;
+}
+
 export interface PhaseId {
   readonly kind: TaskKind;
   /** 0 for the initial model. */
@@ -70,6 +76,8 @@ export interface RunRecord {
   readonly bytesReceived: number;
   /** Of a run with tree noise: who was asked in the rounds that have ended. */
   readonly participation?: Participation | undefined;
+  /** Absent: started without an account. */
+  readonly startedBy?: AccountRef | undefined;
 }
 
 /** How a phase ended, as far as the run is concerned. */
@@ -92,7 +100,7 @@ export interface PhaseReport {
 
 export type NewRun = Pick<
   RunRecord,
-  'runId' | 'seriesId' | 'app' | 'federation' | 'overrides' | 'plan' | 'modelId' | 'modelBytes'
+  'runId' | 'seriesId' | 'app' | 'federation' | 'overrides' | 'plan' | 'modelId' | 'modelBytes' | 'startedBy'
 >;
 
 export function newRun(run: NewRun, now: number): RunRecord {

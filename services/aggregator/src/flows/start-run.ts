@@ -2,7 +2,7 @@ import { AegisError } from '@aegis/errors';
 import { readCapturedPlan } from '../domain/captured-plan.ts';
 import { hasPositionalNames, type ModelInfo } from '../domain/model.ts';
 import { buildPlan, configCarriesPlan, type InitialModel, type Plan } from '../domain/plan.ts';
-import { newRun } from '../domain/run.ts';
+import { type AccountRef, newRun } from '../domain/run.ts';
 import type { ConfigEntry, FlatConfig } from '../domain/scalar.ts';
 import type { Ground } from './ground.ts';
 import type { RunOwner } from './own-runs.ts';
@@ -18,6 +18,7 @@ export interface StartRun {
   readonly fab: Buffer;
   readonly overrides: readonly ConfigEntry[];
   readonly federation: string;
+  readonly startedBy?: AccountRef | undefined;
 }
 
 /** Everything that can be refused is refused here, before the first message leaves. */
@@ -78,6 +79,7 @@ async function begin(
       app: { appId: bundle.facts.appId, version: bundle.facts.version, hash: bundle.hash },
       federation: request.federation,
       overrides: request.overrides,
+      ...(request.startedBy && { startedBy: request.startedBy }),
       plan: granted.plan,
       modelId: start?.modelId ?? null,
       modelBytes: start?.bytes ?? 0,

@@ -79,7 +79,7 @@ export class World {
   }
 
   start(fab: Buffer, overrides: readonly ConfigEntry[] = []) {
-    return this.runs.startRun({ overrides: writeEntries(overrides), federation: '', fab });
+    return this.runs.startRun({ overrides: writeEntries(overrides), federation: '', owner: undefined, fab });
   }
 
   /** The aggregator ends and another begins on the same state. */

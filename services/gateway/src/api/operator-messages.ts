@@ -38,7 +38,7 @@ export const encodeInvitation = (invitation: Invitation, now: number): WireInvit
 export const encodeRun = ({ run, history, masking, ...rest }: RunSummary): WireSummary => ({
   ...rest,
   masking: masking && { ...masking, metrics: [...masking.metrics], limits: [...masking.limits] },
-  run: { ...run, overrides: run.overrides.map(fromEntry) },
+  run: { ...run, owner: run.owner, overrides: run.overrides.map(fromEntry) },
   history: history.map(encodeRound),
 });
 

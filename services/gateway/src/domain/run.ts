@@ -23,6 +23,15 @@ export interface RunView {
   readonly overrides: readonly ConfigEntry[];
   readonly status: RunStatus;
   readonly federation: string;
+  /** The account that started it; undefined: none did. */
+  readonly owner?: RunOwner | undefined;
+}
+
+export interface RunOwner {
+  /** Never given to anybody else. */
+  readonly id: string;
+  /** For people; may change. */
+  readonly name: string;
 }
 
 export interface AppBundle {

@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import type { RunOwner } from '../domain/run.ts';
 import type { ConfigEntry } from '../domain/task.ts';
 import type { StartedRun } from '../peers/contract.ts';
 import type { Gateway } from './gateway.ts';
@@ -12,11 +13,12 @@ export const startRun = async (
   fab: Buffer,
   overrides: readonly ConfigEntry[],
   federation: string,
+  owner?: RunOwner,
 ): Promise<StartedRun> => {
   if (federation.startsWith('@') && federation !== FEDERATION) {
     throw new AegisError('FEDERATION_NOT_FOUND', `There is only ${FEDERATION}.`);
   }
-  const started = await gateway.runs.startRun(fab, overrides, FEDERATION);
+  const started = await gateway.runs.startRun(fab, overrides, FEDERATION, owner);
   gateway.log.info({ run: started.runId }, 'run started');
   return started;
 };

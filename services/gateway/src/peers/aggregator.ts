@@ -93,8 +93,11 @@ const fromSaid = (said: FlowerSaid): FlowerAnswer => {
 export const runsPeer = (channel: ServiceChannel): RunsPeer => {
   const runs = channel.client(RunsService);
   return {
-    startRun: async (fab, overrides, federation) =>
-      runs.startRun({ fab, overrides: overrides.map(fromEntry), federation }, { timeoutMs: START_RUN_TIMEOUT_MS }),
+    startRun: async (fab, overrides, federation, owner) =>
+      runs.startRun(
+        { fab, overrides: overrides.map(fromEntry), federation, owner },
+        { timeoutMs: START_RUN_TIMEOUT_MS },
+      ),
     listRuns: async ({ runId, limit, skip }) => (await runs.listRuns({ runId, limit, skip })).runs.map(toRunSummary),
     stopRun: async (runId) => {
       await runs.stopRun({ runId });
@@ -127,6 +130,7 @@ const toRunView = (view: WireView): RunView => ({
   overrides: view.overrides.map(toEntry),
   status: view.status ?? noStatus,
   federation: view.federation,
+  owner: view.owner,
 });
 
 const noRun: WireView = {
@@ -138,6 +142,7 @@ const noRun: WireView = {
   overrides: [],
   status: undefined,
   federation: '',
+  owner: undefined,
 };
 
 const toRunSummary = (summary: WireSummary): RunSummary => ({

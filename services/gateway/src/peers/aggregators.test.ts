@@ -122,10 +122,12 @@ describe('any other call', () => {
   it('that starts a run is made once, where somebody is', async () => {
     const started = { runId: 1n, seriesId: 2n, note: '' };
     const { runs, called } = world({ 'b:1': { startRun: async () => started } });
-    expect(await runs.startRun({ overrides: [], federation: '', fab: Buffer.alloc(0) })).toEqual(started);
+    expect(await runs.startRun({ overrides: [], federation: '', owner: undefined, fab: Buffer.alloc(0) })).toEqual(
+      started,
+    );
     expect(called).toEqual(['b:1 startRun']);
     const lost = world({ 'a:1': { startRun: refuse('UNAVAILABLE') }, 'b:1': { startRun: async () => started } });
-    const call = lost.runs.startRun({ overrides: [], federation: '', fab: Buffer.alloc(0) });
+    const call = lost.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: Buffer.alloc(0) });
     await expect(call).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(lost.called).toEqual(['a:1 startRun']);
   });

@@ -1,3 +1,4 @@
+import type { Claims } from '../domain/account.ts';
 import type {
   Balance,
   BudgetAlert,
@@ -14,6 +15,7 @@ import type {
   ModelFacts,
   ModelVersion,
   RunEvent,
+  RunOwner,
   RunSummary,
   RunView,
   Update,
@@ -40,7 +42,8 @@ export interface AggregatorPeer {
 
 /** The aggregator as people need it. */
 export interface RunsPeer {
-  startRun(fab: Buffer, overrides: readonly ConfigEntry[], federation: string): Promise<StartedRun>;
+  /** `owner`: the account it will belong to, where there are accounts. */
+  startRun(fab: Buffer, overrides: readonly ConfigEntry[], federation: string, owner?: RunOwner): Promise<StartedRun>;
   listRuns(query: { runId?: bigint | undefined; limit: number; skip: number }): Promise<RunSummary[]>;
   stopRun(runId: bigint): Promise<void>;
   /** The run's volume is lost; another aggregator begins its round anew. RUN_OWNED while its owner is at work. */
@@ -115,6 +118,44 @@ export interface PresenceOut {
   /** Asks the others for a snapshot. */
   ask(): void;
 }
+
+/**
+ * OpenID Connect, with us as the client (Core 1.0; device flow: RFC 8628). IDENTITY_PROVIDER_FAILED when it is away or breaks its
+ * contract; nothing that it answers and no token is in an error.
+ */
+export interface IdentityProvider {
+  beginLogin(): Promise<PendingLogin>;
+  /** What became of a log-in. */
+  collect(deviceCode: string): Promise<Login>;
+  /** null: the provider takes the refresh token no more. */
+  renew(refreshToken: string): Promise<AccountTokens | null>;
+  /** Whether it is an ID token of this provider, made for us, and good now. */
+  judge(idToken: string): Promise<IdTokenVerdict>;
+}
+export interface PendingLogin {
+  readonly deviceCode: string;
+  /** Where a person approves it; has the user code in it. */
+  readonly verificationUri: string;
+  /** Seconds from now. */
+  readonly expiresIn: number;
+  /** Seconds between two times to ask. */
+  readonly interval: number;
+}
+export type Login =
+  | { readonly state: 'granted'; readonly tokens: AccountTokens }
+  | { readonly state: 'pending' }
+  /** By the person, by the provider, or by time; `why` is the provider's error code. */
+  | { readonly state: 'refused'; readonly why: string };
+export interface AccountTokens {
+  readonly idToken: string;
+  /** "" when the provider gives none. */
+  readonly refreshToken: string;
+}
+export type IdTokenVerdict =
+  | { readonly state: 'good'; readonly claims: Claims }
+  /** Genuine, and over. */
+  | { readonly state: 'expired' }
+  | { readonly state: 'bad'; readonly why: string };
 
 /** Who certifies nodes for a short while. Fails with the issuer's codes, and UNAVAILABLE. */
 export interface IssuerPeer {

@@ -59,6 +59,7 @@ export class ScriptedAggregator {
       overrides: [{ key: 'lr', value: { value: { $case: 'real', value: 0.5 } } }],
       status: { status: 'running', subStatus: '', details: '' },
       federation: '@none/default',
+      owner: undefined,
     };
     this.runs.set(runId, run);
     return run;
@@ -179,10 +180,10 @@ export class ScriptedAggregator {
       metrics: [],
     };
     return serviceOf(RunsService, {
-      startRun: async ({ fab }) => {
+      startRun: async ({ fab, owner }) => {
         if (fab.toString() === 'no plan') throw new AegisError('PLAN_MISSING', 'aegis app import DIR');
         const runId = 2n ** 64n - 5n;
-        this.addRun(runId);
+        this.addRun(runId).owner = owner;
         return { runId, seriesId: 3n, note: '' };
       },
       listRuns: async ({ runId }) => ({

@@ -39,6 +39,12 @@ export interface RunView {
   overrides: ConfigEntry[];
   status: RunStatus | undefined;
   federation: string;
+  owner: RunOwner | undefined;
+}
+
+export interface RunOwner {
+  id: string;
+  name: string;
 }
 
 export interface GetAppRequest {
@@ -196,6 +202,7 @@ export interface RunStatus {
 export interface StartRunRequest {
   overrides: ConfigEntry[];
   federation: string;
+  owner: RunOwner | undefined;
   fab: Buffer;
 }
 
@@ -442,6 +449,7 @@ function createBaseRunView(): RunView {
     overrides: [],
     status: undefined,
     federation: "",
+    owner: undefined,
   };
 }
 
@@ -476,6 +484,9 @@ export const RunView: MessageFns<RunView> = {
     }
     if (message.federation !== "") {
       writer.uint32(66).string(message.federation);
+    }
+    if (message.owner !== undefined) {
+      RunOwner.encode(message.owner, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -557,6 +568,14 @@ export const RunView: MessageFns<RunView> = {
             message.federation = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.owner = RunOwner.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -584,6 +603,76 @@ export const RunView: MessageFns<RunView> = {
       ? RunStatus.fromPartial(object.status)
       : undefined;
     message.federation = object.federation ?? "";
+    message.owner = (object.owner !== undefined && object.owner !== null)
+      ? RunOwner.fromPartial(object.owner)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunOwner(): RunOwner {
+  return { id: "", name: "" };
+}
+
+export const RunOwner: MessageFns<RunOwner> = {
+  encode(message: RunOwner, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunOwner {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunOwner();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunOwner>): RunOwner {
+    return RunOwner.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunOwner>): RunOwner {
+    const message = createBaseRunOwner();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };
@@ -2685,7 +2774,7 @@ export const RunStatus: MessageFns<RunStatus> = {
 };
 
 function createBaseStartRunRequest(): StartRunRequest {
-  return { overrides: [], federation: "", fab: Buffer.alloc(0) };
+  return { overrides: [], federation: "", owner: undefined, fab: Buffer.alloc(0) };
 }
 
 export const StartRunRequest: MessageFns<StartRunRequest> = {
@@ -2695,6 +2784,9 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
     }
     if (message.federation !== "") {
       writer.uint32(18).string(message.federation);
+    }
+    if (message.owner !== undefined) {
+      RunOwner.encode(message.owner, writer.uint32(26).fork()).join();
     }
     if (message.fab.length !== 0) {
       writer.uint32(122).bytes(message.fab);
@@ -2731,6 +2823,14 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
             message.federation = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.owner = RunOwner.decode(reader, reader.uint32());
+            continue;
+          }
           case 15: {
             if (tag !== 122) {
               break;
@@ -2758,6 +2858,9 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
     const message = createBaseStartRunRequest();
     message.overrides = object.overrides?.map((e) => ConfigEntry.fromPartial(e)) || [];
     message.federation = object.federation ?? "";
+    message.owner = (object.owner !== undefined && object.owner !== null)
+      ? RunOwner.fromPartial(object.owner)
+      : undefined;
     message.fab = object.fab ?? Buffer.alloc(0);
     return message;
   },
