@@ -31,6 +31,7 @@ import { addNodesLs } from './commands/nodes-ls.ts';
 import { addNodesRemove } from './commands/nodes-remove.ts';
 import { addNodesUninvite } from './commands/nodes-uninvite.ts';
 import { addOperatorsAdd, addOperatorsLs, addOperatorsRm } from './commands/operators.ts';
+import { addOperatorsLogin } from './commands/operators-login.ts';
 import { addPrivacyEpsilon } from './commands/privacy-epsilon.ts';
 import { addPrivacyRounds } from './commands/privacy-rounds.ts';
 import { addPrivacySigma } from './commands/privacy-sigma.ts';
@@ -126,7 +127,7 @@ function createProgram(context: Context): Command {
   const budget = program.command('budget').description('privacy budgets: what may be spent, and what is');
   for (const add of [addBudgetLs, addBudgetSet, addBudgetWatch]) add(budget, known);
   const operators = program.command('operators').description('who may ask this server what, by tokens with roles');
-  for (const add of [addOperatorsAdd, addOperatorsLs, addOperatorsRm]) add(operators, known);
+  for (const add of [addOperatorsAdd, addOperatorsLs, addOperatorsRm, addOperatorsLogin]) add(operators, known);
   const audit = program.command('audit').description('who was let in, who did what, who was refused');
   for (const add of [addAuditShow, addAuditTail, addAuditVerify]) add(audit, known);
   const ledger = program.command('ledger').description('the privacy ledger: everything that was ever let out');

@@ -100,6 +100,7 @@ export class GatewayProcess {
       provenKeys: new ProvenKeys('per-call'),
       seenCalls: new SeenCalls(),
       restKeys: null,
+      accounts: null,
       usedNonces: new UsedNonces(clock.now()),
       unknownNodes: new UnknownNodes(),
       certificates: new ClientCertificates('off'),

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { run } from '../program.ts';
 import { keeping } from '../terminal.test-support.ts';
 
@@ -53,5 +54,45 @@ describe('aegis operators', () => {
     expect((await operators('add', 'ada', '--role', 'root')).code).toBe(2);
     expect((await operators('add', 'Ada L', '--role', 'viewer')).code).toBe(2);
     expect((await operators('add', 'ada')).code).toBe(2);
+  });
+});
+
+describe('aegis operators login', () => {
+  const login = async (...args: string[]) => {
+    const [stdout, stderr] = [keeping(), keeping()];
+    const token = join(folder, 'token');
+    await writeFile(token, 'a-token-of-somebody\n', { mode: 0o600 });
+    const code = await run(
+      ['operators', 'login', '--address', 'fl.example.org:9443', '--token-file', token, '--state', folder, ...args],
+      {
+        ...{ stdout: stdout.stream, stderr: stderr.stream, signal: new AbortController().signal },
+        env: { FLWR_HOME: join(folder, 'flwr') },
+      },
+    );
+    return { code, said: stdout.text() + stderr.text() };
+  };
+  const file = () => join(folder, 'flwr', 'credentials.yaml');
+
+  it('writes the token where flwr looks for that server, and leaves others alone', async () => {
+    await mkdir(join(folder, 'flwr'));
+    await writeFile(file(), 'flower.account-auth.other:1.authn-type: b2lkYw==\n');
+    const { code, said } = await login();
+    expect(code).toBe(0);
+    expect(said).not.toContain('a-token-of-somebody');
+    expect(parse(await readFile(file(), 'utf8'))).toEqual({
+      'flower.account-auth.other:1.authn-type': 'b2lkYw==',
+      'flower.account-auth.fl.example.org:9443.authn-type': Buffer.from('oidc').toString('base64'),
+      'flower.account-auth.fl.example.org:9443.oidc-access-token':
+        Buffer.from('a-token-of-somebody').toString('base64'),
+      'flower.account-auth.fl.example.org:9443.oidc-refresh-token': Buffer.from('none').toString('base64'),
+    });
+    expect((await stat(file())).mode & 0o777).toBe(0o600);
+  });
+
+  it('leaves a file alone that it does not understand', async () => {
+    await mkdir(join(folder, 'flwr'));
+    await writeFile(file(), '- no\n- list of ours');
+    expect(await login()).toMatchObject({ code: 1, said: expect.stringContaining('no list of credentials') });
+    expect(await readFile(file(), 'utf8')).toBe('- no\n- list of ours');
   });
 });

@@ -15,6 +15,7 @@ interface Options {
   san?: string[];
   enrolment: Enrolment;
   control: ControlPolicy;
+  accounts?: string;
   signatures: SignatureRule;
   join?: boolean;
   clientCertificates: CertificateRule;
@@ -43,11 +44,12 @@ export const addUp: AddCommand = (program, context) =>
     .addOption(
       new Option(
         '--control <policy>',
-        'who may use the flwr command? loopback: this machine; open: everybody; off: nobody',
+        'who may use the flwr command? loopback: this machine; open: everybody; accounts: who logs in; off: nobody',
       )
-        .choices(['loopback', 'open', 'off'])
+        .choices(['loopback', 'open', 'accounts', 'off'])
         .default('loopback'),
     )
+    .option('--accounts <file>', 'with --control accounts: the identity provider (YAML, docs/operations.md)')
     .addOption(
       new Option(
         '--signatures <rule>',
@@ -88,6 +90,7 @@ export const addUp: AddCommand = (program, context) =>
         san,
         enrolment,
         control,
+        accounts: absolute(options.accounts),
         signatures,
         join,
         clients: { rule, ca: absolute(ca), crl: absolute(crl) },
@@ -112,6 +115,7 @@ const absolute = (file: string | undefined): string | undefined => (file === und
 const controlWords: Readonly<Record<ControlPolicy, string>> = {
   loopback: 'the flwr command works on this machine only',
   open: 'the flwr command works from everywhere, for everybody',
+  accounts: 'the flwr command works from everywhere, for accounts with a role',
   off: 'the flwr command is refused',
 };
 

@@ -1,7 +1,8 @@
+import { dirname, resolve } from 'node:path';
 import { aggregatorConfig, startAggregator } from '@aegis/aggregator';
 import { connectBus } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
-import { gatewayConfig, startGateway } from '@aegis/gateway';
+import { type AccountsConfig, accountsConfig, gatewayConfig, startGateway } from '@aegis/gateway';
 import { accountantConfig, startAccountant } from '@aegis/privacy-accountant';
 import { secaggConfig, startSecagg } from '@aegis/secagg';
 import {
@@ -10,6 +11,7 @@ import {
   grpcChannel,
   inProcessChannel,
   type Logger,
+  loadConfig,
   openDevPki,
   readTls,
   type ServiceChannel,
@@ -27,7 +29,7 @@ import { findNatsServer, startNatsChild } from './nats-child.ts';
 import { ensureOperatorToken } from './operator-token.ts';
 
 export type Enrolment = 'open' | 'registered';
-export type ControlPolicy = 'loopback' | 'open' | 'off';
+export type ControlPolicy = 'loopback' | 'open' | 'accounts' | 'off';
 export type CertificateRule = 'off' | 'accept' | 'require';
 export type SignatureRule = 'per-call' | 'per-connection';
 
@@ -46,6 +48,8 @@ export interface SuiteOptions {
   readonly enrolment: Enrolment;
   /** Who may use Flower's Control API. */
   readonly control: ControlPolicy;
+  /** YAML file: the identity provider of `control: accounts`. */
+  readonly accounts?: string | undefined;
   /** When a node's signature is verified. */
   readonly signatures: SignatureRule;
   /** Lets in Flower's start_client. */
@@ -110,6 +114,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     );
   if (join && enrolment !== 'open')
     throw new AegisError('CONFIG_INVALID', '--join needs --enrolment open: start_client shows no key to register.');
+  const accounts = options.accounts === undefined ? undefined : accountsIn(options.accounts, control);
   const undo: (() => Promise<void>)[] = [];
   let log: Logger | undefined;
   const close = async () => {
@@ -183,6 +188,7 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
         insecure,
         enrolment,
         control,
+        accounts,
         signatures,
         join,
         'client-certificates': clients.rule,
@@ -224,6 +230,14 @@ export async function startSuite(options: SuiteOptions): Promise<Suite> {
     throw error;
   }
 }
+
+/** What the gateway's file says under `accounts`. A path in it starts where the file is. */
+const accountsIn = (file: string, control: ControlPolicy): AccountsConfig => {
+  if (control !== 'accounts') throw new AegisError('CONFIG_INVALID', '--accounts needs --control accounts.');
+  const accounts = loadConfig(file, accountsConfig);
+  const secret = accounts['client-secret-file'];
+  return secret === undefined ? accounts : { ...accounts, 'client-secret-file': resolve(dirname(file), secret) };
+};
 
 /** By the development certificates that `aegis issuer` of the same state directory has. */
 const wayToIssuer = async (address: string, { pki }: StateDirectory, telemetry: Telemetry): Promise<ServiceChannel> => {

@@ -52,6 +52,31 @@ export const catalog = {
     'This server has no accounts to log in to.',
     'Leave `flwr login` out: runs start without it.',
   ),
+  LOGIN_NOT_OFFERED: entry(
+    'not-found',
+    'There is no identity provider to log in at: who has a token of this server uses that.',
+    'Type `aegis operators login --address HOST:PORT --token-file FILE`, then flwr as always.',
+  ),
+  LOGIN_REFUSED: entry(
+    'forbidden',
+    'The log-in was not granted.',
+    'Type `flwr login` again, and ask whoever administers the server for a role if this goes on.',
+  ),
+  ACCOUNT_UNAUTHENTICATED: entry(
+    'unauthenticated',
+    'The call shows no account, or a log-in that is over.',
+    'Type `flwr login`.',
+  ),
+  ACCOUNT_FORBIDDEN: entry(
+    'forbidden',
+    'The roles of this account do not allow that.',
+    'Ask whoever administers the server; docs/operations.md says what each role may do.',
+  ),
+  IDENTITY_PROVIDER_FAILED: entry(
+    'unavailable',
+    'The identity provider does not answer as it should, so nobody can be let in by it.',
+    'Try again in a minute. Operator: the server log names the step; check accounts.issuer, the network and the client there.',
+  ),
   FEDERATION_NOT_FOUND: entry('not-found', 'There is no such federation.', 'See `flwr federation ls`.'),
   INTERNAL: entry(
     'internal',

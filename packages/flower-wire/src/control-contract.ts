@@ -11,8 +11,29 @@ export interface ControlCaller {
   token: string;
   /** Identity of the connection. */
   connection: object;
+  /** Sent along by commands over gRPC, which leave its use to the server; "" otherwise. */
+  refreshToken: string;
   /** Remote address of the connection, without the port; "" when it is not known. */
   peer: string;
+  /** Hands a command over gRPC its new tokens, with the answer; it keeps them. Before the answer begins. */
+  renewed(tokens: AuthTokens): void;
+}
+
+/** Both are kept by the command; it takes neither alone. */
+export interface AuthTokens {
+  accessToken: string;
+  refreshToken: string;
+}
+
+/** Of OAuth's device flow (RFC 8628). */
+export interface LoginDetails {
+  deviceCode: string;
+  /** Where a person approves it; has the user code in it. */
+  verificationUriComplete: string;
+  /** Seconds from now. */
+  expiresIn: number;
+  /** Seconds between two times that the command asks for its tokens. */
+  interval: number;
 }
 
 export interface StartRunCommand {
@@ -44,6 +65,8 @@ export interface RunListing extends FlowerRun {
   bytesSent: bigint;
   bytesReceived: bigint;
   clientappSeconds: number;
+  /** The account that started it; undefined: none did. */
+  owner: { id: string; name: string } | undefined;
 }
 
 export interface NodeListing {
@@ -78,7 +101,12 @@ export interface ControlHandler {
   /** `limit` 0 = all. Newest first is what people expect; the client sorts again. */
   listRuns(c: ControlCaller, query: { runId: bigint | null; limit: number; skip: number }): Promise<RunListing[]>;
   /** Ends when the run is finished; `signal` aborts when the caller is gone. */
-  streamLogs(c: ControlCaller, runId: bigint, after: number, signal: AbortSignal): AsyncIterable<LogLines>;
+  streamLogs(
+    c: ControlCaller,
+    runId: bigint,
+    after: number,
+    signal: AbortSignal,
+  ): AsyncIterable<LogLines> | Promise<AsyncIterable<LogLines>>;
   /** RUN_FINISHED when it is over already. */
   stopRun(c: ControlCaller, runId: bigint): Promise<boolean>;
   listNodes(c: ControlCaller): Promise<NodeListing[]>;
@@ -86,4 +114,10 @@ export interface ControlHandler {
   unregisterNode(c: ControlCaller, nodeId: bigint): Promise<void>;
   listFederations(c: ControlCaller): Promise<FederationListing[]>;
   showFederation(c: ControlCaller, name: string): Promise<FederationListing>;
+  /** ACCOUNTS_NOT_USED where there are none. */
+  beginLogin(c: ControlCaller): Promise<LoginDetails>;
+  /** null: nobody has approved it yet. */
+  collectTokens(c: ControlCaller, deviceCode: string): Promise<AuthTokens | null>;
+  /** Over HTTP only. */
+  refreshTokens(c: ControlCaller, refreshToken: string): Promise<AuthTokens>;
 }

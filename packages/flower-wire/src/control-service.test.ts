@@ -1,6 +1,6 @@
 import * as control from '@aegis/contracts/flwr/proto/control';
 import type { NodeInfo } from '@aegis/contracts/flwr/proto/node';
-import type { Run } from '@aegis/contracts/flwr/proto/run';
+import { Run } from '@aegis/contracts/flwr/proto/run';
 import { describe, expect, it } from 'vitest';
 import type { ControlHandler, NodeListing, RunListing } from './control-contract.ts';
 import { ControlService } from './control-service.ts';
@@ -9,6 +9,8 @@ import { limits } from './limits.ts';
 import { parseTimestamp } from './node-auth.ts';
 import { readTranscript } from './recorded.ts';
 import { fromWireScalar } from './records.ts';
+import { ScriptedControl } from './scripted-handlers.ts';
+import { toWireRun } from './wire-run.ts';
 
 const head = (headers: Record<string, string> = { 'flwr-package-version': '1.41.0' }): CallHead => ({
   dialect: 'http',
@@ -30,6 +32,7 @@ async function serve(
   return answer.kind === 'message' ? answer.bytes : expect.fail('a stream');
 }
 
+const blankRun = Run.decode(new Uint8Array());
 const seconds = (iso: string | undefined): number => (iso ? (parseTimestamp(iso) ?? Number.NaN) : 0);
 
 const runOf = (run: Run): RunListing => ({
@@ -48,6 +51,7 @@ const runOf = (run: Run): RunListing => ({
   bytesSent: run.bytesSent,
   bytesReceived: run.bytesRecv,
   clientappSeconds: run.clientappRuntime,
+  owner: undefined,
 });
 
 const nodeOf = (node: NodeInfo): NodeListing => ({
@@ -179,16 +183,42 @@ describe('other releases', () => {
   });
 });
 
+describe('accounts', () => {
+  const handler = new ScriptedControl();
+  const wire = control;
+
+  it('log in by the device flow; until it is approved both tokens are empty', async () => {
+    const details = wire.GetLoginDetailsResponse.decode(await serve(handler, 'get-login-details', Buffer.alloc(0)));
+    expect(details).toMatchObject({ authnType: 'oidc', deviceCode: 'device', expiresIn: 60n, interval: 1n });
+    expect(details.verificationUriComplete).toBe('https://idp.example/?code=A');
+    const ask = async (deviceCode: string) =>
+      wire.GetAuthTokensResponse.decode(
+        await serve(handler, 'get-auth-tokens', wire.GetAuthTokensRequest.encode({ deviceCode }).finish()),
+      );
+    expect(await ask('another')).toEqual({ accessToken: '', refreshToken: '' });
+    expect(await ask('device')).toEqual({ accessToken: 'access', refreshToken: 'refresh' });
+    const renew = wire.RefreshAuthTokensRequest.encode({ refreshToken: 'r1' }).finish();
+    const renewed = wire.RefreshAuthTokensResponse.decode(await serve(handler, 'refresh-auth-tokens', renew));
+    expect(renewed).toEqual({ accessToken: 'access after r1', refreshToken: 'refresh again' });
+  });
+
+  it('are named with the runs they started, to commands and not to nodes', async () => {
+    const run = { ...runOf(blankRun), runId: 5n, owner: { id: 'oidc:1', name: 'ada' } };
+    const list = await serve({ listRuns: async () => [run] }, 'list-runs', Buffer.alloc(0));
+    const listed = wire.ListRunsResponse.decode(list).runDict.get(5n);
+    expect(listed).toMatchObject({ flwrAid: 'oidc:1', accountName: 'ada' });
+    const { pendingAt: _, ...ofNode } = run;
+    expect(toWireRun(ofNode)).toMatchObject({ flwrAid: '<id:none>', accountName: 'none' });
+  });
+});
+
 describe('requests that must be refused', () => {
   const code = (name: string) => expect.objectContaining({ code: name });
 
-  it('unknown methods, methods of the hosted product, logins, unknown runs, heads that are too large', async () => {
+  it('unknown methods, methods of the hosted product, unknown runs, heads that are too large', async () => {
     await expect(serve({}, 'nonsense', Buffer.alloc(0))).rejects.toThrow(code('METHOD_UNKNOWN'));
     await expect(serve({}, 'constructor', Buffer.alloc(0))).rejects.toThrow(code('METHOD_UNKNOWN'));
     await expect(serve({}, 'pull-artifacts', Buffer.alloc(0))).rejects.toThrow(code('METHOD_NOT_OFFERED'));
-    for (const method of ['get-login-details', 'get-auth-tokens', 'refresh-auth-tokens']) {
-      await expect(serve({}, method, Buffer.alloc(0))).rejects.toThrow(code('ACCOUNTS_NOT_USED'));
-    }
     const one = control.ListRunsRequest.encode({ runId: 7n, limit: undefined, skip: undefined }).finish();
     await expect(serve({ listRuns: async () => [] }, 'list-runs', one)).rejects.toThrow(code('RUN_NOT_FOUND'));
     const wide = Buffer.alloc(limits.startRunHead + 2, Buffer.from([0x12, 0x00]));

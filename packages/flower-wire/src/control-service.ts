@@ -2,11 +2,15 @@
 
 import {
   GetAuthTokensRequest,
+  GetAuthTokensResponse,
+  GetLoginDetailsResponse,
   ListFederationsResponse,
   ListNodesResponse,
   ListNodesResponse123,
   ListRunsRequest,
   ListRunsResponse,
+  RefreshAuthTokensRequest,
+  RefreshAuthTokensResponse,
   RegisterNodeRequest,
   RegisterNodeResponse,
   ShowFederationRequest,
@@ -24,7 +28,7 @@ import type { Federation } from '@aegis/contracts/flwr/proto/federation';
 import type { NodeInfo, NodeInfo123 } from '@aegis/contracts/flwr/proto/node';
 import { AegisError } from '@aegis/errors';
 import { rawField } from '@aegis/service-kit';
-import type { ControlCaller, ControlHandler, FederationListing, NodeListing } from './control-contract.ts';
+import type { ControlCaller, ControlHandler, FederationListing, LogLines, NodeListing } from './control-contract.ts';
 import { decodeWith } from './decode.ts';
 import { type CallHead, tooLarge } from './fleet-service.ts';
 import { limits } from './limits.ts';
@@ -76,17 +80,24 @@ export class ControlService {
       dialect: head.dialect,
       flwrVersion: head.text('flwr-package-version'),
       token: tokenOf(head),
+      refreshToken: head.dialect === 'grpc' ? head.text(REFRESH_TOKEN) : '',
       connection: head.connection,
       peer: head.peer,
+      renewed: ({ accessToken, refreshToken }) =>
+        head.reply?.({ [ACCESS_TOKEN]: accessToken, [REFRESH_TOKEN]: refreshToken }),
     };
     return run({ handler: this.#handler, now: this.#now() / 1000, c, signal: head.signal }, body);
   }
 }
 
+/** Metadata of commands over gRPC, to and fro. */
+const ACCESS_TOKEN = 'flwr-oidc-access-token';
+const REFRESH_TOKEN = 'flwr-oidc-refresh-token';
+
 /** HTTP sends a bearer token, gRPC its own metadata key. */
 function tokenOf(head: CallHead): string {
   const bearer = /^Bearer +(\S+)$/i.exec(head.text('authorization'))?.[1];
-  return bearer ?? head.text('flwr-oidc-access-token');
+  return bearer ?? head.text(ACCESS_TOKEN);
 }
 
 const methodOf = (name: string): ControlMethod => {
@@ -103,15 +114,6 @@ const answer = <T>(type: Encoder<T>, message: T): ControlAnswer => ({
   bytes: type.encode(message).finish(),
 });
 const nothing: ControlAnswer = { kind: 'message', bytes: Buffer.alloc(0) };
-
-const withoutAccounts: ControlMethod = {
-  limit: limits.head,
-  async run(_context, body) {
-    // All three login requests decode as one with a single text.
-    decodeWith(GetAuthTokensRequest, body, 'login request');
-    throw new AegisError('ACCOUNTS_NOT_USED');
-  },
-};
 
 const methods: Readonly<Record<string, ControlMethod>> = {
   'start-run': {
@@ -162,7 +164,7 @@ const methods: Readonly<Record<string, ControlMethod>> = {
     async run({ handler, c, signal }, body) {
       const { runId, afterTimestamp } = decodeWith(StreamLogsRequest, body, 'StreamLogsRequest');
       const after = Number.isFinite(afterTimestamp) ? afterTimestamp : 0;
-      return { kind: 'stream', messages: logMessages(handler.streamLogs(c, runId, after, signal)) };
+      return { kind: 'stream', messages: logMessages(await handler.streamLogs(c, runId, after, signal)) };
     },
   },
   'list-nodes': {
@@ -206,9 +208,36 @@ const methods: Readonly<Record<string, ControlMethod>> = {
       return answer(ShowFederationResponse, { federation, now: isoTime(now) });
     },
   },
-  'get-login-details': withoutAccounts,
-  'get-auth-tokens': withoutAccounts,
-  'refresh-auth-tokens': withoutAccounts,
+  'get-login-details': {
+    limit: limits.head,
+    async run({ handler, c }) {
+      const details = await handler.beginLogin(c);
+      return answer(GetLoginDetailsResponse, {
+        // The only kind of log-in that commands know.
+        authnType: 'oidc',
+        deviceCode: details.deviceCode,
+        verificationUriComplete: details.verificationUriComplete,
+        expiresIn: BigInt(details.expiresIn),
+        interval: BigInt(details.interval),
+      });
+    },
+  },
+  'get-auth-tokens': {
+    limit: limits.head,
+    async run({ handler, c }, body) {
+      const { deviceCode } = decodeWith(GetAuthTokensRequest, body, 'GetAuthTokensRequest');
+      // Two empty texts: ask again.
+      const tokens = await handler.collectTokens(c, deviceCode);
+      return answer(GetAuthTokensResponse, tokens ?? { accessToken: '', refreshToken: '' });
+    },
+  },
+  'refresh-auth-tokens': {
+    limit: limits.head,
+    async run({ handler, c }, body) {
+      const { refreshToken } = decodeWith(RefreshAuthTokensRequest, body, 'RefreshAuthTokensRequest');
+      return answer(RefreshAuthTokensResponse, await handler.refreshTokens(c, refreshToken));
+    },
+  },
 };
 
 /** The other methods of Flower's service Control. */
@@ -248,7 +277,7 @@ const notOffered: ReadonlySet<string> = new Set([
 
 const count = (value: bigint | undefined): number => Number(value === undefined || value > 1_000_000n ? 0n : value);
 
-async function* logMessages(lines: ReturnType<ControlHandler['streamLogs']>): AsyncGenerator<Uint8Array> {
+async function* logMessages(lines: AsyncIterable<LogLines>): AsyncGenerator<Uint8Array> {
   for await (const { text, latest } of lines) {
     yield StreamLogsResponse.encode({ logOutput: text, latestTimestamp: latest }).finish();
   }

@@ -42,6 +42,8 @@ export interface CallHead extends CredentialSource {
   readonly signal: AbortSignal;
   /** Remote address of the connection, "" when it is not known. */
   readonly peer: string;
+  /** Adds to the head of the answer, once and before it begins. Over HTTP no command reads one. */
+  reply?(head: Readonly<Record<string, string>>): void;
 }
 
 type Answer = Uint8Array[];

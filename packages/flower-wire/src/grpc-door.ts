@@ -5,7 +5,6 @@ import { MessageContainer } from '@aegis/contracts/flwr/proto/grpcadapter';
 import { AegisError } from '@aegis/errors';
 import { rawField } from '@aegis/service-kit';
 import type {
-  Metadata,
   MethodDefinition,
   Server,
   ServerOptions,
@@ -14,6 +13,7 @@ import type {
   ServiceDefinition,
   sendUnaryData,
 } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
 import type { ControlService } from './control-service.ts';
 import { decodeWith } from './decode.ts';
 import { Departure } from './departure.ts';
@@ -211,7 +211,8 @@ class Caller {
     const peer = call.getPeer();
     const departure = new Departure();
     call.on('cancelled', () => departure.leave());
-    return new GrpcHead(call.metadata, this.#options.connectionOf?.(peer) ?? call, peer, departure, tunnelledVersion);
+    const connection = this.#options.connectionOf?.(peer) ?? call;
+    return new GrpcHead(call, connection, peer, departure, tunnelledVersion);
   }
 
   #refusal(caught: unknown, where: StatusOf, head: GrpcHead): { code: number; details: string } {
@@ -228,18 +229,18 @@ class GrpcHead implements CallHead {
   readonly dialect = 'grpc';
   readonly connection: object;
   readonly departure: Departure;
-  readonly #metadata: Metadata;
+  readonly #call: Pick<ServerUnaryCall<Buffer, Buffer>, 'metadata' | 'sendMetadata'>;
   readonly #addressAndPort: string;
   readonly #tunnelledVersion: string;
 
   constructor(
-    metadata: Metadata,
+    call: Pick<ServerUnaryCall<Buffer, Buffer>, 'metadata' | 'sendMetadata'>,
     connection: object,
     addressAndPort: string,
     departure: Departure,
     tunnelledVersion: string,
   ) {
-    this.#metadata = metadata;
+    this.#call = call;
     this.connection = connection;
     this.#addressAndPort = addressAndPort;
     this.departure = departure;
@@ -256,12 +257,16 @@ class GrpcHead implements CallHead {
   }
 
   text(name: string): string {
-    return textOf(this.#metadata, name) || (name === 'flwr-package-version' ? this.#tunnelledVersion : '');
+    return textOf(this.#call.metadata, name) || (name === 'flwr-package-version' ? this.#tunnelledVersion : '');
   }
 
   binary(name: string): Buffer | null {
-    const value = this.#metadata.get(`${name}-bin`)[0];
+    const value = this.#call.metadata.get(`${name}-bin`)[0];
     return Buffer.isBuffer(value) ? value : null;
+  }
+
+  reply(head: Readonly<Record<string, string>>): void {
+    this.#call.sendMetadata(Metadata.fromHttp2Headers(head));
   }
 }
 

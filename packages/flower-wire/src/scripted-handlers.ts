@@ -2,9 +2,11 @@
 
 import { AegisError } from '@aegis/errors';
 import type {
+  AuthTokens,
   ControlCaller,
   ControlHandler,
   FederationListing,
+  LoginDetails,
   LogLines,
   NodeListing,
   RunListing,
@@ -233,6 +235,18 @@ export class ScriptedControl implements ControlHandler {
   async stopRun(c: ControlCaller): Promise<boolean> {
     this.#enter('stopRun', c);
     return true;
+  }
+  async beginLogin(c: ControlCaller): Promise<LoginDetails> {
+    this.#enter('beginLogin', c);
+    return { deviceCode: 'device', verificationUriComplete: 'https://idp.example/?code=A', expiresIn: 60, interval: 1 };
+  }
+  async collectTokens(c: ControlCaller, deviceCode: string): Promise<AuthTokens | null> {
+    this.#enter('collectTokens', c);
+    return deviceCode === 'device' ? { accessToken: 'access', refreshToken: 'refresh' } : null;
+  }
+  async refreshTokens(c: ControlCaller, refreshToken: string): Promise<AuthTokens> {
+    this.#enter('refreshTokens', c);
+    return { accessToken: `access after ${refreshToken}`, refreshToken: 'refresh again' };
   }
   async listNodes(c: ControlCaller): Promise<NodeListing[]> {
     this.#enter('listNodes', c);

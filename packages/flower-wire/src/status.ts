@@ -44,6 +44,7 @@ const byCode: Partial<Record<ErrorCode, Pair>> = {
   METHOD_UNKNOWN: [404, grpcStatus.UNIMPLEMENTED],
   METHOD_NOT_OFFERED: notOffered,
   ACCOUNTS_NOT_USED: notOffered,
+  LOGIN_NOT_OFFERED: notOffered,
   PLAN_INVALID: precondition,
   APP_MALFORMED: precondition,
   APP_TOO_LARGE: precondition,
@@ -72,6 +73,10 @@ const controlNumbers: Partial<Record<ErrorCode, number>> = {
   APP_TOO_LARGE: 33,
   APP_NOT_FOUND: 33,
   OPERATOR_UNAUTHENTICATED: 36,
+  ACCOUNT_UNAUTHENTICATED: 36,
+  ACCOUNT_FORBIDDEN: 9,
+  LOGIN_REFUSED: 9,
+  LOGIN_NOT_OFFERED: 19,
 };
 
 /** What releases before 1.30 compare the details with, to print their own sentence. */

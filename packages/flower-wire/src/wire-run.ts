@@ -4,11 +4,11 @@ import type { FlowerRun } from './fleet-contract.ts';
 import { isoTime } from './node-auth.ts';
 import { toWireScalar } from './records.ts';
 
-/** Account words of a server without accounts; commands print them, nothing compares them. */
+/** Account words of a run that no account started; commands print them, nothing compares them. */
 export const NO_ACCOUNT_ID = '<id:none>';
 export const NO_ACCOUNT_NAME = 'none';
 
-/** A run as nodes and commands read it. What a node may see has no times. */
+/** A run as nodes and commands read it. What a node may see has no times, and no account. */
 export function toWireRun(run: FlowerRun | RunListing): Run {
   const listing = 'pendingAt' in run ? run : undefined;
   return {
@@ -22,7 +22,7 @@ export function toWireRun(run: FlowerRun | RunListing): Run {
     runningAt: isoTime(listing?.runningAt ?? 0),
     finishedAt: isoTime(listing?.finishedAt ?? 0),
     status: run.status,
-    flwrAid: NO_ACCOUNT_ID,
+    flwrAid: listing?.owner?.id ?? NO_ACCOUNT_ID,
     federation: run.federation,
     bytesSent: listing?.bytesSent ?? 0n,
     bytesRecv: listing?.bytesReceived ?? 0n,
@@ -30,6 +30,6 @@ export function toWireRun(run: FlowerRun | RunListing): Run {
     primaryTaskType: 'flwr-serverapp',
     primaryTaskId: undefined,
     seriesId: run.seriesId,
-    accountName: NO_ACCOUNT_NAME,
+    accountName: listing?.owner?.name ?? NO_ACCOUNT_NAME,
   };
 }

@@ -10,6 +10,8 @@ import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 const parse = (text: string) => parseConfig(text, gatewayConfig, 'test');
 const minimal = 'listen: 127.0.0.1:8000\ninsecure: true\nenrolment: open\n';
 
+const idp = (issuer: string) => `{ issuer: '${issuer}', client-id: a, roles: { x: viewer } }`;
+
 describe('configuration', () => {
   it('parses its own example', () => {
     const { gateway, nats, aggregator } = loadConfig(
@@ -21,7 +23,7 @@ describe('configuration', () => {
       insecure: false,
       enrolment: 'registered',
       'hold-seconds': 20,
-      control: 'loopback',
+      control: 'accounts',
     });
     expect(nats.servers).toHaveLength(1);
     expect(aggregator['server-name']).toBe('aggregator');
@@ -60,6 +62,34 @@ describe('configuration', () => {
     ],
     ['an unknown enrolment', minimal.replace('open', 'anybody'), /enrolment/],
     ['an unknown control policy', `${minimal}control: lan`, /control/],
+    [
+      'accounts that nobody is asked for',
+      `${minimal}accounts: ${idp('https://idp.example')}`,
+      /control: accounts only/,
+    ],
+    ['accounts of nobody', `${minimal}control: accounts`, /needs an identity provider/],
+    ...['http://idp.example', 'http://127.0.0.1.example', 'ftp://idp.example', 'idp.example'].map(
+      (issuer): [string, string, RegExp] => [
+        `an issuer at ${issuer}`,
+        `${minimal}control: accounts\naccounts: ${idp(issuer)}`,
+        /accounts.issuer/,
+      ],
+    ),
+    [
+      'accounts without a role',
+      `${minimal}control: accounts\naccounts: { issuer: https://idp.example, client-id: a, roles: {} }`,
+      /nobody could come in/,
+    ],
+    [
+      'a role there is none of',
+      `${minimal}control: accounts\naccounts: { issuer: https://idp.example, client-id: a, roles: { x: root } }`,
+      /accounts.roles.x/,
+    ],
+    [
+      'scopes without openid',
+      `${minimal}control: accounts\naccounts: ${idp('https://idp.example').replace('{', '{ scopes: profile,')}`,
+      /must have openid/,
+    ],
     ['an address without a port', minimal.replace(':8000', ''), /listen: must be host:port/],
     ['a hold past the patience of clients', `${minimal}hold-seconds: 29`, /hold-seconds/],
   ])('refuses %s', (_name, text, complaint) => {

@@ -12,6 +12,7 @@ import {
   Secret,
 } from '@aegis/service-kit';
 import { z } from 'zod';
+import { accountsConfig } from './accounts-config.ts';
 import { connectionsPerAddress, defaultConnections } from './open-files.ts';
 
 const positive = z.number().int().positive();
@@ -41,8 +42,10 @@ const gatewayShape = {
    * flows/proven-keys.ts.
    */
   signatures: z.enum(['per-call', 'per-connection']).default('per-call'),
-  /** Who may use Flower's Control API, which knows no accounts (domain/control-access.ts). */
-  control: z.enum(['loopback', 'open', 'off']).default('loopback'),
+  /** Who may use Flower's Control API (domain/control-access.ts). */
+  control: z.enum(['loopback', 'open', 'accounts', 'off']).default('loopback'),
+  /** Whose accounts count with `control: accounts`, besides operators' tokens. */
+  accounts: accountsConfig.optional(),
   /** Lets in Flower's start_client, which shows no identity, for runs whose plan says `aegis.join = true`. */
   join: z.boolean().default(false),
   /** Opens /api/v1 (api/rest), for clients that know neither Flower nor gRPC. With `enrolment: registered` they need an invitation. */
@@ -122,10 +125,29 @@ const restHasKey = (config: { rest: boolean; 'rest-key-file'?: unknown }): boole
   !config.rest || config['rest-key-file'] !== undefined;
 const restHasKeyMessage = { error: 'rest: true needs it', path: ['rest-key-file'] };
 
+const accountsHaveUse = (config: { accounts?: unknown; control: string }): boolean =>
+  config.accounts === undefined || config.control === 'accounts';
+const accountsHaveUseMessage = { error: 'has a use with control: accounts only', path: ['accounts'] };
+/** Somebody must be able to come in. */
+const accountsAreKnown = (config: {
+  accounts?: unknown;
+  control: string;
+  'operators-file'?: unknown;
+  'operator-token-file'?: unknown;
+}): boolean =>
+  config.control !== 'accounts' ||
+  [config.accounts, config['operators-file'], config['operator-token-file']].some((one) => one !== undefined);
+const accountsAreKnownMessage = {
+  error: 'accounts needs an identity provider (accounts), or tokens (operators-file, operator-token-file)',
+  path: ['control'],
+};
+
 export const gatewayConfig = z
   .strictObject(gatewayShape)
   .refine(joinIsOpen, joinIsOpenMessage)
   .refine(restHasKey, restHasKeyMessage)
+  .refine(accountsHaveUse, accountsHaveUseMessage)
+  .refine(accountsAreKnown, accountsAreKnownMessage)
   .refine(secured, securedMessage)
   .refine(boundByTls, boundByTlsMessage)
   .refine(asksRightly, asksRightlyMessage);
@@ -160,6 +182,12 @@ export const splitHostPort = (address: string): { host: string; port: number } =
 export const readOperatorToken = (file: string): Secret => {
   const text = readPrivate('operator-token-file', file);
   if (text.length < 16) throw new AegisError('CONFIG_INVALID', `operator-token-file: ${file} holds no token.`);
+  return new Secret(text);
+};
+
+export const readClientSecret = (file: string): Secret => {
+  const text = readPrivate('accounts.client-secret-file', file);
+  if (text === '') throw new AegisError('CONFIG_INVALID', `accounts.client-secret-file: ${file} is empty.`);
   return new Secret(text);
 };
 

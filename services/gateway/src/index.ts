@@ -13,9 +13,17 @@ import {
 import { countedBy } from './api/counted.ts';
 import { openPort } from './api/port.ts';
 import { startTimers } from './api/timers.ts';
-import { type GatewayConfig, readAuditKey, readOperatorToken, readRestKey, readUnitKey } from './config.ts';
+import {
+  type GatewayConfig,
+  readAuditKey,
+  readClientSecret,
+  readOperatorToken,
+  readRestKey,
+  readUnitKey,
+} from './config.ts';
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
+import { Accounts } from './flows/accounts.ts';
 import { AuditTrail } from './flows/audit-trail.ts';
 import { ClientCertificates } from './flows/client-certificates.ts';
 import { adoptNodes } from './flows/expire-nodes.ts';
@@ -32,6 +40,7 @@ import { UnknownNodes } from './flows/unknown-nodes.ts';
 import { UsedNonces } from './flows/used-nonces.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
+import { OidcProvider } from './peers/identity-provider.ts';
 import { issuerPeer } from './peers/issuer.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { secaggPeer } from './peers/secagg.ts';
@@ -42,6 +51,7 @@ import { DurableInvitationStore } from './store/durable-invitations.ts';
 import { DurableNodeStore } from './store/durable-nodes.ts';
 import { DurableUploadStore } from './store/durable-uploads.ts';
 
+export { type AccountsConfig, accountsConfig } from './accounts-config.ts';
 export { type GatewayConfig, gatewayConfig, type ProcessConfig, processConfig } from './config.ts';
 
 export interface GatewayDeps {
@@ -119,6 +129,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     signatures: verifyEcdsa,
     unitNames,
     restKeys,
+    accounts: config.control === 'accounts' ? accountsOf(config.accounts, { operators, audit, clock, log }) : null,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys(config.signatures),
     seenCalls: new SeenCalls(),
@@ -168,6 +179,28 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     stop();
     throw error;
   }
+};
+
+const accountsOf = (
+  config: GatewayConfig['accounts'],
+  parts: Omit<ConstructorParameters<typeof Accounts>[0], 'provider'> & { readonly clock: Clock },
+): Accounts => {
+  if (config === undefined) return new Accounts({ ...parts, provider: null });
+  const secret = config['client-secret-file'];
+  const peer = new OidcProvider(
+    {
+      issuer: config.issuer,
+      clientId: config['client-id'],
+      clientSecret: secret === undefined ? undefined : readClientSecret(secret),
+      scopes: config.scopes,
+      tokenSeconds: config['token-seconds'],
+      skewSeconds: config['clock-skew-seconds'],
+    },
+    parts.clock,
+    parts.log,
+  );
+  const rules = { rolesClaim: config['roles-claim'], roles: config.roles, nameClaim: config['name-claim'] };
+  return new Accounts({ ...parts, provider: { peer, rules } });
 };
 
 /** Who may come in, and how, as this gateway was told. */

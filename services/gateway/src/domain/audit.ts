@@ -18,6 +18,9 @@ export const AUDIT_EVENTS = [
   'budget-set',
   'statement-made',
   'caller-refused',
+  'account-logged-in',
+  'account-renewed',
+  'account-refused',
   'entries-lost',
 ] as const;
 export type AuditEvent = (typeof AUDIT_EVENTS)[number];
@@ -29,7 +32,7 @@ export interface AuditEntry {
   readonly at: number;
   /** The gateway that wrote it. */
   readonly by: string;
-  /** Who did it: `operator`, `flwr 127.0.0.1`, `node 12…`, `gateway`; of a refusal the address. */
+  /** Who did it: `operator`, `flwr at 127.0.0.1`, `account ada at 10.0.0.7`, `node 12…`, `gateway`; of a refusal the address. */
   readonly actor: string;
   /** What it was done to: `node 12…`, `run 7…`, `model …`. */
   readonly subject: string;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type ControlPolicy, isLoopback, mayControl } from './control-access.ts';
+import { accountMay, type ControlDeed, type ControlPolicy, isLoopback, mayControl, mayStop } from './control-access.ts';
 import type { EnrolmentPolicy } from './enrolment.ts';
+import type { OperatorRole } from './operator-access.ts';
 
 const [HERE, THERE] = ['127.0.0.1', '192.0.2.7'];
 
@@ -14,6 +15,9 @@ describe("Flower's Control API", () => {
     ['open', 'open', THERE, true, true],
     ['open', 'registered', HERE, true, true],
     ['open', 'registered', THERE, true, false],
+    // where a caller is says nothing then
+    ['accounts', 'open', HERE, false, false],
+    ['accounts', 'registered', THERE, false, false],
     ['off', 'open', HERE, false, false],
     ['off', 'open', THERE, false, false],
     ['off', 'registered', HERE, false, false],
@@ -21,8 +25,37 @@ describe("Flower's Control API", () => {
   ];
 
   it.each(table)('%s, enrolment %s, for %s: runs %s, nodes %s', (control, enrolment, peer, runs, nodes) => {
-    expect(mayControl({ control, enrolment }, peer, 'runs')).toBe(runs);
-    expect(mayControl({ control, enrolment }, peer, 'nodes')).toBe(nodes);
+    const may = (deed: ControlDeed) => mayControl({ control, enrolment }, peer, deed);
+    for (const deed of ['see-runs', 'start-run', 'stop-run'] as const) expect(may(deed)).toBe(runs);
+    for (const deed of ['see-nodes', 'manage-nodes'] as const) expect(may(deed)).toBe(nodes);
+  });
+});
+
+describe('an account', () => {
+  const table: [OperatorRole[], ControlDeed[]][] = [
+    [[], []],
+    [['viewer'], ['see-runs', 'see-nodes']],
+    [['auditor'], ['see-runs', 'see-nodes']],
+    [['runner'], ['see-runs', 'see-nodes', 'start-run', 'stop-run']],
+    [
+      ['viewer', 'runner'],
+      ['see-runs', 'see-nodes', 'start-run', 'stop-run'],
+    ],
+    [['admin'], ['see-runs', 'see-nodes', 'start-run', 'stop-run', 'manage-nodes']],
+  ];
+  it.each(table)('with roles %j may %j and no more', (roles, deeds) => {
+    for (const deed of ['see-runs', 'see-nodes', 'start-run', 'stop-run', 'manage-nodes'] as const)
+      expect(accountMay({ roles }, deed), deed).toBe(deeds.includes(deed));
+  });
+
+  it('stops its own runs; an admin stops any', () => {
+    const ada = { id: 'oidc:1', name: 'ada' };
+    for (const roles of [[], ['viewer'], ['auditor']] as OperatorRole[][])
+      expect(mayStop({ ...ada, roles }, { id: 'oidc:1' })).toBe(false);
+    expect(mayStop({ ...ada, roles: ['runner'] }, { id: 'oidc:1' })).toBe(true);
+    expect(mayStop({ ...ada, roles: ['runner'] }, { id: 'token:1' })).toBe(false);
+    expect(mayStop({ ...ada, roles: ['runner'] }, undefined)).toBe(false);
+    expect(mayStop({ ...ada, roles: ['admin'] }, undefined)).toBe(true);
   });
 });
 

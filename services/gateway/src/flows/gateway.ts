@@ -13,6 +13,7 @@ import type {
   TaskFeed,
 } from '../peers/contract.ts';
 import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
+import type { Accounts } from './accounts.ts';
 import type { AuditTrail } from './audit-trail.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
@@ -49,6 +50,8 @@ export interface Gateway {
   readonly unitNames: UnitNames | null;
   /** Null: REST is off. */
   readonly restKeys: RestKeys | null;
+  /** Null: the Control API goes by where the caller is. */
+  readonly accounts: Accounts | null;
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
   readonly provenKeys: ProvenKeys;

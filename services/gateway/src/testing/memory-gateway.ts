@@ -79,6 +79,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     signatures: async () => true,
     unitNames,
     restKeys: null,
+    accounts: null,
     mailbox: new Mailbox(),
     provenKeys: new ProvenKeys('per-call'),
     seenCalls: new SeenCalls(),

@@ -19,7 +19,10 @@ const scene = async (rules: ControlRules) => {
     settings: { ...gateway.settings, ...rules },
     log: createLogger({ name: 'test', destination: { write: (line: string) => log.push(JSON.parse(line)) } }),
   });
-  const from = (peer: string): ControlCaller => ({ dialect: 'http', flwrVersion: '', token: '', connection: {}, peer });
+  const from = (peer: string): ControlCaller => ({
+    ...{ dialect: 'http', flwrVersion: '', token: '', refreshToken: '', connection: {}, peer },
+    renewed: () => expect.fail('nobody logged in'),
+  });
   return { control, log, node, here: from(HERE), there: from(THERE) };
 };
 const key = () => new NodeKey().publicKeyPem;
@@ -48,13 +51,21 @@ describe("Flower's Control API", () => {
     const { control, here, there } = await scene({ control: 'open', enrolment: 'registered' });
     expect(await control.stopRun(there, 9n)).toBe(true);
     const signal = new AbortController().signal;
-    expect(() => control.streamLogs(there, 9n, 0, signal)).not.toThrow();
+    await control.streamLogs(there, 9n, 0, signal);
     for (const listed of [
       await control.showFederation(there, '@none/default'),
       ...(await control.listFederations(there)),
     ])
       expect(listed.nodes).toEqual([]);
     expect((await control.showFederation(here, '@none/default')).nodes).toHaveLength(1);
+  });
+
+  it('has nothing to log in at', async () => {
+    const { control, here } = await scene({ control: 'open', enrolment: 'open' });
+    const unused = expect.objectContaining({ code: 'ACCOUNTS_NOT_USED' });
+    await expect(control.beginLogin()).rejects.toThrow(unused);
+    await expect(control.collectTokens(here, 'code')).rejects.toThrow(unused);
+    await expect(control.refreshTokens(here, 'token')).rejects.toThrow(unused);
   });
 
   it('opened to everybody, with open enrolment, has no secrets', async () => {
@@ -76,7 +87,7 @@ describe("Flower's Control API", () => {
         () => control.startRun(c, start),
         () => control.stopRun(c, 9n),
         () => control.listRuns(c, { runId: null, limit: 0, skip: 0 }),
-        async () => control.streamLogs(c, 9n, 0, new AbortController().signal),
+        () => control.streamLogs(c, 9n, 0, new AbortController().signal),
         () => control.listNodes(c),
         () => control.registerNode(c, key(), labels),
         () => control.unregisterNode(c, 1n),

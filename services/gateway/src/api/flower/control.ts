@@ -1,17 +1,21 @@
 import { AegisError } from '@aegis/errors';
 import type {
+  AuthTokens,
   ControlCaller,
   ControlHandler,
   FederationListing,
+  LoginDetails,
   LogLines,
   NodeListing,
   RunListing,
   StartedRun,
   StartRunCommand,
 } from '@aegis/flower-wire';
+import type { Account } from '../../domain/account.ts';
 import type { AuditEvent } from '../../domain/audit.ts';
-import { type ControlPolicy, type ControlUse, mayControl } from '../../domain/control-access.ts';
+import { type ControlDeed, type ControlPolicy, mayControl, mayStop } from '../../domain/control-access.ts';
 import type { RunSummary } from '../../domain/run.ts';
+import { type Accounts, actorOf, type Shown } from '../../flows/accounts.ts';
 import { approveNode } from '../../flows/approve-node.ts';
 import type { Gateway } from '../../flows/gateway.ts';
 import { listNodes, type NodeView } from '../../flows/list-nodes.ts';
@@ -30,15 +34,16 @@ export class FlowerControl implements ControlHandler {
   }
 
   async startRun(c: ControlCaller, { fab, overrides, federation, appSpec }: StartRunCommand): Promise<StartedRun> {
-    this.#admit(c, 'runs');
+    const account = await this.#admit(c, 'start-run');
     if (fab.length === 0) {
       throw new AegisError(
         'APP_NOT_FOUND',
         `"${appSpec.slice(0, 100)}" is not here: Aegis takes the app itself, from a folder.`,
       );
     }
-    const started = await startRun(this.#gateway, fab, overrides, federation);
-    await this.#did(c, 'run-started', `run ${started.runId}`);
+    const owner = account && { id: account.id, name: account.name };
+    const started = await startRun(this.#gateway, fab, overrides, federation, owner);
+    await this.#did(c, account, 'run-started', `run ${started.runId}`);
     return { ...started, federation: FEDERATION };
   }
 
@@ -46,24 +51,46 @@ export class FlowerControl implements ControlHandler {
     c: ControlCaller,
     { runId, limit, skip }: { runId: bigint | null; limit: number; skip: number },
   ): Promise<RunListing[]> {
-    this.#admit(c, 'runs');
+    await this.#admit(c, 'see-runs');
+    return this.#listRuns({ runId, limit, skip });
+  }
+
+  async #listRuns({
+    runId,
+    limit,
+    skip,
+  }: {
+    runId: bigint | null;
+    limit: number;
+    skip: number;
+  }): Promise<RunListing[]> {
     return (await listRuns(this.#gateway, { runId: runId ?? undefined, limit, skip })).map(toListing);
   }
 
-  streamLogs(c: ControlCaller, runId: bigint, after: number, signal: AbortSignal): AsyncIterable<LogLines> {
-    this.#admit(c, 'runs');
+  async streamLogs(
+    c: ControlCaller,
+    runId: bigint,
+    after: number,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<LogLines>> {
+    await this.#admit(c, 'see-runs');
     return watchLog(this.#gateway, runId, after, signal);
   }
 
   async stopRun(c: ControlCaller, runId: bigint): Promise<boolean> {
-    this.#admit(c, 'runs');
+    const account = await this.#admit(c, 'stop-run');
+    if (account !== undefined) await this.#demandOwn(c, account, runId);
     await stopRun(this.#gateway, runId);
-    await this.#did(c, 'run-stopped', `run ${runId}`);
+    await this.#did(c, account, 'run-stopped', `run ${runId}`);
     return true;
   }
 
   async listNodes(c: ControlCaller): Promise<NodeListing[]> {
-    this.#admit(c, 'nodes');
+    await this.#admit(c, 'see-nodes');
+    return this.#listNodes();
+  }
+
+  async #listNodes(): Promise<NodeListing[]> {
     return (await listNodes(this.#gateway)).filter(({ state }) => state !== 'removed').map(toNodeListing);
   }
 
@@ -72,18 +99,18 @@ export class FlowerControl implements ControlHandler {
     publicKeyPem: Buffer,
     { name }: { name: string; location: string },
   ): Promise<bigint> {
-    this.#admit(c, 'nodes');
+    const account = await this.#admit(c, 'manage-nodes');
     const { nodeId } = await approveNode(this.#gateway, publicKeyPem.toString('latin1'), name);
     this.#gateway.log.info({ node: nodeId, peer: c.peer }, 'node approved through the Control API');
-    await this.#did(c, 'node-approved', `node ${nodeId}`, name);
+    await this.#did(c, account, 'node-approved', `node ${nodeId}`, name);
     return nodeId;
   }
 
   async unregisterNode(c: ControlCaller, nodeId: bigint): Promise<void> {
-    this.#admit(c, 'nodes');
+    const account = await this.#admit(c, 'manage-nodes');
     await removeNode(this.#gateway, nodeId);
     this.#gateway.log.info({ node: nodeId, peer: c.peer }, 'node removed through the Control API');
-    await this.#did(c, 'node-removed', `node ${nodeId}`);
+    await this.#did(c, account, 'node-removed', `node ${nodeId}`);
   }
 
   async listFederations(c: ControlCaller): Promise<FederationListing[]> {
@@ -92,33 +119,78 @@ export class FlowerControl implements ControlHandler {
 
   /** Without its nodes for a caller who may not see them. */
   async showFederation(c: ControlCaller, name: string): Promise<FederationListing> {
-    this.#admit(c, 'runs');
+    const account = await this.#admit(c, 'see-runs');
     if (name !== FEDERATION) throw new AegisError('FEDERATION_NOT_FOUND', `There is only ${FEDERATION}.`);
     const [nodes, runs] = await Promise.all([
-      this.#may(c, 'nodes') ? this.listNodes(c) : [],
-      this.listRuns(c, { runId: null, limit: 0, skip: 0 }),
+      // Every role sees the nodes.
+      account !== undefined || mayControl(this.#gateway.settings, c.peer, 'see-nodes') ? this.#listNodes() : [],
+      this.#listRuns({ runId: null, limit: 0, skip: 0 }),
     ]);
     return { name: FEDERATION, description: 'All nodes of this server.', nodes, runs };
   }
 
-  #did({ peer }: ControlCaller, event: AuditEvent, subject: string, detail = ''): Promise<void> {
-    return this.#gateway.audit.note({ event, actor: `flwr at ${peer}`, subject, detail });
+  async beginLogin(): Promise<LoginDetails> {
+    const { deviceCode, verificationUri, expiresIn, interval } = await this.#accounts().beginLogin();
+    return { deviceCode, verificationUriComplete: verificationUri, expiresIn, interval };
   }
 
-  #may({ peer }: ControlCaller, use: ControlUse): boolean {
-    return mayControl(this.#gateway.settings, peer, use);
+  async collectTokens({ peer }: ControlCaller, deviceCode: string): Promise<AuthTokens | null> {
+    const tokens = await this.#accounts().collectLogin(deviceCode, peer);
+    return tokens && fromAccountTokens(tokens);
   }
 
-  #admit(c: ControlCaller, use: ControlUse): void {
-    if (!this.#may(c, use)) throw new AegisError('CONTROL_NOT_HERE', refusals[this.#gateway.settings.control]);
+  async refreshTokens({ peer }: ControlCaller, refreshToken: string): Promise<AuthTokens> {
+    return fromAccountTokens(await this.#accounts().renew(refreshToken, peer));
+  }
+
+  #accounts(): Accounts {
+    const { accounts } = this.#gateway;
+    if (accounts === null) throw new AegisError('ACCOUNTS_NOT_USED');
+    return accounts;
+  }
+
+  #did(
+    { peer }: ControlCaller,
+    account: Account | undefined,
+    event: AuditEvent,
+    subject: string,
+    detail = '',
+  ): Promise<void> {
+    const actor = account === undefined ? `flwr at ${peer}` : actorOf(account, peer);
+    return this.#gateway.audit.note({ event, actor, subject, detail });
+  }
+
+  /** Whose call it is; undefined where there are no accounts. */
+  async #admit(c: ControlCaller, deed: ControlDeed): Promise<Account | undefined> {
+    const { settings, accounts } = this.#gateway;
+    if (settings.control === 'accounts' && accounts !== null) return accounts.admit(shownBy(c), deed);
+    if (!mayControl(settings, c.peer, deed)) throw new AegisError('CONTROL_NOT_HERE', refusals[settings.control]);
+    return undefined;
+  }
+
+  async #demandOwn({ peer }: ControlCaller, account: Account, runId: bigint): Promise<void> {
+    const [found] = await listRuns(this.#gateway, { runId, limit: 1, skip: 0 });
+    if (!mayStop(account, found?.run.owner)) this.#accounts().refuse(account, peer, `stop run ${runId} of another`);
   }
 }
+
+/** The token they call their access token is the provider's ID token: it is what was made for us. */
+const fromAccountTokens = ({ idToken, refreshToken }: Parameters<Shown['renewed']>[0]): AuthTokens => ({
+  accessToken: idToken,
+  refreshToken,
+});
+
+const shownBy = ({ token, refreshToken, peer, renewed }: ControlCaller): Shown => ({
+  ...{ token, refreshToken, peer },
+  renewed: (tokens) => renewed(fromAccountTokens(tokens)),
+});
 
 const refusals: Readonly<Record<ControlPolicy, string>> = {
   loopback:
     'It is served to this machine only: run the command on the server, or let the operator set control: open ' +
     '(aegis up --control open).',
   open: 'Where nodes need approval, they are managed from this machine only: run the command on the server, or use aegis nodes.',
+  accounts: 'It needs an account, and this server has none.',
   off: 'It is switched off (control: off): use aegis runs and aegis nodes.',
 };
 
@@ -132,6 +204,7 @@ const toListing = ({ run, ...summary }: RunSummary): RunListing => ({
   bytesSent: summary.bytesSent,
   bytesReceived: summary.bytesReceived,
   clientappSeconds: 0,
+  owner: run.owner && { ...run.owner },
 });
 
 const seconds = (milliseconds: number): number => milliseconds / 1000;

@@ -1,0 +1,211 @@
+import { AegisError } from '@aegis/errors';
+import type { Clock, Logger, Secret } from '@aegis/service-kit';
+import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import * as oauth from 'oauth4webapi';
+import type { AccountTokens, IdentityProvider, IdTokenVerdict, Login } from './contract.ts';
+
+export interface ProviderOptions {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** undefined: a public client. */
+  readonly clientSecret: Secret | undefined;
+  readonly scopes: string;
+  /** How old an ID token may be. */
+  readonly tokenSeconds: number;
+  readonly skewSeconds: number;
+}
+
+/** Of one request to the provider. */
+const TIMEOUT_MS = 5_000;
+/** Strangers can make us ask: beyond so many requests at once they are told to come back. */
+const MOST_AT_ONCE = 32;
+/** How long its own description counts. */
+const DESCRIPTION_MS = 600_000;
+/** A key that is not known yet is asked for at most so often, and a known one for so long without asking. */
+const KEYS = { timeoutDuration: TIMEOUT_MS, cooldownDuration: 5_000, cacheMaxAge: 600_000 };
+/** Keys of the provider's own, never one secret shared with it, and never none. */
+const ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+];
+/** Of RFC 8628, section 3.5: the person is not done. */
+const PENDING = new Set(['authorization_pending', 'slow_down']);
+
+interface Asking {
+  readonly signal: AbortSignal;
+  readonly [oauth.allowInsecureRequests]: boolean;
+}
+
+interface Described {
+  readonly server: oauth.AuthorizationServer;
+  readonly auth: oauth.ClientAuth;
+  readonly keys: JWTVerifyGetKey;
+}
+
+/** The provider behind its discovery document, which is read when it is first needed: a provider that is away keeps no gateway from starting. */
+export class OidcProvider implements IdentityProvider {
+  readonly #options: ProviderOptions;
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #log: Logger;
+  readonly #client: oauth.Client;
+  /** Loopback only: the configuration takes no other. */
+  readonly #isPlain: boolean;
+  #described: Promise<Described> | null = null;
+  #until = 0;
+  #keys: { address: string; set: JWTVerifyGetKey } | undefined;
+  #atOnce = 0;
+
+  constructor(options: ProviderOptions, clock: Pick<Clock, 'monotonic'>, log: Logger) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#log = log;
+    this.#client = { client_id: options.clientId };
+    this.#isPlain = options.issuer.startsWith('http:');
+  }
+
+  async beginLogin() {
+    const { server, auth } = await this.#describe();
+    const scope = { scope: this.#options.scopes };
+    const granted = await this.#ask('device authorization', async (options) => {
+      const response = await oauth.deviceAuthorizationRequest(server, this.#client, auth, scope, options);
+      return oauth.processDeviceAuthorizationResponse(server, this.#client, response);
+    });
+    const { device_code: deviceCode, verification_uri_complete: verificationUri, expires_in: expiresIn } = granted;
+    // Commands show this one address and nothing else.
+    if (verificationUri === undefined) throw failed('It gives no verification_uri_complete.');
+    return { deviceCode, verificationUri, expiresIn, interval: granted.interval ?? 5 };
+  }
+
+  async collect(deviceCode: string): Promise<Login> {
+    const { server, auth } = await this.#describe();
+    return this.#ask('token', async (options) => {
+      const response = await oauth.deviceCodeGrantRequest(server, this.#client, auth, deviceCode, options);
+      try {
+        const tokens = await oauth.processDeviceCodeResponse(server, this.#client, response);
+        return { state: 'granted', tokens: tokensOf(tokens, '') };
+      } catch (caught) {
+        if (!(caught instanceof oauth.ResponseBodyError) || caught.status >= 500) throw caught;
+        return PENDING.has(caught.error) ? { state: 'pending' } : { state: 'refused', why: caught.error };
+      }
+    });
+  }
+
+  async renew(refreshToken: string): Promise<AccountTokens | null> {
+    const { server, auth } = await this.#describe();
+    return this.#ask('token', async (options) => {
+      const response = await oauth.refreshTokenGrantRequest(server, this.#client, auth, refreshToken, options);
+      try {
+        return tokensOf(await oauth.processRefreshTokenResponse(server, this.#client, response), refreshToken);
+      } catch (caught) {
+        // invalid_client is our configuration's fault, and nobody's log-in is over by it.
+        if (caught instanceof oauth.ResponseBodyError && caught.error === 'invalid_grant') return null;
+        throw caught;
+      }
+    });
+  }
+
+  async judge(idToken: string): Promise<IdTokenVerdict> {
+    const { server, keys } = await this.#describe();
+    const { clientId, tokenSeconds, skewSeconds } = this.#options;
+    try {
+      const { payload, protectedHeader } = await jwtVerify(idToken, keys, {
+        issuer: server.issuer,
+        audience: clientId,
+        algorithms: ALGORITHMS,
+        clockTolerance: skewSeconds,
+        maxTokenAge: tokenSeconds,
+        requiredClaims: ['sub', 'exp', 'iat'],
+      });
+      // Tokens of other kinds may carry the same issuer and audience: of access, of a log-out.
+      const { typ } = protectedHeader;
+      if (typ !== undefined && typ.toUpperCase() !== 'JWT') return { state: 'bad', why: 'it is no ID token' };
+      if (payload.events !== undefined) return { state: 'bad', why: 'it is no ID token' };
+      if ((Array.isArray(payload.aud) && payload.aud.length > 1) || payload.azp !== undefined) {
+        if (payload.azp !== clientId) return { state: 'bad', why: 'it was made for somebody else' };
+      }
+      return { state: 'good', claims: payload };
+    } catch (caught) {
+      if (caught instanceof errors.JWTExpired) return { state: 'expired' };
+      if (isVerdict(caught)) return { state: 'bad', why: caught.code };
+      throw this.#failure('keys', caught);
+    }
+  }
+
+  /** As one promise for all who ask meanwhile; one that failed is not kept. */
+  #describe(): Promise<Described> {
+    if (this.#described !== null && this.#clock.monotonic() < this.#until) return this.#described;
+    this.#until = this.#clock.monotonic() + DESCRIPTION_MS;
+    const asked = this.#discover();
+    this.#described = asked;
+    asked.catch(() => {
+      if (this.#described === asked) this.#described = null;
+    });
+    return asked;
+  }
+
+  async #discover(): Promise<Described> {
+    const issuer = new URL(this.#options.issuer);
+    const server = await this.#ask('discovery', async (options) =>
+      oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, options)),
+    );
+    const { jwks_uri: address } = server;
+    if (address === undefined) throw failed('Its description names no jwks_uri.');
+    if (server.device_authorization_endpoint === undefined) throw failed('Its description names no device flow.');
+    if (!this.#isPlain && !address.startsWith('https:')) throw failed('Its keys are not behind https.');
+    // Kept while the address is the same: what it has fetched stays, and so does its pace.
+    if (this.#keys?.address !== address) this.#keys = { address, set: createRemoteJWKSet(new URL(address), KEYS) };
+    return { server, auth: this.#authAt(server), keys: this.#keys.set };
+  }
+
+  #authAt({ token_endpoint_auth_methods_supported: known }: oauth.AuthorizationServer): oauth.ClientAuth {
+    const secret = this.#options.clientSecret?.reveal();
+    if (secret === undefined) return oauth.None();
+    // Basic is what a provider has that names none (Discovery 1.0, section 3).
+    return known === undefined || known.includes('client_secret_basic')
+      ? oauth.ClientSecretBasic(secret)
+      : oauth.ClientSecretPost(secret);
+  }
+
+  async #ask<T>(step: string, run: (options: Asking) => Promise<T>): Promise<T> {
+    if (this.#atOnce >= MOST_AT_ONCE) throw failed('Too many ask it at once.');
+    this.#atOnce += 1;
+    try {
+      return await run({ signal: AbortSignal.timeout(TIMEOUT_MS), [oauth.allowInsecureRequests]: this.#isPlain });
+    } catch (caught) {
+      throw this.#failure(step, caught);
+    } finally {
+      this.#atOnce -= 1;
+    }
+  }
+
+  /** What it said may hold anything: only codes go to the log. */
+  #failure(step: string, caught: unknown): AegisError {
+    if (caught instanceof AegisError) return caught;
+    const error = caught as { code?: unknown; error?: unknown; status?: unknown; name?: unknown };
+    const { code, error: said, status, name } = error;
+    this.#log.error({ step, issuer: this.#options.issuer, code, said, status, name }, 'the identity provider failed');
+    return failed(`Step: ${step}.`);
+  }
+}
+
+const failed = (detail: string): AegisError => new AegisError('IDENTITY_PROVIDER_FAILED', detail);
+
+const tokensOf = ({ id_token, refresh_token }: oauth.TokenEndpointResponse, before: string): AccountTokens => {
+  if (id_token === undefined) throw failed('It gives no ID token.');
+  return { idToken: id_token, refreshToken: refresh_token ?? before };
+};
+
+/** What is wrong with the token, as against: what is wrong with the way to the keys. */
+const isVerdict = (caught: unknown): caught is errors.JOSEError =>
+  caught instanceof errors.JOSEError &&
+  !(caught instanceof errors.JWKSTimeout || caught instanceof errors.JWKSInvalid) &&
+  caught.code !== 'ERR_JOSE_GENERIC';
