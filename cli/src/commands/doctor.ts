@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { CommandError } from '../command-error.ts';
 import { parseAddress } from '../connection.ts';
 import type { AddCommand } from '../context.ts';
 import { examine } from '../doctor/examine.ts';
-import type { Patient, Step } from '../doctor/step.ts';
+import type { OwnIdentity, Patient, Step } from '../doctor/step.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { readConnectionFile, stateDirectory, stateRoot } from '../state-directory.ts';
 import type { Terminal } from '../terminal.ts';
@@ -11,6 +11,9 @@ import type { Terminal } from '../terminal.ts';
 interface Options {
   state?: string;
   ca?: string;
+  serverName?: string;
+  certificate?: string;
+  key?: string;
   nodeKey?: string;
   insecure?: boolean;
 }
@@ -21,6 +24,9 @@ export const addDoctor: AddCommand = (program, context) =>
     .description('examine the way to a gateway step by step, and name the step that fails')
     .argument('[address]', 'host:port (default: the suite of the state directory)')
     .option('--ca <file>', 'certificate authority of the gateway (PEM)')
+    .option('--server-name <name>', 'name in the certificate of the gateway, when it is not its host')
+    .option('--certificate <file>', 'certificate that the node or guard shows: would it be let in?')
+    .option('--key <file>', 'its key')
     .option('--node-key <file>', "a node's private key (OpenSSH or PEM): is it registered there?")
     .option('--insecure', 'the gateway speaks plain text')
     .option('--state <dir>', 'state directory (default: $AEGIS_HOME or .aegis)')
@@ -52,10 +58,26 @@ async function admit(given: string | undefined, options: Options, env: NodeJS.Pr
     host,
     port,
     ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8'),
+    serverName: options.serverName,
     insecure: options.insecure ?? (local && file.insecure),
+    own: await ownIdentity(options),
     nodeKey: options.nodeKey === undefined ? undefined : await readFile(options.nodeKey, 'utf8'),
     now: Date.now,
     timeoutMs: 10_000,
+  };
+}
+
+async function ownIdentity({ certificate, key }: Options): Promise<OwnIdentity | undefined> {
+  if (certificate === undefined && key === undefined) return undefined;
+  if (certificate === undefined || key === undefined) {
+    throw new CommandError('USAGE', '--certificate and --key belong together: give both, or neither.', {
+      exitCode: ExitCode.usage,
+    });
+  }
+  return {
+    certificate: await readFile(certificate, 'utf8'),
+    key: await readFile(key, 'utf8'),
+    isOpenToOthers: ((await stat(key)).mode & 0o077) !== 0,
   };
 }
 

@@ -1,6 +1,7 @@
 import { checkClock, checkGrpcHealth, checkHttpHealth } from './health.ts';
 import { checkDns, checkTcp } from './network.ts';
 import { checkNodeKey } from './node-key.ts';
+import { checkClientCertificate, checkOwnFiles } from './own-certificate.ts';
 import { type Check, errorText, Finding, type Patient, type Step } from './step.ts';
 import { checkAlpn, checkChain, checkSan, checkTlsVersion } from './tls.ts';
 
@@ -14,6 +15,8 @@ const checks: { name: string; check: Check; unless?: (patient: Patient) => strin
   { name: 'health over HTTP', check: checkHttpHealth },
   { name: 'health over gRPC', check: checkGrpcHealth },
   { name: 'clock', check: checkClock },
+  { name: 'own certificate', check: checkOwnFiles, unless: ifNoCertificate },
+  { name: 'client certificate', check: checkClientCertificate, unless: ifInsecure },
   { name: 'node key', check: checkNodeKey, unless: ifNoKey },
 ];
 
@@ -22,7 +25,11 @@ function ifInsecure(patient: Patient): string {
 }
 
 function ifNoKey(patient: Patient): string {
-  return patient.nodeKey === undefined ? 'no --node-key given' : '';
+  return patient.nodeKey === undefined && patient.own === undefined ? 'no --node-key given' : '';
+}
+
+function ifNoCertificate(patient: Patient): string {
+  return patient.own === undefined ? 'no --certificate given' : '';
 }
 
 /** Runs the checks in order up to the first fault; later ones would only report the same fault again. */

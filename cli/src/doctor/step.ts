@@ -1,3 +1,5 @@
+import type { SecureVersion } from 'node:tls';
+
 export interface Step {
   readonly name: string;
   readonly state: 'ok' | 'failed' | 'skipped';
@@ -17,14 +19,28 @@ export class Finding extends Error {
   }
 }
 
+/** The certificate a node or guard shows, as its files have it. */
+export interface OwnIdentity {
+  /** PEM. */
+  readonly certificate: string;
+  readonly key: string;
+  /** The key's file can be read by others than its owner. */
+  readonly isOpenToOthers: boolean;
+}
+
 /** What the checks look at; filled in from the command line. */
 export interface Patient {
   readonly host: string;
   readonly port: number;
   readonly ca?: string | undefined;
+  /** Name that the gateway's certificate must have; default: its host. */
+  readonly serverName?: string | undefined;
   readonly insecure: boolean;
   /** Text of a node's private key file. */
   readonly nodeKey?: string | undefined;
+  readonly own?: OwnIdentity | undefined;
+  /** The newest TLS that this machine speaks; default: what Node allows. */
+  readonly maxVersion?: SecureVersion | undefined;
   /** This machine's clock, Unix milliseconds. */
   readonly now: () => number;
   readonly timeoutMs: number;

@@ -1,7 +1,17 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { type ConnectionOptions, connect } from 'node:tls';
+import { type ConnectionOptions, connect, DEFAULT_MAX_VERSION } from 'node:tls';
 import { type Check, errorCode, errorText, Finding, type Patient, within } from './step.ts';
+
+/** Whom to believe that they are the gateway, and by which name. */
+export const serverTrust = ({ ca, host, serverName, maxVersion }: Patient): ConnectionOptions => {
+  const name = serverName ?? host;
+  return {
+    ...(isIP(name) === 0 ? { servername: name } : {}),
+    ...(ca === undefined ? {} : { ca }),
+    ...(maxVersion === undefined ? {} : { maxVersion }),
+  };
+};
 
 /** Everything one handshake shows. Trust is judged by the checks, not by the handshake. */
 interface Handshake {
@@ -21,8 +31,7 @@ async function shakeHands(patient: Patient, options: ConnectionOptions = {}): Pr
     const socket = connect({
       host: patient.host,
       port: patient.port,
-      ...(isIP(patient.host) === 0 ? { servername: patient.host } : {}),
-      ...(patient.ca === undefined ? {} : { ca: patient.ca }),
+      ...serverTrust(patient),
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
       minVersion: 'TLSv1.2',
@@ -44,6 +53,13 @@ async function shakeHands(patient: Patient, options: ConnectionOptions = {}): Pr
   });
 }
 
+/** Of a port that does not answer in plain text. */
+export const speaksTls = (patient: Patient): Promise<boolean> =>
+  shakeHands(patient).then(
+    () => true,
+    (error: unknown) => /^ERR_SSL_TLSV1_ALERT|^ERR_SSL_SSLV3_ALERT/.test(errorCode(error)),
+  );
+
 export const checkTlsVersion: Check = async (patient) => {
   const handshake = await shakeHands(patient).catch((error) => {
     if (error instanceof Finding) throw error;
@@ -58,6 +74,12 @@ export const checkTlsVersion: Check = async (patient) => {
       );
     }
     if (/alert protocol version/i.test(errorText(error))) {
+      if ((patient.maxVersion ?? DEFAULT_MAX_VERSION) !== 'TLSv1.3') {
+        throw new Finding(
+          'this machine speaks only TLS 1.2 or older, and the server demands TLS 1.3',
+          'Lift the limit of this machine (NODE_OPTIONS=--tls-max-…, its OpenSSL configuration or policy); a SuperNode needs a Python with OpenSSL 1.1.1 or newer.',
+        );
+      }
       throw new Finding(
         'the server speaks only TLS 1.1 or older',
         'Connect to the gateway itself, not to an old proxy.',
@@ -109,16 +131,15 @@ export const checkChain: Check = async (patient) => {
 
 export const checkSan: Check = async (patient) => {
   const { certificate } = await shakeHands(patient);
+  const wanted = patient.serverName ?? patient.host;
   const names = certificate?.subjectAltName ?? '';
   // As clients judge it: an address must be among the addresses, and the subject's common name counts for nothing.
   const named =
-    isIP(patient.host) === 0
-      ? certificate?.checkHost(patient.host, { subject: 'never' })
-      : certificate?.checkIP(patient.host);
+    isIP(wanted) === 0 ? certificate?.checkHost(wanted, { subject: 'never' }) : certificate?.checkIP(wanted);
   if (named === undefined) {
     throw new Finding(
-      `the certificate is not for ${patient.host}; it names ${names === '' ? 'nothing' : names}`,
-      `Connect by one of these names, or add this one on the server: aegis certs --san ${patient.host}`,
+      `the certificate is not for ${wanted}; it names ${names === '' ? 'nothing' : names}`,
+      `Connect by one of these names (a guard: --server-name), or add this one on the server: aegis certs --san ${wanted}`,
     );
   }
   return names;

@@ -212,6 +212,11 @@ export const catalog = {
     'The client certificate is not valid any more.',
     'Renew it: aegis ca issue NAME --kind KIND --renew; check the clock of both machines.',
   ),
+  CERTIFICATE_NOT_YET_VALID: entry(
+    'unauthenticated',
+    'The client certificate is not valid yet.',
+    'Set the clocks: of the server, and of the machine that issued the certificate.',
+  ),
   CERTIFICATE_REVOKED: entry(
     'unauthenticated',
     'The client certificate was revoked.',
