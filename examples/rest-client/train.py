@@ -35,14 +35,12 @@ class Node:
             time.sleep(int(answer.headers.get("retry-after", 0)))
 
     def answer(self, task, arrays, metrics):
-        tensors, parts = [], {}
-        for name, array in arrays.items():
-            np.save(file := io.BytesIO(), array)
-            cut = [file.getvalue()[at : at + MIB] for at in range(0, file.tell(), MIB)]
-            hashes = [hashlib.sha256(part).hexdigest() for part in cut]
-            parts.update(zip(hashes, cut))
-            tensors.append({"name": name, "slices": [{"sha256": h, "length": len(p)} for h, p in zip(hashes, cut)]})
-        manifest = json.dumps({"tensors": tensors, **metrics}).encode()
+        np.savez(file := io.BytesIO(), **arrays)
+        cut = [file.getvalue()[at : at + MIB] for at in range(0, file.tell() if arrays else 0, MIB)]
+        parts = {hashlib.sha256(part).hexdigest(): part for part in cut}
+        slices = [{"sha256": hashlib.sha256(part).hexdigest(), "length": len(part)} for part in cut]
+        said = {"file": {"format": "npz", "slices": slices}} if arrays else {}
+        manifest = json.dumps(said | metrics).encode()
         for missing in self.call("POST", f"/updates/{task}", manifest).json()["missing"]:
             self.call("PUT", f"/updates/{task}/parts/{missing}", parts[missing], "application/octet-stream")
         return self.call("POST", f"/updates/{task}", manifest).json()["status"]

@@ -1,6 +1,7 @@
 import type { Submit } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
-import type { Task } from '../../domain/task.ts';
+import type { Update } from '../../domain/run.ts';
+import type { Task, TaskRef } from '../../domain/task.ts';
 import type { OpenUpload, Verdict } from '../../domain/upload.ts';
 import { announceUpload } from '../../flows/announce-upload.ts';
 import { findTaskUpload, isUploaded, putPart } from '../../flows/put-part.ts';
@@ -12,6 +13,15 @@ import { announcementId, checkPartIds, partsOf, readUpdate } from './update.ts';
 
 /** What an announcement keeps for reading the answer: which door it came through, and the weight's name. */
 const HEAD = 'aegis.node.v1 ';
+
+/** The arrays where they lie in the parts that are here, as .npy files; `made`: parts that nobody sent, stored before the answer is handed in. */
+export interface Unfolded {
+  readonly tensors: Update['tensors'];
+  readonly made: readonly { readonly partId: string; readonly content: Buffer }[];
+}
+
+/** Finds the arrays of an answer whose parts are another file than one .npy each. */
+export type Unfold = (task: TaskRef) => Promise<Unfolded>;
 
 /** Answers on their way in, over one stream or by REST: announced, stored part by part, judged. Durable all along. */
 export class UpdateIntake {
@@ -62,16 +72,23 @@ export class UpdateIntake {
   }
 
   /** The verdict, given once and repeated as often as the answer is. `answerId` as in `begin`. */
-  async submit(submit: Submit, nodeId: bigint, answerId = announcementId(partsOf(submit))): Promise<Verdict> {
+  async submit(
+    submit: Submit,
+    nodeId: bigint,
+    answerId = announcementId(partsOf(submit)),
+    unfold?: Unfold,
+  ): Promise<Verdict> {
     const { gateway, telemetry } = this.#parts;
     const { taskId } = submit;
     const announced = await findTaskUpload(gateway, { nodeId, taskId });
     const upload = isOurs(announced) ? announced : await this.#announce(taskId, partsOf(submit), nodeId, answerId);
     const { task, traceparent } = upload.record;
-    return inTaskSpan(telemetry, 'gateway.submit-update', { ...task, traceparent }, () => this.#judge(upload, submit));
+    return inTaskSpan(telemetry, 'gateway.submit-update', { ...task, traceparent }, () =>
+      this.#judge(upload, submit, unfold),
+    );
   }
 
-  async #judge(upload: OpenUpload, submit: Submit): Promise<Verdict> {
+  async #judge(upload: OpenUpload, submit: Submit, unfold: Unfold | undefined): Promise<Verdict> {
     const { gateway } = this.#parts;
     const { verdict, head } = upload.record;
     try {
@@ -82,7 +99,7 @@ export class UpdateIntake {
       if (!(await isUploaded(gateway, upload))) {
         throw new AegisError('PART_NOT_FOUND', `${upload.wanted().length} parts are missing: BeginUpdate tells which.`);
       }
-      return await submitUpdate(gateway, upload, update);
+      return await submitUpdate(gateway, upload, unfold ? await this.#unfolded(upload, update, unfold) : update);
     } catch (caught) {
       const error = AegisError.from(caught);
       // The round has gone on and forgotten the task; what was said of this node's answer stands.
@@ -90,6 +107,13 @@ export class UpdateIntake {
       if (error.entry.kind !== 'invalid' || verdict) throw error;
       return refuseUpdate(gateway, upload, error.code, error.detail);
     }
+  }
+
+  async #unfolded({ record }: OpenUpload, update: Update, unfold: Unfold): Promise<Update> {
+    const { tensors, made } = await unfold(record.task);
+    for (const { partId, content } of made)
+      await this.#parts.gateway.aggregator.appendPart(record.task, partId, content);
+    return { ...update, tensors };
   }
 
   async #announce(taskId: string, partIds: readonly string[], nodeId: bigint, answerId: string): Promise<OpenUpload> {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AegisError, isErrorCode } from '@aegis/errors';
 import type { Telemetry } from '@aegis/service-kit';
+import type { z } from 'zod';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task } from '../../domain/task.ts';
 import type { Verdict } from '../../domain/upload.ts';
@@ -22,9 +23,11 @@ import { partsOf } from '../node/update.ts';
 import { UpdateIntake } from '../node/update-intake.ts';
 import { inTaskSpan } from '../task-span.ts';
 import type { EndpointName } from './endpoints.ts';
-import { manifestId, plainOf, submitOf } from './manifest.ts';
-import { sendArchive } from './model.ts';
-import { Npz } from './npz.ts';
+import { Npz } from './files/npz.ts';
+import { Safetensors } from './files/safetensors.ts';
+import { sendFile } from './files/send-file.ts';
+import { unfolding } from './files/unfold.ts';
+import { fileOf, manifestId, plainOf, submitOf } from './manifest.ts';
 import { openApi } from './openapi.ts';
 import * as schemas from './schemas.ts';
 
@@ -49,14 +52,14 @@ export class RestCalls {
   readonly #gateway: Gateway;
   readonly #telemetry: Telemetry;
   readonly #models: ModelBlocks;
-  readonly #npz: Npz;
+  readonly #files: { readonly npz: Npz; readonly safetensors: Safetensors };
   readonly #document = Buffer.from(JSON.stringify(openApi()));
 
   constructor({ gateway, telemetry, models }: { gateway: Gateway; telemetry: Telemetry; models: ModelBlocks }) {
     this.#gateway = gateway;
     this.#telemetry = telemetry;
     this.#models = models;
-    this.#npz = new Npz(models);
+    this.#files = { npz: new Npz(models), safetensors: new Safetensors(models) };
   }
 
   call(name: EndpointName, call: RestCall, node: NodeRecord | null): Promise<unknown> {
@@ -124,10 +127,12 @@ export class RestCalls {
   }
 
   async #model({ node, query, request, response }: SignedCall): Promise<undefined> {
-    const task = await this.#taskOf(node, (query as { task: string }).task);
+    const { task: taskId, format } = query as z.infer<typeof schemas.modelQuery>;
+    const task = await this.#taskOf(node, taskId);
     if (task.modelId === '') throw new AegisError('REQUEST_MALFORMED', 'The task has no model.');
     confirmTask(this.#gateway, task);
-    await sendArchive(request, response, task.modelId, await this.#npz.of(task.modelId));
+    const etag = `"${task.modelId}${format === 'npz' ? '' : `.${format}`}"`;
+    await sendFile(request, response, etag, await this.#files[format].of(task.modelId));
   }
 
   async #part({ node, parameters, body }: SignedCall): Promise<unknown> {
@@ -146,10 +151,13 @@ export class RestCalls {
     if (settled) return told(settled.verdict);
     const { layout } = await this.#taskOf(node, taskId);
     const submit = submitOf(taskId, layout.weightedByKey, manifest);
+    const file = fileOf(manifest);
     const intake = this.#intake(node);
-    const missing = await intake.begin(taskId, partsOf(submit), node.nodeId, answerId);
+    const parts = file ? [...new Set(file.slices.map(({ partId }) => partId))] : partsOf(submit);
+    const missing = await intake.begin(taskId, parts, node.nodeId, answerId);
     if (missing.length > 0) return { status: 'incomplete', missing };
-    const verdict = await intake.submit(submit, node.nodeId, answerId);
+    const unfold = file ? unfolding(this.#gateway, file) : undefined;
+    const verdict = await intake.submit(submit, node.nodeId, answerId, unfold);
     this.#finished(node);
     return told(verdict);
   }

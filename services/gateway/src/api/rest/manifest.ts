@@ -3,12 +3,18 @@ import type { Submit } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { fromEntry } from '@aegis/flower-wire';
 import { z } from 'zod';
+import type { Slice } from '../../domain/run.ts';
 import type { ConfigEntry, Scalar } from '../../domain/task.ts';
 import { nodeLimits } from '../node/limits.ts';
 import { check } from './check.ts';
+import type { ArrayFile } from './files/unfold.ts';
 import * as schemas from './schemas.ts';
 
-const head = schemas.manifest.extend({ tensors: z.array(z.unknown()).max(nodeLimits.tensors).default([]) });
+const fileHead = schemas.file.extend({ slices: z.array(z.unknown()).min(1).max(nodeLimits.slices) });
+const head = schemas.manifest.extend({
+  tensors: z.array(z.unknown()).max(nodeLimits.tensors).default([]),
+  file: fileHead.optional(),
+});
 const tensorHead = schemas.tensor.extend({ slices: z.array(z.unknown()).min(1) });
 
 /**
@@ -16,10 +22,15 @@ const tensorHead = schemas.tensor.extend({ slices: z.array(z.unknown()).min(1) }
  * with a hundred thousand findings takes a second, or the stack.
  */
 export const readManifest = (body: unknown): schemas.Manifest => {
-  const { tensors, ...rest } = check(head, body, 'body');
+  const { tensors, file, ...rest } = check(head, body, 'body');
+  if (file !== undefined && tensors.length > 0)
+    throw new AegisError('REQUEST_MALFORMED', 'An answer has tensors, or a file that they are in: not both.');
   let slices = 0;
   return {
     ...rest,
+    ...(file && {
+      file: { ...file, slices: file.slices.map((slice, at) => check(schemas.slice, slice, `body.file.slices.${at}`)) },
+    }),
     tensors: tensors.map((tensor, index) => {
       const where = `body.tensors.${index}`;
       const { name, slices: inside } = check(tensorHead, tensor, where);
@@ -38,6 +49,16 @@ export const readManifest = (body: unknown): schemas.Manifest => {
 /** The same manifest, however it is written, is the same answer. */
 export const manifestId = (manifest: schemas.Manifest): string =>
   createHash('sha256').update('aegis rest manifest\n').update(JSON.stringify(manifest)).digest('hex');
+
+/** The one file that the arrays are in; null where each is a file of its own. */
+export const fileOf = ({ file }: schemas.Manifest): ArrayFile | null =>
+  file === undefined ? null : { format: file.format, slices: file.slices.map(sliceOf) };
+
+const sliceOf = ({ sha256, offset, length }: z.infer<typeof schemas.slice>): Slice => ({
+  partId: sha256,
+  offset,
+  length,
+});
 
 /** The answer as native clients say it: from there on both are one. */
 export const submitOf = (taskId: string, weightedByKey: string, manifest: schemas.Manifest): Submit => {

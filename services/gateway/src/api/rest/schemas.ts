@@ -70,7 +70,8 @@ const task = z.strictObject({
 export type RestTask = z.infer<typeof task>;
 export const taskAnswer = z.strictObject({ task: task.nullable() });
 
-export const modelQuery = z.strictObject({ task: taskId });
+const fileFormat = z.enum(['npz', 'safetensors']);
+export const modelQuery = z.strictObject({ task: taskId, format: fileFormat.default('npz') });
 
 export const slice = z.strictObject({
   sha256,
@@ -80,9 +81,17 @@ export const slice = z.strictObject({
 
 export const tensor = z.strictObject({ name: z.string().max(1_000), slices: z.array(slice).min(1) });
 
+export const file = z.strictObject({
+  /** npz: as numpy.savez writes it, not compressed. */
+  format: fileFormat,
+  slices: z.array(slice).min(1),
+});
+
 export const manifest = z.strictObject({
   /** Each is one complete .npy file, cut into parts of at most 1 MiB: its slices, joined. Empty for an evaluation. */
   tensors: z.array(tensor).max(nodeLimits.tensors).default([]),
+  /** Instead of tensors: one file with all arrays, cut into parts of at most 1 MiB. */
+  file: file.optional(),
   /** Weighs this answer. */
   numExamples: z.number().positive(),
   metrics: z.record(z.string().max(200), z.number()).default({}),

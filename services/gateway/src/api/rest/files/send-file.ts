@@ -2,16 +2,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AegisError } from '@aegis/errors';
-import type { Archive } from './npz.ts';
+import type { SegmentedFile } from './segmented-file.ts';
 
-/** The archive or the one range of it that was asked for (RFC 9110, 14). Several ranges at once get the whole. */
-export const sendArchive = async (
+/** The file or the one range of it that was asked for (RFC 9110, 14). Several ranges at once get the whole. */
+export const sendFile = async (
   request: IncomingMessage,
   response: ServerResponse,
-  modelId: string,
-  archive: Archive,
+  etag: string,
+  file: SegmentedFile,
 ): Promise<void> => {
-  const etag = `"${modelId}"`;
   const headers = { etag, 'accept-ranges': 'bytes', 'cache-control': 'private, no-cache' };
   if (matches(request.headers['if-none-match'], etag)) {
     response.writeHead(304, headers).end();
@@ -19,20 +18,20 @@ export const sendArchive = async (
   }
   const ifRange = request.headers['if-range'];
   const asked = ifRange === undefined || ifRange === etag ? request.headers.range : undefined;
-  const range = rangeOf(asked, archive.bytes);
+  const range = rangeOf(asked, file.bytes);
   if (range === 'outside') {
-    response.writeHead(416, { ...headers, 'content-range': `bytes */${archive.bytes}`, 'content-length': 0 }).end();
+    response.writeHead(416, { ...headers, 'content-range': `bytes */${file.bytes}`, 'content-length': 0 }).end();
     return;
   }
-  const { from, to } = range ?? { from: 0, to: archive.bytes };
+  const { from, to } = range ?? { from: 0, to: file.bytes };
   response.writeHead(range ? 206 : 200, {
     ...headers,
-    'content-type': 'application/zip',
+    'content-type': file.mediaType,
     'content-length': to - from,
-    ...(range && { 'content-range': `bytes ${from}-${to - 1}/${archive.bytes}` }),
+    ...(range && { 'content-range': `bytes ${from}-${to - 1}/${file.bytes}` }),
   });
   try {
-    await pipeline(Readable.from(archive.read(from, to), { objectMode: true, highWaterMark: 1 }), response);
+    await pipeline(Readable.from(file.read(from, to), { objectMode: true, highWaterMark: 1 }), response);
   } catch (caught) {
     // Its reader has gone: nobody is left to tell.
     if ((caught as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw AegisError.from(caught);

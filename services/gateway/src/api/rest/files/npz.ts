@@ -1,7 +1,8 @@
 import { crc32 } from 'node:zlib';
-import type { ModelFacts } from '../../domain/run.ts';
-import { BoundedCache, SingleFlight } from '../bounded-cache.ts';
-import type { ModelBlocks } from '../model-blocks.ts';
+import type { ModelFacts } from '../../../domain/run.ts';
+import { BoundedCache, SingleFlight } from '../../bounded-cache.ts';
+import type { ModelBlocks } from '../../model-blocks.ts';
+import { type Segment, SegmentedFile } from './segmented-file.ts';
 
 const MODELS = 64;
 const MOST = 0xffff_ffff;
@@ -10,17 +11,6 @@ const DATE = 0x21;
 /** 4.5: ZIP64. Names are UTF-8; nothing is compressed. */
 const VERSION = 45;
 const UTF8 = 0x0800;
-
-/** A piece of the file: bytes of its own, or a range of the model. */
-type Segment = { readonly at: number; readonly length: number } & (
-  | { readonly own: Buffer }
-  | { readonly offset: number }
-);
-
-export interface Archive {
-  readonly bytes: number;
-  read(from: number, to: number): AsyncGenerator<Buffer>;
-}
 
 /**
  * Models as .npz: their .npy files, stored in a ZIP64 archive (APPNOTE 6.3.10, 4.3), which is written around them while it is sent.
@@ -35,12 +25,9 @@ export class Npz {
     this.#models = models;
   }
 
-  async of(modelId: string): Promise<Archive> {
+  async of(modelId: string): Promise<SegmentedFile> {
     const facts = await this.#models.facts(modelId);
-    const segments = layOut(facts, await this.#sumsOf(facts));
-    const last = segments.at(-1);
-    const bytes = last ? last.at + last.length : 0;
-    return { bytes, read: (from, to) => this.#read(modelId, segments, from, to) };
+    return new SegmentedFile(this.#models, modelId, layOut(facts, await this.#sumsOf(facts)), 'application/zip');
   }
 
   async #sumsOf(facts: ModelFacts): Promise<number[]> {
@@ -58,36 +45,20 @@ export class Npz {
       return sums;
     });
   }
-
-  async *#read(modelId: string, segments: readonly Segment[], from: number, to: number): AsyncGenerator<Buffer> {
-    for (const segment of segments) {
-      const start = Math.max(from - segment.at, 0);
-      const end = Math.min(to - segment.at, segment.length);
-      if (start >= end) continue;
-      if ('own' in segment) yield segment.own.subarray(start, end);
-      else {
-        for await (const { content } of this.#models.read(modelId, segment.offset + start, end - start)) yield content;
-      }
-    }
-  }
 }
 
 const layOut = ({ tensors }: ModelFacts, sums: readonly number[]): Segment[] => {
   const segments: Segment[] = [];
   let at = 0;
-  const own = (bytes: Buffer): void => {
-    segments.push({ at, length: bytes.byteLength, own: bytes });
-    at += bytes.byteLength;
-  };
   const directory: Buffer[] = [];
   for (const [index, { name, offset, length }] of tensors.entries()) {
     const file = { name: Buffer.from(`${name}.npy`), sum: sums[index] ?? 0, length };
     directory.push(entryOf(file, at));
-    own(headerOf(file));
-    segments.push({ at, length, offset });
-    at += length;
+    const header = headerOf(file);
+    segments.push({ own: header }, { offset, length });
+    at += header.byteLength + length;
   }
-  own(Buffer.concat([...directory, endOf(directory, at)]));
+  segments.push({ own: Buffer.concat([...directory, endOf(directory, at)]) });
   return segments;
 };
 

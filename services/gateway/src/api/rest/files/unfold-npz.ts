@@ -1,0 +1,79 @@
+import { AegisError } from '@aegis/errors';
+import yauzl, { type Entry } from 'yauzl';
+import type { FileOfParts } from '../../../flows/file-of-parts.ts';
+import { nodeLimits } from '../../node/limits.ts';
+import type { Unfolded } from '../../node/update-intake.ts';
+
+const ENCRYPTED = 1;
+const STORED = 0;
+const NPY = '.npy';
+
+/** As `numpy.savez` writes it: a ZIP archive whose members are .npy files, not compressed, so that each lies in the parts as it is. */
+export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
+  try {
+    const zip = await yauzl.fromRandomAccessReaderPromise(new PartsReader(file), file.bytes, {
+      strictFileNames: true,
+      validateEntrySizes: true,
+      autoClose: false,
+    });
+    if (zip.entryCount > nodeLimits.tensors)
+      throw malformed(`It has ${zip.entryCount} members, at most ${nodeLimits.tensors} are taken.`);
+    const entries: Entry[] = [];
+    for await (const entry of zip.eachEntry()) entries.push(checked(entry));
+    if (new Set(entries.map(({ fileName }) => fileName)).size < entries.length)
+      throw malformed('Two members have the same name.');
+    // in the order in which they lie there: each part is read once
+    entries.sort((one, other) => one.relativeOffsetOfLocalHeader - other.relativeOffsetOfLocalHeader);
+    const tensors = [];
+    for (const entry of entries) {
+      const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
+      const name = entry.fileName.slice(0, -NPY.length);
+      tensors.push({ name, slices: file.slices(fileDataStart, entry.uncompressedSize) });
+    }
+    return { tensors, made: [] };
+  } catch (error) {
+    if (error instanceof AegisError) throw error;
+    throw malformed(`The archive cannot be read: ${(error as Error).message}.`, error);
+  }
+};
+
+const checked = (entry: Entry): Entry => {
+  const name = entry.fileName.slice(0, 100);
+  if (!entry.fileName.endsWith(NPY)) throw malformed(`"${name}" is no .npy file.`);
+  if ((entry.generalPurposeBitFlag & ENCRYPTED) !== 0) throw malformed(`"${name}" is encrypted.`);
+  if (entry.compressionMethod !== STORED || entry.compressedSize !== entry.uncompressedSize)
+    throw malformed(`"${name}" is compressed: write the file with numpy.savez, not savez_compressed.`);
+  return entry;
+};
+
+const malformed = (detail: string, cause?: unknown): AegisError => new AegisError('REPLY_MALFORMED', detail, cause);
+
+class PartsReader extends yauzl.RandomAccessReader {
+  readonly #file: FileOfParts;
+
+  constructor(file: FileOfParts) {
+    super();
+    this.#file = file;
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    this.#file.read(position, length).then(
+      (content) => {
+        content.copy(buffer, offset);
+        callback(null);
+      },
+      (error: unknown) => callback(AegisError.from(error)),
+    );
+  }
+
+  /** Nothing of a member is read but where it begins. */
+  override _readStreamForRange(): never {
+    throw new AegisError('INTERNAL', 'A member of an archive was to be read.');
+  }
+}

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { AegisError } from '@aegis/errors';
+import { z } from 'zod';
+import type { FileOfParts } from '../../../flows/file-of-parts.ts';
+import { nodeLimits } from '../../node/limits.ts';
+import type { Unfolded } from '../../node/update-intake.ts';
+import { check } from '../check.ts';
+import { checkJsonShape } from '../json-shape.ts';
+import { DTYPES } from './dtypes.ts';
+
+// The format: a header's length in 8 bytes, the header in JSON, and behind it the arrays' bytes, little-endian and in C order.
+const LENGTH_BYTES = 8;
+/** Fifty thousand arrays have less. */
+const MOST_HEADER = 8 * 2 ** 20;
+const METADATA = '__metadata__';
+
+const count = z.number().int().min(0);
+const array = z.strictObject({
+  dtype: z.string(),
+  shape: z.array(count).max(32),
+  data_offsets: z.tuple([count, count]),
+});
+
+/** Each array gets the head of a .npy file, in a part that the gateway makes; its bytes stay where they are. */
+export const safetensorsArrays = async (file: FileOfParts): Promise<Unfolded> => {
+  const { described, data } = await headerOf(file);
+  const names = Object.keys(described).filter((name) => name !== METADATA);
+  if (names.length > nodeLimits.tensors)
+    throw malformed(`It has ${names.length} arrays, at most ${nodeLimits.tensors} are taken.`);
+  const found = names.map((name) => ({ name, ...placed(name, described[name]) }));
+  const content = Buffer.concat(found.map(({ head }) => head));
+  const partId = createHash('sha256').update(content).digest('hex');
+  let offset = 0;
+  const tensors = found.map(({ name, head, begin, bytes }) => {
+    const own = { partId, offset, length: head.byteLength };
+    offset += head.byteLength;
+    return { name, slices: [own, ...file.slices(data + begin, bytes)] };
+  });
+  return { tensors, made: names.length > 0 ? [{ partId, content }] : [] };
+};
+
+/** What the header says, and where the arrays' bytes begin. */
+const headerOf = async (file: FileOfParts): Promise<{ described: Record<string, unknown>; data: number }> => {
+  const length = Number((await file.read(0, LENGTH_BYTES)).readBigUInt64LE());
+  if (length > MOST_HEADER) throw malformed(`Its header has ${length} bytes, at most ${MOST_HEADER} are taken.`);
+  const text = await file.read(LENGTH_BYTES, length);
+  try {
+    checkJsonShape(text);
+    const described = check(z.record(z.string(), z.unknown()), JSON.parse(text.toString('utf8')), 'the header');
+    return { described, data: LENGTH_BYTES + length };
+  } catch (error) {
+    throw malformed(error instanceof AegisError ? error.detail : 'Its header is no JSON.', error);
+  }
+};
+
+const placed = (name: string, said: unknown): { head: Buffer; begin: number; bytes: number } => {
+  const where = `the array "${name.slice(0, 100)}"`;
+  const described = array.safeParse(said);
+  if (!described.success) throw malformed(`Of ${where} the header does not say type, shape and place.`);
+  const { dtype, shape, data_offsets: offsets } = described.data;
+  const known = DTYPES.find((one) => one.name === dtype);
+  if (!known) throw malformed(`The type of ${where} is ${dtype.slice(0, 20)}, which is not taken.`);
+  const bytes = shape.reduce((product, dimension) => product * dimension, known.bytes);
+  const [begin, end] = offsets;
+  if (end - begin !== bytes)
+    throw malformed(`Of ${where} there are ${end - begin} bytes, and its shape says ${bytes}.`);
+  return { head: npyHead(known.npy, shape), begin, bytes };
+};
+
+/** Version 1.0 of the format (numpy.lib.format), padded to a multiple of 64. */
+const npyHead = (descr: string, shape: readonly number[]): Buffer => {
+  const dimensions = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${dimensions}), }`;
+  const padded = Math.ceil((10 + text.length + 1) / 64) * 64 - 10;
+  const length = Buffer.alloc(2);
+  length.writeUInt16LE(padded);
+  return Buffer.concat([
+    Buffer.from('\x93NUMPY\x01\x00', 'latin1'),
+    length,
+    Buffer.from(`${text.padEnd(padded - 1)}\n`),
+  ]);
+};
+
+const malformed = (detail: string, cause?: unknown): AegisError => new AegisError('REPLY_MALFORMED', detail, cause);
