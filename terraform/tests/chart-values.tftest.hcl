@@ -1,0 +1,71 @@
+variables {
+  secret_prefix = "aegis"
+  image_tag     = "0.1.0"
+
+  service_accounts = {
+    for service in ["gateway", "aggregator", "secagg", "privacy-accountant", "issuer"] :
+    service => { name = "aegis-${service}", annotations = { "eks.amazonaws.com/role-arn" = "arn:aws:iam::111122223333:role/${service}" } }
+  }
+
+  repository_urls = {
+    for image in ["gateway", "aggregator", "secagg", "privacy-accountant", "issuer", "nats"] : image => "111122223333.dkr.ecr.eu-central-1.amazonaws.com/aegis/${image}"
+  }
+}
+
+run "values" {
+  module {
+    source = "./modules/chart-values"
+  }
+
+  variables {
+    internal      = true
+    source_ranges = ["203.0.113.0/24"]
+  }
+
+  assert {
+    condition     = output.helm_values.gateway.service.annotations["service.beta.kubernetes.io/aws-load-balancer-internal"] == "true" && one(output.helm_values.gateway.service.sourceRanges) == "203.0.113.0/24"
+    error_message = "The load balancer is inside the VPC and open to the sites alone."
+  }
+
+  assert {
+    condition     = jsonencode(output.helm_values.privacyAccountant.serviceAccount) == jsonencode({ create = true, name = "aegis-privacy-accountant", annotations = { "eks.amazonaws.com/role-arn" = "arn:aws:iam::111122223333:role/privacy-accountant" } })
+    error_message = "A service account lost its name or annotation."
+  }
+
+  assert {
+    condition     = output.helm_values.gateway.image == { repository = "aegis/gateway", tag = "0.1.0" } && output.helm_values.image.registry == "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
+    error_message = "The image's parts do not add up to its address."
+  }
+}
+
+run "refuses_bad_values" {
+  command = plan
+
+  module {
+    source = "./modules/chart-values"
+  }
+
+  variables {
+    image_tag        = "latest"
+    replicas         = { nats = 2 }
+    source_ranges    = ["everywhere"]
+    service_accounts = {}
+    repository_urls  = {}
+  }
+
+  expect_failures = [var.image_tag, var.replicas, var.source_ranges, var.service_accounts, var.repository_urls]
+}
+
+run "refuses_three_copies_on_one_node" {
+  command = plan
+
+  module {
+    source = "./modules/chart-values"
+  }
+
+  variables {
+    single_node = true
+  }
+
+  expect_failures = [var.single_node]
+}
