@@ -122,6 +122,7 @@ const suites: Suite[] = [
   { name: 'rust', run: cargo },
   { name: 'python', run: () => pytest('python', ['clients/python']) },
   { name: 'interop', run: () => pytest('interop', ['tests/interop']) },
+  { name: 'terraform', run: () => vitest('terraform', ['--config', 'terraform/vitest.config.ts']) },
   { name: 'e2e', run: e2e },
 ];
 
