@@ -10,11 +10,13 @@ import { prepareEnvironments } from '../../cli/src/demo/environments.ts';
 import { flwrRun } from '../../cli/src/demo/flwr-run.ts';
 import { Operator } from '../../cli/src/operator.ts';
 import { projectRoot, runToEnd } from '../../cli/src/python.ts';
+import { stateDirectory } from '../../cli/src/state-directory.ts';
 import { freePorts } from '../../cli/src/suite/free-port.ts';
-import { SuiteProcess } from '../demo-privacy/suite-process.ts';
 import { DemoFederation } from './federation.ts';
 import { GuardedNode } from './guarded-node.ts';
 import { type Kill, killAfterInput, killBeforeInput } from './kills.ts';
+import { knockEverywhere } from './probes.ts';
+import { SeparateServices } from './services.ts';
 import { judge } from './verdict.ts';
 
 const ROUNDS = 4;
@@ -42,9 +44,7 @@ const bins = await prepareEnvironments(releases, { env: process.env, signal: lim
 const bin = bins.get(cliRelease) as string;
 const state = join(folder, 'state');
 const federation = await DemoFederation.found(join(folder, 'federation'));
-const suite = new SuiteProcess(state, process.env, [
-  ...['--client-certificates', 'accept', '--client-ca', federation.root, '--client-crl', federation.crl],
-]);
+const suite = new SeparateServices(stateDirectory(state), federation, process.env);
 const nodes: GuardedNode[] = [];
 let failed: unknown;
 try {
@@ -62,8 +62,12 @@ if (failed !== undefined) {
 process.exit(process.exitCode ?? 0);
 
 async function demo(): Promise<void> {
-  const { address, ca } = await suite.start();
-  say(`The suite is up on ${address}; the federation's root stays with its owner`);
+  const { address, ca } = await suite.start(limit);
+  say(`Gateway, aggregator, secagg service, accountant and NATS run by themselves; the gateway is on ${address}`);
+  const probes = await knockEverywhere(suite, await federation.admit('probe'));
+  const doors =
+    probes.complaints.length === 0 ? `${probes.doors} doors shut without the right certificate` : 'NOT SHUT';
+  say(`  mutual TLS between all of them, and every node must show a certificate of the federation: ${doors}`);
   await startNodes();
   const captured = await capture(app, join(bin, 'python'), [], process.env, limit);
   await withOperator((operator) => putPlan(operator, captured));
@@ -82,19 +86,23 @@ async function demo(): Promise<void> {
   const summary = await finished(run);
   const { before, after } = await kills;
   const accuracy = await accuracyOf(run);
-  const { complaints, sums, fewest } = judge({
+  const {
+    complaints: found,
+    sums,
+    fewest,
+  } = judge({
     ...{ before, after, accuracy, plain },
     rounds: summary.history,
     joined: await auditOfAll('round-joined', run),
     opened: await auditOfAll('sum-opened', run),
   });
+  const complaints = [...probes.complaints, ...found];
   for (const complaint of complaints) say(`  not as it should be: ${complaint}`);
   if (complaints.length > 0) process.exitCode = 1;
   const seconds = Math.round((performance.now() - started) / 1000);
   const killed = `killed-before-input=${before.name}@${before.round} killed-after-input=${after.name}@${after.round}`;
-  const kept = complaints.length === 0 ? 'kept' : 'BROKEN';
   say(
-    `demo-secagg: accuracy=${accuracy.toFixed(3)} plain=${plain.toFixed(3)} rounds=${ROUNDS} nodes=${everybody} ${killed} sums-opened=${sums} fewest-in-a-sum=${fewest} floors=${kept} seconds=${seconds}`,
+    `demo-secagg: accuracy=${accuracy.toFixed(3)} plain=${plain.toFixed(3)} rounds=${ROUNDS} nodes=${everybody} ${killed} sums-opened=${sums} fewest-in-a-sum=${fewest} floors=${found.length === 0 ? 'kept' : 'BROKEN'} mutual-tls=${probes.complaints.length === 0 ? probes.doors : 'BROKEN'} seconds=${seconds}`,
   );
 }
 

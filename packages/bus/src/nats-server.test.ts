@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openDevPki, readTls } from '@aegis/service-kit';
 import { eventually, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectBus } from './connect.ts';
@@ -44,6 +45,23 @@ describe('private nats-server', () => {
     const server = await start();
     const refused = connectBus({ servers: server.url, name: 'stranger', outageWaitMs: 300 });
     await expect(refused).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  });
+
+  it('with a certificate, lets in only who shows one of its authority, beside the credentials', async () => {
+    const [pki, strange] = [await openDevPki(join(folder.path, 'pki')), await openDevPki(join(folder.path, 'other'))];
+    const hosts = ['localhost', '127.0.0.1'];
+    const server = await start({ tls: await pki.issue({ name: 'nats', hosts }) });
+    const { credentials, url: servers } = server;
+    const own = readTls(await pki.issue({ name: 'client', hosts }));
+    const bus = await connectBus({ servers, credentials, name: 'client', tls: own, outageWaitMs: 5_000 });
+    expect(bus.ready()).toBe(true);
+    await bus.close();
+    const refused = { code: 'STORE_UNAVAILABLE' };
+    const strangers = { ...readTls(await strange.issue({ name: 'client', hosts })), ca: own.ca };
+    for (const more of [{ credentials }, { credentials, tls: strangers }, { tls: own }])
+      await expect(connectBus({ servers, name: 'stranger', outageWaitMs: 300, ...more })).rejects.toMatchObject(
+        refused,
+      );
   });
 
   it('keeps password and key in 0600 files and off the command line', async () => {

@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AegisError } from '@aegis/errors';
-import { Secret, writeFileAtomic } from '@aegis/service-kit';
+import { Secret, type TlsFiles, writeFileAtomic } from '@aegis/service-kit';
 import { maxPayloadBytes } from './buckets.ts';
 import type { BusCredentials } from './connect.ts';
 import { endStaleServer } from './stale-server.ts';
@@ -20,6 +20,8 @@ export interface NatsServerOptions {
   /** At-rest encryption key; 0600, created when missing. Default: `at-rest.key` in the store, which protects backups of `jetstream/` only. */
   keyFile?: string | undefined;
   logFile: string;
+  /** Its certificate, and the authority whose clients it lets in, beside their password. Default: plain text. */
+  tls?: TlsFiles | undefined;
   /** Default: new random ones. Pass the old ones, and the old port, to restart under connected clients. */
   credentials?: BusCredentials | undefined;
 }
@@ -61,7 +63,11 @@ export const startNatsServer = async (options: NatsServerOptions): Promise<NatsS
   const configFile = join(storeDir, 'nats-server.conf');
   await endStaleServer(join(storeDir, 'nats-server.pid'), configFile);
   await removePortFiles(storeDir);
-  await writeFileAtomic(configFile, configText({ storeDir, logFile, port: options.port, key, credentials }), 0o600);
+  await writeFileAtomic(
+    configFile,
+    configText({ storeDir, logFile, port: options.port, tls: options.tls, key, credentials }),
+    0o600,
+  );
 
   const server = launch(options.binary, configFile);
   const stop = () => stopServer(server);
@@ -199,6 +205,7 @@ const configText = (config: {
   storeDir: string;
   logFile: string;
   port: number;
+  tls: TlsFiles | undefined;
   key: Secret;
   credentials: BusCredentials;
 }): string => `# Written at every start.
@@ -219,5 +226,14 @@ jetstream {
   key: ${JSON.stringify(config.key.reveal())}
   cipher: aes
   sync_interval: always
+}
+${config.tls === undefined ? '' : tlsText(config.tls)}`;
+
+const tlsText = ({ ca, cert, key }: TlsFiles): string => `tls {
+  cert_file: ${JSON.stringify(resolve(cert))}
+  key_file: ${JSON.stringify(resolve(key))}
+  ca_file: ${JSON.stringify(resolve(ca))}
+  verify: true
+  min_version: "1.3"
 }
 `;
