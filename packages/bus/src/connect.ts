@@ -68,6 +68,9 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
     patient,
     log,
   });
+  telemetry.meter
+    .createObservableGauge('aegis_nats_connected', { description: '1 while the connection to NATS is up, else 0.' })
+    .addCallback((result) => result.observe(link.isUp() ? 1 : 0));
   const opened = new Map<BucketName, Promise<Bucket>>();
   const journals = new Map<JournalName, Promise<Journal>>();
   let runLog: Promise<RunLog> | undefined;

@@ -139,6 +139,10 @@ const watchProcess = (meter: Meter): (() => void) => {
       const { user, system } = process.cpuUsage();
       result.observe((user + system) / 1e6);
     });
+  const startedAt = performance.timeOrigin / 1000;
+  meter
+    .createObservableGauge('process_start_time_seconds', { description: 'When the process started, Unix seconds' })
+    .addCallback((result) => result.observe(startedAt));
   return () => {
     clearInterval(timer);
     delay.disable();

@@ -10,6 +10,7 @@ import type { PeerConfig } from './process-config.ts';
 import type { CallOptions, MethodDefinition, ServiceChannel, ServiceClient, ServiceDefinition } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
 import { readTls, type TlsMaterial } from './tls-material.ts';
+import { watchCertificate } from './watch-certificate.ts';
 
 // grpc-js writes plain lines to stderr; what they say arrives as errors anyway. GRPC_VERBOSITY brings them back.
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
@@ -33,7 +34,8 @@ export interface GrpcChannelOptions {
 
 /** Opens no connection before the first call; reconnects by itself. */
 export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
-  const { address, serverName, telemetry = noTelemetry } = options;
+  const { address, serverName, tls, telemetry = noTelemetry } = options;
+  if (tls !== undefined) watchCertificate(telemetry.meter, 'client', () => tls.cert);
   const client = new Client(address, channelCredentials(options), {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': -1,

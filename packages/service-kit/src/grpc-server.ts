@@ -23,6 +23,7 @@ import type { LocalService, MethodDefinition, StreamHandler, UnaryHandler } from
 import type { Telemetry } from './telemetry.ts';
 import type { TlsMaterial } from './tls-material.ts';
 import { Tls13Credentials } from './tls13-credentials.ts';
+import { watchCertificate } from './watch-certificate.ts';
 
 export interface ServeGrpcOptions {
   /** host:port; port 0 = any free one. */
@@ -61,6 +62,8 @@ export const serveGrpc = async (options: ServeGrpcOptions): Promise<GrpcServer> 
     services.map((service) => service.name),
   );
   for (const service of [...services, health]) addService(server, service, calls, around);
+  const { tls } = options;
+  if (tls !== undefined) watchCertificate(telemetry.meter, 'server', () => tls.cert);
   const port = await bind(server, address, serverCredentials(options));
   log.info({ address, port, services: services.map((service) => service.name) }, 'serving gRPC');
 

@@ -2,6 +2,7 @@ export { writeFileAtomic } from './atomic-file.ts';
 export { type ChainedLine, type ChainedPage, ChainedPages, type ChainPosition } from './chained-pages.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { checkConfig, loadConfig, parseConfig, secretFile } from './config.ts';
+export { counterFromZero } from './counter-from-zero.ts';
 export { createTelemetry, type TelemetryOptions } from './create-telemetry.ts';
 export { createCa, type DevPki, issueLeaf, type LeafRequest, openDevPki } from './dev-pki.ts';
 export {
@@ -50,6 +51,7 @@ export {
 export { type Random, randomFrom, systemRandom } from './random.ts';
 export { rawField, type SplitMessage } from './raw-field.ts';
 export { Revocations } from './revocations.ts';
+export { secondsHistogram } from './seconds-histogram.ts';
 export { Secret } from './secret.ts';
 export {
   type CallContext,
@@ -69,5 +71,7 @@ export { type CertifiedKey, openSigningCertificate, readRoots } from './signing-
 export { SigningTrust, type SigningTrustFiles } from './signing-trust.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
+export { type CertificateUse, watchCertificate } from './watch-certificate.ts';
+export { watchVolume } from './watch-volume.ts';
 export type { IssuedCertificate } from './x509.ts';
 export { passedBytes } from './young-garbage.ts';
