@@ -8,12 +8,13 @@ import {
   systemClock,
   systemRandom,
   type Telemetry,
+  watchVolume,
 } from '@aegis/service-kit';
 import { intakeService } from './api/intake.ts';
 import { runsService } from './api/runs.ts';
 import type { AggregatorConfig } from './config.ts';
 import type { Ground } from './flows/ground.ts';
-import { createMeasures } from './flows/measures.ts';
+import { createMeasures, watchRuns } from './flows/measures.ts';
 import { ModelUse } from './flows/model-use.ts';
 import { RunOwner } from './flows/own-runs.ts';
 import { ledgerPeer } from './peers/ledger.ts';
@@ -66,6 +67,12 @@ export async function startAggregator(config: AggregatorConfig, deps: Aggregator
     leaseMs: config['lease-seconds'] * 1000,
     abandonVolumeAfterMs: abandonAfter && abandonAfter * 1000,
   });
+  watchRuns(
+    telemetry,
+    () => clock.now(),
+    () => owner.driven(),
+  );
+  watchVolume(telemetry.meter, 'aggregator', config['state-dir']);
   await owner.start();
 
   let drained: Promise<void> | undefined;

@@ -1,4 +1,12 @@
-import { type Clock, type LocalService, type Logger, systemClock, type Telemetry } from '@aegis/service-kit';
+import {
+  type Clock,
+  counterFromZero,
+  type LocalService,
+  type Logger,
+  systemClock,
+  type Telemetry,
+  watchVolume,
+} from '@aegis/service-kit';
 import { issuerService } from './api/issuer.ts';
 import { type IssuerConfig, readAuthority } from './config.ts';
 import { type Counted, Turns } from './flows/ground.ts';
@@ -35,14 +43,18 @@ export const startIssuer = (config: IssuerConfig, { telemetry, log, clock = syst
       description: 'When its own certificate ends, Unix seconds',
     })
     .addCallback((result) => result.observe(notAfter / 1000));
+  watchVolume(telemetry.meter, 'issuer', config['state-dir']);
   return { services: [issuerService(ground)], notAfter, close: () => register.close() };
 };
 
 const countedBy = ({ meter }: Telemetry): Counted => {
-  const issued = meter.createCounter('aegis_issuer_certificates', {
-    description: 'Certificates handed out, by occasion',
-  });
-  const revoked = meter.createCounter('aegis_issuer_revocations', {
+  const issued = counterFromZero(
+    meter,
+    'aegis_issuer_certificates',
+    { description: 'Certificates handed out, by occasion' },
+    ['first', 'next', 'again'].map((what) => ({ what })),
+  );
+  const revoked = counterFromZero(meter, 'aegis_issuer_revocations', {
     description: 'Names whose certificates were revoked',
   });
   return { issued: (what) => issued.add(1, { what }), revoked: () => revoked.add(1) };

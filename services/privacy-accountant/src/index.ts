@@ -7,6 +7,7 @@ import {
   systemClock,
   systemRandom,
   type Telemetry,
+  watchVolume,
 } from '@aegis/service-kit';
 import { ledgerService } from './api/ledger.ts';
 import { operatorService } from './api/operator.ts';
@@ -16,7 +17,7 @@ import { Alerts } from './flows/alerts.ts';
 import { coreAccounting } from './flows/core-accounting.ts';
 import type { Ground } from './flows/ground.ts';
 import { Ledger } from './flows/ledger.ts';
-import { createMeasures } from './flows/measures.ts';
+import { createMeasures, watchLedger } from './flows/measures.ts';
 import { openDurableStores } from './store/durable/index.ts';
 
 export { type AccountantConfig, accountantConfig } from './config.ts';
@@ -50,6 +51,8 @@ export async function startAccountant(config: AccountantConfig, deps: Accountant
     leaseMs: config['lease-seconds'] * 1000,
     acceptHead: config['accept-head'],
   });
+  watchLedger(telemetry, ledgerGround.accounting, () => ledger.shown);
+  watchVolume(telemetry.meter, 'privacy-accountant', config['state-dir']);
   await ledger.start();
   const alerts = new Alerts(clock, log, measures);
   const ground: Ground = { ...ledgerGround, ledger, alerts, signer: stores.signer };

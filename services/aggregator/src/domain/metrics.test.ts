@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { weightedMeans } from './metrics.ts';
+import { qualityOf, weightedMeans } from './metrics.ts';
 import { type ConfigEntry, flag, integer, real, type Scalar, text } from './scalar.ts';
 
 let nodes = 0n;
@@ -84,5 +84,16 @@ describe('weighted means', () => {
 
   it('of empty lists are empty', () => {
     expect(weightedMeans([answer(1, { m: reals() })], 'w').metrics).toEqual([{ key: 'm', value: reals() }]);
+  });
+});
+
+describe('loss and accuracy', () => {
+  it.each<[string, Record<string, Scalar>, { loss: number | null; accuracy: number | null }]>([
+    ['of the message API', { eval_loss: real(0.4), eval_acc: real(0.9) }, { loss: 0.4, accuracy: 0.9 }],
+    ['of the older API', { loss: real(1.5), accuracy: integer(1) }, { loss: 1.5, accuracy: 1 }],
+    ['of neither name', { lossless: real(1), accurate: real(1), f1: real(1) }, { loss: null, accuracy: null }],
+    ['that are no number', { loss: real(Number.NaN), accuracy: reals(1) }, { loss: null, accuracy: null }],
+  ])('%s', (_name, metrics, quality) => {
+    expect(qualityOf(answer(1, metrics).metrics)).toEqual(quality);
   });
 });

@@ -86,3 +86,18 @@ function numbersOf(value: Scalar): readonly number[] | null {
 
 const keysInOrder = (answers: readonly WeightedMetrics[]): Set<string> =>
   new Set(answers.flatMap((answer) => answer.metrics.map((metric) => metric.key)));
+
+/**
+ * What an app calls its loss and its accuracy, by the names that Flower's own apps use: loss, train_loss, eval-loss; accuracy, acc, eval_acc. Null
+ * where no single finite number has such a name.
+ */
+export function qualityOf(metrics: readonly ConfigEntry[]): { loss: number | null; accuracy: number | null } {
+  const named = (name: RegExp): number | null => {
+    for (const { key, value } of metrics) {
+      const number = value.kind === 'real' ? value.value : value.kind === 'integer' ? Number(value.value) : Number.NaN;
+      if (name.test(key) && Number.isFinite(number)) return number;
+    }
+    return null;
+  };
+  return { loss: named(/(^|[_-])loss$/i), accuracy: named(/(^|[_-])acc(uracy)?$/i) };
+}

@@ -74,6 +74,8 @@ export class PhaseDriver {
   private readonly masked: MaskedRound;
   private readonly flower: FlowerRound;
   private result: PhaseResult = { metrics: [], model: null };
+  /** Unix milliseconds, of the last change of stage. */
+  private stageSince: number;
 
   private constructor(
     ground: Ground,
@@ -85,6 +87,7 @@ export class PhaseDriver {
     this.setting = setting;
     this.state = state;
     this.epoch = ground.clock.now() - ground.clock.monotonic();
+    this.stageSince = ground.clock.now();
     this.answers = answers(this.openRound());
     const round = {
       ...this.openRound(),
@@ -119,6 +122,12 @@ export class PhaseDriver {
 
   view(): RoundState {
     return this.state;
+  }
+
+  /** Unix milliseconds: when it last moved on or got an answer. */
+  progressAt(): number {
+    const { lastAt } = this.answers;
+    return lastAt === null ? this.stageSince : Math.max(this.stageSince, this.epoch + lastAt);
   }
 
   knows(taskId: string): boolean {
@@ -209,6 +218,7 @@ export class PhaseDriver {
     const effects: RoundEffect[] = [];
     for (let pending = inputs; pending.length > 0; ) {
       const next = stepAll(this.state, pending, this.time());
+      if (next.state.stage !== this.state.stage) this.stageSince = this.time();
       this.state = next.state;
       effects.push(...next.effects.filter((effect) => effect.do !== 'draw'));
       const draw = next.effects.find((effect) => effect.do === 'draw');

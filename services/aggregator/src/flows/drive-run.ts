@@ -20,6 +20,7 @@ import { PhaseDriver } from './drive-phase.ts';
 import { endMasked } from './end-masked.ts';
 import { FencedDocument, OwnershipLost } from './fenced-document.ts';
 import type { Ground } from './ground.ts';
+import type { Driven } from './measures.ts';
 import type { Tenure } from './tenure.ts';
 import { untilAvailable } from './until-available.ts';
 
@@ -47,6 +48,8 @@ export class RunDriver {
   /** The run is finished, and nothing of it is left that is of no use to anybody. */
   isSwept = false;
   private span: { round: number; span: Span } | null = null;
+  /** Unix milliseconds: when it came from a phase, or from another owner. */
+  private betweenSince: number;
 
   /** `volumeLost`: what the round had gathered is gone with its volume; it begins anew from the checkpoint. */
   constructor(
@@ -58,6 +61,7 @@ export class RunDriver {
   ) {
     this.ground = ground;
     this.tenure = tenure;
+    this.betweenSince = ground.clock.now();
     this.runId = run.value.runId;
     const { signal } = this.given;
     this.run = new FencedDocument(ground.stores.runs, run, ground.clock, signal);
@@ -82,6 +86,13 @@ export class RunDriver {
 
   current(): RoundState | null {
     return this.phase?.view() ?? null;
+  }
+
+  /** Where it stands, and since when it has. */
+  standing(): Driven {
+    const stage = this.phase?.view().stage ?? 'ended';
+    if (this.phase === null || stage === 'ended') return { stage: 'between', progressAt: this.betweenSince };
+    return { stage, progressAt: this.phase.progressAt() };
   }
 
   /**
@@ -183,6 +194,7 @@ export class RunDriver {
     if (resumable) this.sweep(() => this.withdrawStrays());
     if (this.stopping) phase.stop().catch(() => {});
     const report = await orAborted(phase.report, this.given.signal);
+    this.betweenSince = this.ground.clock.now();
     await this.checkpoint(id, report);
     this.past.unshift(phase);
     this.past.splice(REMEMBERED_PHASES);

@@ -3,6 +3,7 @@ import type { TaskRef } from '../domain/answer.ts';
 import type { Lease, LeaseTerms } from '../store/contract.ts';
 import { RunDriver } from './drive-run.ts';
 import type { Ground } from './ground.ts';
+import type { Driven } from './measures.ts';
 import { Tenure } from './tenure.ts';
 
 export interface Ownership {
@@ -112,6 +113,13 @@ export class RunOwner {
 
   owned(runId: bigint): RunDriver | undefined {
     return this.drivers.get(runId);
+  }
+
+  /** Where the runs that are driven here stand. */
+  driven(): Driven[] {
+    return [...this.drivers.values()]
+      .filter((driver) => driver.record().state !== 'finished')
+      .map((driver) => driver.standing());
   }
 
   /** Gives every run away. They go on where they are taken up next, here after a restart or elsewhere. */
@@ -273,6 +281,7 @@ export class RunOwner {
     // an outage is waited out: until then nothing is confirmed
     await driver.tenure.renew().catch(() => {});
     if (!driver.tenure.isOver) return;
+    this.ground.measures.losses.add(1);
     this.ground.log.warn({ runId, epoch: driver.tenure.epoch }, 'the run has another owner now');
     await driver.giveAway();
     if (this.drivers.get(runId) === driver) this.drivers.delete(runId);

@@ -1,6 +1,7 @@
 import type { MaskedOutcome } from '../domain/masking.ts';
+import { qualityOf } from '../domain/metrics.ts';
 import type { ModelInfo } from '../domain/model.ts';
-import type { ReleasedRound } from '../domain/private-round.ts';
+import { hidesCohort, type ReleasedRound } from '../domain/private-round.ts';
 import type { RoundEnd, RoundState } from '../domain/round.ts';
 import { phaseLine, privacyLine } from '../domain/round-report.ts';
 import type { PhaseReport } from '../domain/run.ts';
@@ -33,10 +34,18 @@ export function reportPhase(
 ): PhaseReport {
   const { kind, round, members, runId } = state;
   const completed = end === 'completed';
+  measures.rounds.add(1, { kind, outcome: end });
+  if (!hidesCohort(state.rules.privacy)) {
+    measures.selected.add(members.size, { kind });
+    measures.cohort.record(members.size, { kind });
+  }
   if (completed) {
     measures.roundSeconds.record(seconds, { kind });
     if (lastAt !== null) measures.deadSeconds.record((clock.monotonic() - lastAt) / 1000, { kind });
     peers.feed.log(runId, phaseLine(state, metrics, seconds));
+    const { loss, accuracy } = qualityOf(metrics);
+    if (loss !== null) measures.loss.record(loss, { kind });
+    if (accuracy !== null) measures.accuracy.record(accuracy, { kind });
     if (privacy) peers.feed.log(runId, privacyLine(state, privacy));
   } else if (end === 'skipped') {
     peers.feed.log(runId, `round ${round}, ${kind}: left out: ${reason}`);

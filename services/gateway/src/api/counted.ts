@@ -1,5 +1,7 @@
 import type { AegisError } from '@aegis/errors';
-import type { Clock, Logger, Telemetry } from '@aegis/service-kit';
+import { type Clock, counterFromZero, type Logger, type Telemetry } from '@aegis/service-kit';
+import type { Attributes } from '@opentelemetry/api';
+import type { InvitationVerdict } from '../domain/invitation.ts';
 import type { AuditTrail } from '../flows/audit-trail.ts';
 import type { Gateway, Observed } from '../flows/gateway.ts';
 import { RefusalLines } from './refusal-lines.ts';
@@ -20,6 +22,8 @@ export interface StreamsCounted {
 
 /** What operators see of the gateway, by number. */
 export interface Counted extends Observed {
+  /** A call came in; a long poll and a stream are one. */
+  called(door: 'http' | 'grpc'): void;
   /** A call was refused at a door, or failed behind it. */
   refused(door: Door, error: AegisError, where: RefusedAt): void;
   bytesIn(count: number): void;
@@ -34,32 +38,52 @@ interface Refused extends RefusedAt {
   readonly detail: string;
 }
 
+const OFFERED: readonly InvitationVerdict['outcome'][] = ['taken', 'again', 'unknown', 'used', 'expired', 'revoked'];
+
+/** What alerts look for must be seen from its first time on. */
+const REFUSALS = [
+  { code: 'UNAVAILABLE', door: 'http', kind: 'unavailable' },
+  { code: 'UNAVAILABLE', door: 'grpc', kind: 'unavailable' },
+  { code: 'NODE_REPLAYED', door: 'http', kind: 'unavailable' },
+  { code: 'NODE_REPLAYED', door: 'grpc', kind: 'unavailable' },
+  { code: 'INTERNAL', door: 'http', kind: 'internal' },
+  { code: 'INTERNAL', door: 'grpc', kind: 'internal' },
+];
+
 export const countedBy = (
   { meter }: Telemetry,
   log: Logger,
   clock: Pick<Clock, 'monotonic'>,
   audit: Pick<AuditTrail, 'noteSoon'>,
 ): Counted => {
-  const refusals = meter.createCounter('aegis_gateway_refusals', { description: 'Calls refused, by code and door' });
-  const offered = meter.createCounter('aegis_gateway_tasks_offered', { description: 'Tasks handed to nodes' });
-  const withheld = meter.createCounter('aegis_gateway_tasks_withheld', {
-    description: 'Tasks that their node must not see, by code',
-  });
-  const parts = meter.createCounter('aegis_gateway_parts', { description: 'Parts made durable' });
-  const partBytes = meter.createCounter('aegis_gateway_part_bytes', { description: 'Bytes of parts made durable' });
-  const judged = meter.createCounter('aegis_gateway_updates', { description: 'Updates handed in, by verdict' });
-  const invitations = meter.createCounter('aegis_gateway_invitations', {
-    description: 'Invitations that were offered, by what became of them',
-  });
-  const bodies = meter.createCounter('aegis_gateway_body_bytes', {
-    description: 'Bytes of large request bodies taken',
-  });
+  const counter = (name: string, description: string, series?: readonly Attributes[]) =>
+    counterFromZero(meter, name, { description }, series);
+  const calls = counter('aegis_gateway_calls', 'Calls that came in, by protocol', [{ door: 'http' }, { door: 'grpc' }]);
+  const refusals = counter(
+    'aegis_gateway_refusals',
+    "Calls refused, by code, door and kind of error: unavailable and internal are ours, the rest are the caller's",
+    REFUSALS,
+  );
+  const offered = counter('aegis_gateway_tasks_offered', 'Tasks handed to nodes');
+  const withheld = counter('aegis_gateway_tasks_withheld', 'Tasks that their node must not see, by code', [
+    { code: 'ANSWER_NOT_MASKED' },
+  ]);
+  const parts = counter('aegis_gateway_parts', 'Parts made durable');
+  const partBytes = counter('aegis_gateway_part_bytes', 'Bytes of parts made durable');
+  const judged = counter('aegis_gateway_updates', 'Updates handed in, by verdict', [{ verdict: 'accepted', code: '' }]);
+  const invitations = counter(
+    'aegis_gateway_invitations',
+    'Invitations that were offered, by what became of them',
+    OFFERED.map((outcome) => ({ outcome })),
+  );
+  const bodies = counter('aegis_gateway_body_bytes', 'Bytes of large request bodies taken');
   const lines = new RefusalLines<Refused>(clock);
   return {
+    called: (door) => calls.add(1, { door }),
     refused: (door, error, { path, status, peer = '' }) => {
-      refusals.add(1, { code: error.code, door });
-      const fields = { code: error.code, door, path, status, peer, detail: error.detail };
       const { kind } = error.entry;
+      refusals.add(1, { code: error.code, door, kind });
+      const fields = { code: error.code, door, path, status, peer, detail: error.detail };
       // Our own faults with their cause; who may not come in by address; what else others do wrong as one quiet line.
       if (kind === 'unauthenticated' || kind === 'forbidden') {
         for (const { suppressed, ...last } of lines.of(fields)) {

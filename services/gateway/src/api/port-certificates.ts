@@ -3,7 +3,16 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { AegisError } from '@aegis/errors';
 import type { OnePort, PortTls } from '@aegis/flower-wire';
-import { type Clock, LOOK_EVERY_MS, type Logger, lookAgain, Revocations, type Telemetry } from '@aegis/service-kit';
+import {
+  type Clock,
+  counterFromZero,
+  LOOK_EVERY_MS,
+  type Logger,
+  lookAgain,
+  Revocations,
+  type Telemetry,
+  watchCertificate,
+} from '@aegis/service-kit';
 import type { GatewayConfig } from '../config.ts';
 import { type CertifiedConnections, type Trust, trustOf } from './certified-connections.ts';
 import type { Counted } from './counted.ts';
@@ -65,9 +74,23 @@ export class PortCertificates {
   /** Looks again and again; returns the way to stop. */
   watch(looking: Looking): () => void {
     const { clock, telemetry } = looking;
-    const reloads = telemetry.meter.createCounter('aegis_gateway_certificate_reloads', {
-      description: 'Changes of certificate, authorities or revocations taken over, or refused, by outcome',
-    });
+    const { meter } = telemetry;
+    const reloads = counterFromZero(
+      meter,
+      'aegis_gateway_certificate_reloads',
+      { description: 'Changes of certificate, authorities or revocations taken over, or refused, by outcome' },
+      [{ outcome: 'taken' }, { outcome: 'refused' }],
+    );
+    watchCertificate(meter, 'edge', () => this.#material.tls.cert);
+    meter
+      .createObservableGauge('aegis_certificate_list_expiry_timestamp_seconds', {
+        description:
+          'When the first list of revoked node certificates is over, Unix seconds; after it nobody is let in.',
+      })
+      .addCallback((result) => {
+        const endsAt = this.#material.trust?.revocations?.endsAt ?? Number.POSITIVE_INFINITY;
+        if (Number.isFinite(endsAt)) result.observe(endsAt / 1000);
+      });
     let refused = '';
     const look = async (): Promise<void> => {
       const found = await this.#lookOnce(looking);

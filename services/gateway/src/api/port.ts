@@ -81,12 +81,17 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   });
   let port: OnePort | undefined;
   const operatorBytes = limits['message-mib'] * MIB;
-  const heard = (peer: string): void => void port?.connectionOf(peer);
+  const heard = (peer: string): void => {
+    counted.called('grpc');
+    port?.connectionOf(peer);
+  };
   const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
   const registrationsPerMinute = limits['rest-registrations-per-minute'];
   const rest =
     gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models, registrationsPerMinute });
   const http = httpServer({ flower, rest, counted, telemetry });
+  http.on('request', () => counted.called('http'));
+  http.on('checkContinue', () => counted.called('http'));
   const connectionOf = (peer: string): object | undefined => port?.connectionOf(peer);
   const nodes = new NodeDoor({ gateway, telemetry, counted, budget, models, connectionOf });
   // Whole models in one message: they have room of their own, so that they never take it from those who send parts.

@@ -1,6 +1,8 @@
 import type { OnePortOptions } from '@aegis/flower-wire';
-import type { Telemetry } from '@aegis/service-kit';
+import { counterFromZero, type Telemetry } from '@aegis/service-kit';
 
+type Reason = Parameters<NonNullable<OnePortOptions['onRefused']>>[0];
+const REASONS: readonly Reason[] = ['too-many', 'too-many-from-address', 'handshake', 'silent'];
 const LOG_EVERY_MS = 10_000;
 
 /** Counts every connection the port closes; the log gets one line in ten seconds, for whoever floods us must not fill it. */
@@ -9,9 +11,12 @@ export const refusedConnections = (
   log: { debug(fields: object, text: string): void; warn(fields: object, text: string): void },
   now: () => number,
 ): NonNullable<OnePortOptions['onRefused']> => {
-  const refused = meter.createCounter('aegis_gateway_connections_refused', {
-    description: 'Connections closed by the port, by reason',
-  });
+  const refused = counterFromZero(
+    meter,
+    'aegis_gateway_connections_refused',
+    { description: 'Connections closed by the port, by reason' },
+    REASONS.map((reason) => ({ reason })),
+  );
   let quietUntil = Number.NEGATIVE_INFINITY;
   let untold = 0;
   return (reason, address, error) => {

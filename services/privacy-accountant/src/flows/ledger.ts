@@ -72,6 +72,11 @@ export class Ledger {
     return this.standing === 'open';
   }
 
+  /** How it stands, and what it knows as the writer: not yet durable, and of no use for deciding anything. */
+  get shown(): { standing: string; book: Book | null } {
+    return { standing: this.standing, book: this.standing === 'open' ? this.book : null };
+  }
+
   /** How it stands, for those who are turned away. */
   get reason(): string {
     return this.damage?.message ?? this.standing;
