@@ -19,8 +19,8 @@ CONNECTION = "aegis"
 class FlwrCli:
     """Each release gets its connection in the way it reads it; apps are copied, as some releases write beside them."""
 
-    def __init__(self, release: Release, server: Server, folder: Path) -> None:
-        self.release, self.server = release, server
+    def __init__(self, release: Release, server: Server, folder: Path, *, accounts: bool = False) -> None:
+        self.release, self.server, self.accounts = release, server, accounts
         self.home = folder / f"flwr-{release}"
         self.home.mkdir(parents=True, exist_ok=True)
         self._app: Path | None = None
@@ -39,10 +39,16 @@ class FlwrCli:
             shutil.copytree(app, copy, ignore=shutil.ignore_patterns("__pycache__"))
             if not self.release.has_user_connections:
                 table = ["", f"[tool.flwr.federations.{CONNECTION}]", *self._connection()]
+                if self.accounts:
+                    table.append("enable-user-auth = true")
                 with (copy / "pyproject.toml").open("a") as project:
                     project.write("\n".join(table) + "\n")
         self._app = copy
         return copy
+
+    @property
+    def env(self) -> dict[str, str]:
+        return environment(self.home)
 
     @property
     def where(self) -> list[str]:
@@ -98,7 +104,7 @@ class FlwrCli:
         command = [self.release.program("flwr"), *arguments]
         return subprocess.run(
             command,
-            env=environment(self.home),
+            env=self.env,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

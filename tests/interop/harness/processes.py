@@ -21,6 +21,8 @@ QUIET = {
     "OPENBLAS_NUM_THREADS": "1",
     # One line per table cell in what the command line prints.
     "COLUMNS": "200",
+    # A log-in prints its address; no browser need be found for it.
+    "BROWSER": "true",
 }
 
 
