@@ -79,7 +79,7 @@ async function cargo(): Promise<Totals> {
 async function pytest(name: string, paths: string[]): Promise<Totals> {
   const made = spawnSync(
     join(root, 'scripts/flwr-venv.sh'),
-    ['1.41.0', 'pytest', 'scikit-learn', 'ml_dtypes', 'dp-accounting==0.6.0'],
+    ['1.41.0', 'pytest', 'scikit-learn', 'ml_dtypes', 'dp-accounting==0.6.0', 'schemathesis==4.32.5'],
     {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
