@@ -68,7 +68,7 @@ export const ASSUMPTIONS: Readonly<Record<string, Assumption>> = {
   nat: { value: 0.045, unit: '$ an hour for a NAT gateway, three', source: NETWORK },
   endpoint: { value: 0.01, unit: '$ an hour, endpoint and zone; eleven in three zones', source: NETWORK },
   balancer: { value: 0.0285, unit: '$ an hour for the NLB (0.0225) and one capacity unit (0.006)', source: LISTED },
-  keys: { value: 8 + 4 * 0.4, unit: '$ a month for eight KMS keys and four secrets', source: LISTED },
+  keys: { value: 7 + 4 * 0.4, unit: '$ a month for seven KMS keys and four secrets', source: LISTED },
   out: { value: 0.09, unit: '$ per GB to sites over the internet', source: LISTED },
 };
 
@@ -123,7 +123,7 @@ export function bill(a: Readonly<Record<keyof typeof ASSUMPTIONS, number>>): Bil
     same('NAT gateways', `3 × ${month} h × ${value('nat')}`, 3 * month * value('nat')),
     same('VPC endpoints', `11 × 3 × ${month} h × ${value('endpoint')}`, 33 * month * value('endpoint')),
     same('load balancer', `${month} h × ${value('balancer')}`, month * value('balancer')),
-    same('keys and secrets', '8 × 1 + 4 × 0.40', value('keys')),
+    same('keys and secrets', '7 × 1 + 4 × 0.40', value('keys')),
   ];
   const sum = (side: 'fixed' | 'scaled') => lines.reduce((total, line) => total + line[side], 0);
   const [fixed, scaled] = [sum('fixed'), sum('scaled')];

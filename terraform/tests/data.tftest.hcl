@@ -12,7 +12,7 @@ run "keys_by_purpose" {
   }
 
   assert {
-    condition     = keys(output.key_arns) == ["anchor", "cluster", "models", "operations", "secrets", "state-aggregator", "state-issuer", "state-privacy-accountant"]
+    condition     = keys(output.key_arns) == ["anchor", "cluster", "models", "operations", "secrets", "state-aggregator", "state-privacy-accountant"]
     error_message = "A purpose has no key."
   }
 
@@ -80,6 +80,11 @@ run "buckets" {
   assert {
     condition     = alltrue([for b in aws_s3_bucket_public_access_block.this : b.block_public_acls && b.block_public_policy && b.ignore_public_acls && b.restrict_public_buckets]) && length(aws_s3_bucket_public_access_block.this) == 3
     error_message = "A bucket could be made public."
+  }
+
+  assert {
+    condition     = keys(aws_s3_bucket_logging.this) == ["anchor", "models"] && keys(aws_s3_bucket_lifecycle_configuration.this) == ["access", "anchor", "models"]
+    error_message = "A bucket's accesses are not logged, or what is old in it never goes."
   }
 
   assert {

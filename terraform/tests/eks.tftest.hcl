@@ -119,7 +119,7 @@ run "emulator" {
   }
 
   assert {
-    condition     = length(aws_eks_addon.before_nodes) + length(aws_eks_addon.after_nodes) + length(aws_eks_pod_identity_association.controller) + length(aws_eks_access_entry.admin) + length(aws_autoscaling_group_tag.label) == 0 && length(output.left_out) == 5
+    condition     = length(aws_eks_addon.before_nodes) + length(aws_eks_addon.after_nodes) + length(aws_eks_pod_identity_association.controller) + length(aws_eks_access_entry.admin) + length(aws_autoscaling_group_tag.label) == 0 && length(output.left_out) == 6
     error_message = "emulator = true leaves out exactly what it says."
   }
 }

@@ -14,7 +14,6 @@ variables {
     secrets                  = "arn:aws:kms:eu-central-1:111122223333:key/secrets"
     state-aggregator         = "arn:aws:kms:eu-central-1:111122223333:key/state-aggregator"
     state-privacy-accountant = "arn:aws:kms:eu-central-1:111122223333:key/state-privacy-accountant"
-    state-issuer             = "arn:aws:kms:eu-central-1:111122223333:key/state-issuer"
   }
 
   secret_arns    = { gateway-keys = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:aegis/gateway-keys", issuer = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:aegis/issuer" }
@@ -51,7 +50,7 @@ run "pod_identity" {
       aggregator         = ["arn:aws:kms:eu-central-1:111122223333:key/models", "arn:aws:kms:eu-central-1:111122223333:key/state-aggregator", "arn:aws:s3:::aegis-models", "arn:aws:s3:::aegis-models/*"]
       secagg             = []
       privacy-accountant = ["arn:aws:kms:eu-central-1:111122223333:key/anchor", "arn:aws:kms:eu-central-1:111122223333:key/state-privacy-accountant", "arn:aws:s3:::aegis-anchor", "arn:aws:s3:::aegis-anchor/*"]
-      issuer             = ["arn:aws:kms:eu-central-1:111122223333:key/secrets", "arn:aws:kms:eu-central-1:111122223333:key/state-issuer", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:aegis/issuer"]
+      issuer             = ["arn:aws:kms:eu-central-1:111122223333:key/secrets", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:aegis/issuer"]
     })
     error_message = "A service may reach more, or less, than it needs."
   }

@@ -106,6 +106,9 @@ module "chart_values" {
 
   service_accounts = module.identity.service_accounts
   repository_urls  = module.data.repository_urls
+  region           = var.region
+  buckets          = module.data.bucket_names
+  key_arns         = module.data.key_arns
   image_tag        = var.image_tag
   secret_prefix    = var.name
   single_node      = true

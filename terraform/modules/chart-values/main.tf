@@ -10,6 +10,17 @@ locals {
   on_demand  = { nodeSelector = { "aegis.dev/capacity" = "on-demand" } }
   bears_spot = { tolerations = [{ key = "aegis.dev/spot", operator = "Exists", effect = "NoSchedule" }] }
 
+  # What aggregator and accountant are told about S3 and KMS: keys of their files, which the chart merges over its own.
+  aggregator_settings = {
+    s3   = { bucket = var.buckets.models, region = var.region, sse-kms-key-id = var.key_arns.models }
+    keys = { kms = { key-id = var.key_arns["state-aggregator"], region = var.region } }
+  }
+
+  accountant_settings = {
+    anchor-s3 = { bucket = var.buckets.anchor, region = var.region, sse-kms-key-id = var.key_arns.anchor }
+    keys      = { kms = { key-id = var.key_arns["state-privacy-accountant"], region = var.region } }
+  }
+
   # The chart's NetworkPolicies let nothing out that they do not know: the agent that hands pods their role, and AWS over HTTPS.
   reaches_aws = {
     extraEgress = [
@@ -49,6 +60,7 @@ locals {
 
     aggregator = merge(local.account["aggregator"], local.on_demand, local.reaches_aws, {
       image    = local.image["aggregator"]
+      settings = { aggregator = local.aggregator_settings }
       replicas = var.replicas.aggregator
     })
 
@@ -59,10 +71,11 @@ locals {
 
     privacyAccountant = merge(local.account["privacy-accountant"], local.on_demand, local.reaches_aws, {
       image    = local.image["privacy-accountant"]
+      settings = { accountant = local.accountant_settings }
       replicas = var.replicas.privacy_accountant
     })
 
-    issuer = merge(local.account["issuer"], local.on_demand, local.reaches_aws, { image = local.image["issuer"] })
+    issuer = merge(local.account["issuer"], local.on_demand, { image = local.image["issuer"] })
 
     nats = merge(local.on_demand, { image = local.image["nats"], replicas = var.replicas.nats })
   }

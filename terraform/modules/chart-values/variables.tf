@@ -18,6 +18,26 @@ variable "repository_urls" {
   }
 }
 
+variable "region" {
+  description = "Region of buckets and keys."
+  type        = string
+}
+
+variable "buckets" {
+  description = "The data module's `bucket_names`: where the aggregator keeps models and apps, and the accountant the ledger's anchor."
+  type        = object({ models = string, anchor = string })
+}
+
+variable "key_arns" {
+  description = "The data module's `key_arns`."
+  type        = map(string)
+
+  validation {
+    condition     = alltrue([for purpose in ["models", "anchor", "state-aggregator", "state-privacy-accountant"] : contains(keys(var.key_arns), purpose)])
+    error_message = "key_arns must have models, anchor, state-aggregator and state-privacy-accountant."
+  }
+}
+
 variable "image_tag" {
   description = "Tag of the images that were pushed."
   type        = string

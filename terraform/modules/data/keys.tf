@@ -14,9 +14,9 @@ locals {
   region    = data.aws_region.current.name
   role_arn  = "arn:${local.partition}:iam::${local.account}:role"
 
-  # Services that keep something on a volume: a key of its own wraps the key that seals it, so that a stolen volume and another
+  # Services whose own data keys are wrapped by KMS (`keys.kms` of their files): a key each, so that a stolen volume or bucket and another
   # service's role open nothing.
-  stateful = ["aggregator", "privacy-accountant", "issuer"]
+  stateful = ["aggregator", "privacy-accountant"]
 
   services = ["gateway", "aggregator", "secagg", "privacy-accountant", "issuer"]
 
@@ -47,7 +47,7 @@ locals {
     }
     }, {
     for service in local.stateful : "state-${service}" => {
-      what  = "the key that seals the volume of ${service}"
+      what  = "data keys of ${service}"
       roles = ["${local.role_arn}/${var.name}-aegis-${service}"]
       via   = null
     }
@@ -73,7 +73,7 @@ data "aws_iam_policy_document" "key" {
 
   statement {
     sid       = "Use"
-    actions   = ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"]
+    actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"]
     resources = ["*"]
 
     principals {

@@ -1,5 +1,5 @@
 output "key_arns" {
-  description = "ARNs of the KMS keys by purpose: models, anchor, secrets, cluster, operations and `state-SERVICE` of every service with a volume."
+  description = "ARNs of the KMS keys by purpose: models, anchor, secrets, cluster, operations and `state-SERVICE` of services whose data keys KMS wraps."
   value       = { for purpose, key in merge(aws_kms_key.this, aws_kms_key.platform) : purpose => key.arn }
 }
 

@@ -33,6 +33,7 @@ resource "aws_iam_role_policy_attachment" "cluster" {
 
 # Made before the cluster, or EKS makes one itself, without a key and kept for ever.
 resource "aws_cloudwatch_log_group" "control_plane" {
+  #checkov:skip=CKV_AWS_338:A year is the default; examples/dev keeps a week because nothing in it is worth more.
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_days
   kms_key_id        = var.logs_key_arn
@@ -64,9 +65,14 @@ resource "aws_eks_cluster" "this" {
     }
   }
 
-  access_config {
-    authentication_mode                         = "API"
-    bootstrap_cluster_creator_admin_permissions = var.bootstrap_admin
+  # Emulators forget it, and each plan would then make the cluster anew.
+  dynamic "access_config" {
+    for_each = var.emulator ? [] : [1]
+
+    content {
+      authentication_mode                         = "API"
+      bootstrap_cluster_creator_admin_permissions = var.bootstrap_admin
+    }
   }
 
   depends_on = [aws_iam_role_policy_attachment.cluster, aws_cloudwatch_log_group.control_plane]

@@ -4,8 +4,8 @@ output "cluster_name" {
 }
 
 output "cluster_arn" {
-  description = "ARN of the cluster."
-  value       = aws_eks_cluster.this.arn
+  description = "ARN of the cluster, known before it exists: roles that trust it wait for nothing."
+  value       = local.cluster_arn
 }
 
 output "endpoint" {
@@ -50,5 +50,5 @@ output "controller_role_arns" {
 
 output "left_out" {
   description = "Resources left out because of emulator = true."
-  value       = var.emulator ? ["aws_eks_addon", "aws_eks_access_entry", "aws_eks_access_policy_association", "aws_eks_pod_identity_association", "aws_autoscaling_group_tag"] : []
+  value       = var.emulator ? ["aws_eks_addon", "aws_eks_access_entry", "aws_eks_access_policy_association", "aws_eks_pod_identity_association", "aws_autoscaling_group_tag", "aws_eks_cluster.access_config"] : []
 }

@@ -169,7 +169,7 @@ variable "addon_versions" {
 }
 
 variable "emulator" {
-  description = "Leave out what AWS emulators do not know: add-ons, Pod Identity associations, access entries."
+  description = "Leave out what AWS emulators do not know: add-ons, Pod Identity associations, access entries, tags of scaling groups."
   type        = bool
   default     = false
 }

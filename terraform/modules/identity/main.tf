@@ -2,8 +2,6 @@
 
 data "aws_caller_identity" "current" {}
 
-data "aws_partition" "current" {}
-
 locals {
   # The ledger's anchor is only ever written anew: the accountant that could delete it could also forget what was spent.
   services = {

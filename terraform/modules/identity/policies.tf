@@ -13,13 +13,13 @@ data "aws_iam_policy_document" "service" {
     }
   }
 
-  # A service seals its volume with a key that only KMS can unwrap.
+  # A service seals what it keeps with keys that only KMS can unwrap.
   dynamic "statement" {
     for_each = contains(keys(var.key_arns), "state-${each.key}") ? [1] : []
 
     content {
-      sid       = "OwnVolume"
-      actions   = ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"]
+      sid       = "OwnDataKeys"
+      actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"]
       resources = [var.key_arns["state-${each.key}"]]
     }
   }
@@ -39,7 +39,7 @@ data "aws_iam_policy_document" "service" {
 
     content {
       sid       = "Objects"
-      actions   = concat(["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], each.value.deletes ? ["s3:DeleteObject"] : [])
+      actions   = concat(["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], each.value.deletes ? ["s3:DeleteObject"] : [])
       resources = ["${var.bucket_arns[statement.value]}/*"]
     }
   }
@@ -49,7 +49,7 @@ data "aws_iam_policy_document" "service" {
 
     content {
       sid       = "Bucket"
-      actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation"]
+      actions   = ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetBucketLocation"]
       resources = [var.bucket_arns[statement.value]]
     }
   }

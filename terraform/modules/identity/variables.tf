@@ -67,10 +67,10 @@ variable "key_arns" {
 
   validation {
     condition = alltrue([
-      for purpose in ["models", "anchor", "secrets", "state-aggregator", "state-privacy-accountant", "state-issuer"] :
+      for purpose in ["models", "anchor", "secrets", "state-aggregator", "state-privacy-accountant"] :
       contains(keys(var.key_arns), purpose)
     ])
-    error_message = "key_arns must have models, anchor, secrets, state-aggregator, state-privacy-accountant and state-issuer."
+    error_message = "key_arns must have models, anchor, secrets, state-aggregator and state-privacy-accountant."
   }
 }
 

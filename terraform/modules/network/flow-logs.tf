@@ -1,6 +1,7 @@
 resource "aws_cloudwatch_log_group" "flow" {
   count = var.flow_log_days > 0 ? 1 : 0
 
+  #checkov:skip=CKV_AWS_338:A year is the default; examples/dev keeps a week because nothing in it is worth more.
   name              = "/aws/vpc/${var.name}/flow"
   retention_in_days = var.flow_log_days
   kms_key_id        = var.logs_key_arn

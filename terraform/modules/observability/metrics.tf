@@ -48,6 +48,7 @@ resource "aws_iam_role" "pod" {
 resource "aws_cloudwatch_log_group" "prometheus" {
   count = var.prometheus ? 1 : 0
 
+  #checkov:skip=CKV_AWS_338:A year is the default; examples/dev keeps a week because nothing in it is worth more.
   name              = "/aws/vendedlogs/prometheus/${var.name}"
   retention_in_days = var.log_days
   kms_key_id        = var.key_arn
@@ -152,6 +153,7 @@ resource "aws_grafana_workspace" "this" {
 resource "aws_cloudwatch_log_group" "insights" {
   for_each = var.cloudwatch ? toset(["application", "dataplane", "host", "performance"]) : toset([])
 
+  #checkov:skip=CKV_AWS_338:A year is the default; examples/dev keeps a week because nothing in it is worth more.
   name              = "/aws/containerinsights/${var.cluster_name}/${each.key}"
   retention_in_days = var.log_days
   kms_key_id        = var.key_arn

@@ -43,6 +43,7 @@ resource "aws_iam_role" "training" {
 data "aws_iam_policy_document" "training" {
   #checkov:skip=CKV_AWS_356:Logging in to ECR and the network interfaces of a job in a VPC have no narrower resource.
   #checkov:skip=CKV_AWS_111:The same.
+  #checkov:skip=CKV_AWS_109:The permission on network interfaces is what SageMaker asks for to run a job in a VPC.
   statement {
     sid       = "Identity"
     actions   = ["s3:GetObject"]
