@@ -120,7 +120,7 @@ const suites: Suite[] = [
   { name: 'unit', run: () => vitest('unit', []) },
   { name: 'simulation', run: () => vitest('simulation', ['--config', 'tests/simulation/vitest.config.ts']) },
   { name: 'rust', run: cargo },
-  { name: 'python', run: () => pytest('python', ['clients/python']) },
+  { name: 'python', run: () => pytest('python', ['clients/python', 'terraform/sagemaker']) },
   { name: 'interop', run: () => pytest('interop', ['tests/interop']) },
   { name: 'terraform', run: () => vitest('terraform', ['--config', 'terraform/vitest.config.ts']) },
   { name: 'e2e', run: e2e },
