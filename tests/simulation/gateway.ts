@@ -29,6 +29,7 @@ import { DurableAppSignatureStore } from '../../services/gateway/src/store/durab
 import { DurableInvitationStore } from '../../services/gateway/src/store/durable-invitations.ts';
 import { DurableNodeStore } from '../../services/gateway/src/store/durable-nodes.ts';
 import { DurableUploadStore } from '../../services/gateway/src/store/durable-uploads.ts';
+import { openAdmission } from '../../services/gateway/src/testing/open-admission.ts';
 import type { AggregatorProcess, Site } from './aggregator.ts';
 import { wayTo } from './calls.ts';
 import { Life } from './life.ts';
@@ -97,6 +98,7 @@ export class GatewayProcess {
       signatures: async () => true,
       unitNames,
       mailbox,
+      admission: openAdmission(clock),
       provenKeys: new ProvenKeys('per-call'),
       seenCalls: new SeenCalls(),
       restKeys: null,

@@ -1,4 +1,10 @@
-import { Presence, PresenceAsk, RunChanged, TaskConfirmed } from '@aegis/contracts/aegis/events/v1/task';
+import {
+  AllowancesSpent,
+  Presence,
+  PresenceAsk,
+  RunChanged,
+  TaskConfirmed,
+} from '@aegis/contracts/aegis/events/v1/task';
 
 // Every event of the suite: its subject and its schema.
 
@@ -17,6 +23,7 @@ export const subjects = {
   'presence-ask': subject('presence-ask', PresenceAsk),
   'task-confirmed': subject('task-confirmed', TaskConfirmed),
   'run-changed': subject('run-changed', RunChanged),
+  'allowances-spent': subject('allowances-spent', AllowancesSpent),
 } as const;
 
 export type SubjectName = keyof typeof subjects;

@@ -151,6 +151,11 @@ export const catalog = {
     'The node has not asked for work yet.',
     'Ask for tasks first, with GET /api/v1/tasks: with that call the node begins to work.',
   ),
+  RATE_LIMIT: entry(
+    'unavailable',
+    'There were too many calls of this kind.',
+    'Wait as long as the answer says and try again; stock clients do so by themselves. Operators see aegis_gateway_rate_limited and set limits.rates.',
+  ),
   REGISTRATIONS: entry(
     'unavailable',
     'Too many nodes register from this address.',

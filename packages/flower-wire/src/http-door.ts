@@ -38,6 +38,8 @@ export interface HttpDoor {
 }
 
 const PROTOBUF = 'application/protobuf';
+/** For proxies and our own clients; stock SuperNodes wait by a rule of their own. */
+const RETRY_SECONDS = '1';
 const STREAM = 'application/flower-protobuf-stream';
 
 export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
@@ -120,6 +122,9 @@ class Door {
       return;
     }
     if (status.http === 401 && where.api === 'control') response.setHeader('www-authenticate', 'Bearer');
+    if (status.http === 503) response.setHeader('retry-after', RETRY_SECONDS);
+    // Whoever calls too often begins again with a connection: those are counted, too, and cost less to refuse.
+    if (AegisError.from(caught).code === 'RATE_LIMIT') response.setHeader('connection', 'close');
     if (!request.complete) discardRest(request);
     send(response, status.http, 'application/json', [httpErrorBody(status)]);
   }

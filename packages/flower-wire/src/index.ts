@@ -19,7 +19,7 @@ export * from './object-tree.ts';
 export * from './objects.ts';
 export { listenOnePort, type OnePort, type OnePortLimits, type OnePortOptions, type PortTls } from './one-port.ts';
 export * from './parse-reply.ts';
-export { announcedLength, discardRest, readBody } from './read-body.ts';
+export { announcedLength, BodyPace, discardRest, readBody } from './read-body.ts';
 export * from './records.ts';
 export * from './render-task.ts';
 export * from './secaggplus.ts';

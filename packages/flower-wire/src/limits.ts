@@ -26,6 +26,9 @@ export const limits = {
   metrics: 10_000,
   /** A request body that brings no byte for so long is given up. */
   bodyIdleMs: 30_000,
+  /** After its first minute a body has brought so many bytes for each second: GPRS brings twice as much. */
+  bodyPace: 4 * KiB,
+  bodyPatienceMs: 60_000,
   /** What a refused client still sends is read and thrown away for so long, and so much of it: the largest body there is. */
   discardMs: 30_000,
   discard: 64 * MiB + 64 * KiB,

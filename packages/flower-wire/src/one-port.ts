@@ -2,9 +2,9 @@
 // text its first bytes do.
 
 import { constants } from 'node:crypto';
-import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import { type Http2Server, constants as http2, type ServerHttp2Stream } from 'node:http2';
-import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server as NetServer, Socket } from 'node:net';
 import {
   createServer as createTlsServer,
   type SecureContextOptions,
@@ -13,6 +13,9 @@ import {
 } from 'node:tls';
 import { AegisError } from '@aegis/errors';
 import { type ConnectionInjector, type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { ConnectionPlaces, type NoPlace, type PlaceLimits } from './connection-places.ts';
+import { watchForFloods } from './http2-floods.ts';
+import { Pace } from './pace.ts';
 
 export interface OnePortOptions {
   host: string;
@@ -25,6 +28,13 @@ export interface OnePortOptions {
    * connection over, to refuse it.
    */
   screen?: (socket: TLSSocket, connection: object) => boolean;
+  /**
+   * Asked of each connection before it costs anything, handshake included; false: its address begins too many. `connection` is its
+   * identity as `connectionOf` has it.
+   */
+  admits?: (address: string, connection: object) => boolean;
+  /** A TLS socket goes by two identities: that of HTTP calls, and that of the connection below. */
+  secured?: (socket: TLSSocket, connection: object) => void;
   /** Never listens itself. */
   http: HttpServer;
   /** Never bound itself; services already added. */
@@ -46,12 +56,15 @@ export interface PortTls {
   clients?: { ca: string | Buffer; crl?: string[] };
 }
 
-/** `silent`: an HTTP/2 connection that never carried a call. */
-export type RefusedConnection = 'too-many' | 'too-many-from-address' | 'handshake' | 'silent';
+/**
+ * `too-fast`: of an address that begins too many. `made-room`: a stranger's, for a newer one. `silent`: an HTTP/2 connection that never carried
+ * a call. `flood`: one that nobody vouched for, with more calls or frames than anybody needs.
+ */
+export type RefusedConnection = NoPlace | 'made-room' | 'too-fast' | 'handshake' | 'silent' | 'flood';
 
-export interface OnePortLimits {
-  connections: number;
-  connectionsPerAddress: number;
+export interface OnePortLimits extends PlaceLimits {
+  /** Of a connection that nobody vouched for, in ten seconds. */
+  callsOfStrangers: number;
   /** For the TLS handshake, and in plain text for the first bytes. */
   handshakeMs: number;
   /** An HTTP/2 connection that carries no call for so long after its beginning is closed; one with a past call stays. */
@@ -68,6 +81,8 @@ export interface OnePort {
    */
   connectionOf(peer: string): object | undefined;
   connections(): number;
+  /** Whoever is at the other end has shown who it is: it keeps its place when there are too many. By either identity. */
+  vouchFor(connection: object): void;
   /** New certificate for new connections. */
   replaceCertificate(tls: PortTls): void;
   /** No new connections; idle ones close, calls under way have `graceMs` to end, then close() follows. */
@@ -78,10 +93,14 @@ export interface OnePort {
 const defaults: OnePortLimits = {
   connections: 20_000,
   connectionsPerAddress: 20_000,
+  callsOfStrangers: 100,
   handshakeMs: 10_000,
   firstCallMs: 30_000,
   keepAliveMs: 90_000,
 };
+
+const PINGS = 500;
+const SETTINGS = 20;
 
 /** Connections the system holds until we take them: thousands of nodes come back at once when a server returns. Node's default is 511. */
 const BACKLOG = 4_096;
@@ -100,8 +119,8 @@ class Port implements OnePort {
   readonly #limits: OnePortLimits;
   readonly #server: NetServer | TlsServer;
   readonly #injector: ConnectionInjector;
-  readonly #sockets = new Set<Socket>();
-  readonly #byAddress = new Map<string, number>();
+  readonly #places: ConnectionPlaces;
+  readonly #paces = new WeakMap<Socket, Pace>();
   readonly #byPeer = new Map<string, Socket>();
   /** Of HTTP/2 connections without a call so far, by peer: what ends them. */
   readonly #silent = new Map<string, NodeJS.Timeout>();
@@ -111,12 +130,23 @@ class Port implements OnePort {
   constructor(options: OnePortOptions) {
     this.#options = options;
     this.#limits = { ...defaults, ...options.limits };
+    this.#places = new ConnectionPlaces(this.#limits);
     const { http, grpc, tls } = options;
+    for (const event of ['request', 'checkContinue']) {
+      http.prependListener(event, ({ socket }: IncomingMessage) => this.#asked(socket));
+    }
     http.keepAliveTimeout = this.#limits.keepAliveMs;
     // An HTTP server that does not listen would neither time out slow requests nor find its idle connections.
     http.emit('listening');
     this.#injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    answerStrangers(grpc);
+    for (const server of http2ServersOf(grpc)) {
+      answerStrangers(server);
+      watchForFloods(server, {
+        paces: { streams: this.#limits.callsOfStrangers, pings: PINGS, settings: SETTINGS },
+        isStranger: ({ socket }) => this.#isStranger(socket),
+        onFlood: ({ socket }) => this.#refuse(this.#below(socket), 'flood'),
+      });
+    }
     if (tls === null) {
       this.#server = createServer((socket) => this.#sortByFirstBytes(socket));
     } else {
@@ -158,7 +188,11 @@ class Port implements OnePort {
   }
 
   connections(): number {
-    return this.#sockets.size;
+    return this.#places.size;
+  }
+
+  vouchFor(connection: object): void {
+    if (connection instanceof Socket) this.#places.vouchFor(this.#below(connection));
   }
 
   connectionOf(peer: string): object | undefined {
@@ -201,38 +235,55 @@ class Port implements OnePort {
       this.#whenEmpty = resolve;
     });
     this.#server.close();
-    if (this.#sockets.size === 0) this.#whenEmpty();
+    if (this.#places.size === 0) this.#whenEmpty();
   }
 
   #destroyAll(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#places.sockets()) socket.destroy();
   }
 
   #admit(socket: Socket): void {
     const address = socket.remoteAddress ?? '';
     const peer = peerOf(socket);
-    const fromHere = (this.#byAddress.get(address) ?? 0) + 1;
-    this.#sockets.add(socket);
-    this.#byAddress.set(address, fromHere);
+    const leaving = this.#places.enter(socket, address);
     if (this.#options.tls !== null) this.#options.resetOnClose?.(socket, true);
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, 30_000);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => {
-      this.#sockets.delete(socket);
-      if (this.#sockets.size === 0) this.#whenEmpty();
+      this.#places.leave(socket);
+      if (this.#places.size === 0) this.#whenEmpty();
       if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
       this.#heard(peer);
-      const left = (this.#byAddress.get(address) ?? 1) - 1;
-      if (left > 0) this.#byAddress.set(address, left);
-      else this.#byAddress.delete(address);
     });
     // The kernel has one connection of a name at a time: what stood here is over, though its 'close' has not come through.
     // No call may be taken for one of the new connection.
     this.#byPeer.get(peer)?.destroy();
     this.#byPeer.set(peer, socket);
-    if (this.#sockets.size > this.#limits.connections) this.#refuse(socket, 'too-many');
-    else if (fromHere > this.#limits.connectionsPerAddress) this.#refuse(socket, 'too-many-from-address');
+    if (leaving) this.#refuse(leaving.socket, leaving.reason);
+    if (socket.destroyed) return;
+    if (this.#options.admits?.(address, socket) === false) {
+      this.#refuse(socket, 'too-fast');
+      return;
+    }
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 30_000);
+  }
+
+  /** The TCP socket of either identity. */
+  #below(socket: Socket): Socket {
+    return this.#byPeer.get(peerOf(socket)) ?? socket;
+  }
+
+  #isStranger(socket: Socket | undefined): boolean {
+    return socket !== undefined && this.#places.isStranger(this.#below(socket));
+  }
+
+  /** An HTTP/1.1 request came. */
+  #asked(socket: Socket): void {
+    const below = this.#below(socket);
+    if (!this.#places.isStranger(below)) return;
+    const pace = this.#paces.get(below) ?? new Pace(this.#limits.callsOfStrangers);
+    this.#paces.set(below, pace);
+    if (!pace.step(performance.now())) this.#refuse(below, 'flood');
   }
 
   #refuse(socket: Socket, reason: RefusedConnection): void {
@@ -244,6 +295,7 @@ class Port implements OnePort {
     socket.on('error', () => socket.destroy());
     if (socket.destroyed) return;
     const connection = this.#endOrderly(socket);
+    this.#options.secured?.(socket, connection);
     if (this.#options.screen?.(socket, connection) === false) return;
     if (socket.alpnProtocol === 'h2') this.#carryHttp2(socket);
     else this.#options.http.emit('connection', socket);
@@ -251,7 +303,7 @@ class Port implements OnePort {
 
   /** The TCP socket below, whose end is an ordinary one from now on. */
   #endOrderly(secured: TLSSocket): Socket {
-    const socket = this.#byPeer.get(peerOf(secured)) ?? secured;
+    const socket = this.#below(secured);
     this.#options.resetOnClose?.(socket, false);
     return socket;
   }
@@ -299,21 +351,19 @@ class Port implements OnePort {
   }
 }
 
-/**
- * Any stream that is not gRPC's is told to use HTTP/1.1; grpc-js says 415 and not a word. It keeps its HTTP/2 servers to itself: this is the
- * one way to them.
- */
-const answerStrangers = (grpc: GrpcServer): void => {
-  const { http2Servers } = grpc as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> };
-  for (const server of http2Servers.keys()) {
-    const serve = server.listeners('stream');
-    server.removeAllListeners('stream');
-    server.on('stream', (stream, headers, ...more) => {
-      if (headers['content-type']?.startsWith('application/grpc')) {
-        for (const listener of serve) listener.call(server, stream, headers, ...more);
-      } else answerStranger(stream);
-    });
-  }
+/** grpc-js keeps its HTTP/2 servers to itself: this is the one way to them. */
+const http2ServersOf = (grpc: GrpcServer): Iterable<Http2Server> =>
+  (grpc as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> }).http2Servers.keys();
+
+/** Any stream that is not gRPC's is told to use HTTP/1.1; grpc-js says 415 and not a word. */
+const answerStrangers = (server: Http2Server): void => {
+  const serve = server.listeners('stream');
+  server.removeAllListeners('stream');
+  server.on('stream', (stream, headers, ...more) => {
+    if (headers['content-type']?.startsWith('application/grpc')) {
+      for (const listener of serve) listener.call(server, stream, headers, ...more);
+    } else answerStranger(stream);
+  });
 };
 
 const answerStranger = (stream: ServerHttp2Stream): void => {

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { AegisError } from '@aegis/errors';
 import { afterEach, describe, expect, it } from 'vitest';
-import { discardRest, readBody } from './read-body.ts';
+import { BodyPace, discardRest, readBody } from './read-body.ts';
 
 const opened: { server: Server; socket: Socket }[] = [];
 afterEach(() => {
@@ -117,5 +117,30 @@ describe('the rest of a refused request', () => {
     discardRest(endless.request, 100);
     endless.socket.on('error', () => {}).write(bytesOf(101));
     await once(endless.socket, 'close');
+  });
+});
+
+describe('the pace of a body', () => {
+  const slow = expect.objectContaining({ code: 'UNAVAILABLE' });
+
+  it('is that of a slow line at least, once its first minute is over', () => {
+    let now = 0;
+    const pace = new BodyPace(() => now);
+    now = 60_000;
+    expect(() => pace.arrived(1)).not.toThrow();
+    now = 70_000;
+    expect(() => pace.arrived(40 * 1024)).not.toThrow();
+    expect(() => pace.arrived(40 * 1024 - 1)).toThrow(slow);
+  });
+
+  it('counts from when we read on', () => {
+    let now = 0;
+    const pace = new BodyPace(() => now);
+    pace.arrived(100_000);
+    now = 600_000;
+    pace.begin();
+    now = 661_000;
+    expect(() => pace.arrived(100_000 + 4 * 1024)).not.toThrow();
+    expect(() => pace.arrived(100_001)).toThrow(slow);
   });
 });

@@ -30,6 +30,7 @@ export function readBody(request: IncomingMessage, limit: number, reading: BodyR
   if (announced !== null && announced > limit) return Promise.reject(tooLarge(announced, limit));
   return new Promise((resolve, reject) => {
     const body = announced === null ? new Pieces() : new Filling(announced);
+    const pace = new BodyPace();
     let length = 0;
     const stop = (): void => {
       clearTimeout(idle);
@@ -49,12 +50,16 @@ export function readBody(request: IncomingMessage, limit: number, reading: BodyR
       length += piece.byteLength;
       try {
         if (length > limit) throw tooLarge(length, limit);
+        pace.arrived(length);
         const room = meter?.add(piece.byteLength);
         body.add(piece);
         passedBytes(piece.byteLength);
         if (!room) return;
         request.pause();
-        room.then(() => request.resume(), refuse);
+        room.then(() => {
+          pace.begin();
+          request.resume();
+        }, refuse);
       } catch (caught) {
         refuse(caught);
       }
@@ -103,6 +108,35 @@ export function discardRest(request: IncomingMessage, most: number = limits.disc
   request.once('end', stop);
   socket.once('close', stop);
   request.resume();
+}
+
+/** Whether a body comes as fast as the slowest honest line brings it: one byte now and then would hold its room for long. */
+export class BodyPace {
+  readonly #now: () => number;
+  #begunAt: number;
+  #before = 0;
+  #length = 0;
+
+  /** `now`: monotonic milliseconds. */
+  constructor(now = () => performance.now()) {
+    this.#now = now;
+    this.#begunAt = now();
+  }
+
+  /** It had to wait for us: counted from here. */
+  begin(): void {
+    this.#begunAt = this.#now();
+    this.#before = this.#length;
+  }
+
+  /** `length`: bytes so far. UNAVAILABLE when it is too slow. */
+  arrived(length: number): void {
+    this.#length = length;
+    const late = this.#now() - this.#begunAt - limits.bodyPatienceMs;
+    if (late > 0 && length - this.#before < (late / 1_000) * limits.bodyPace) {
+      throw new AegisError('UNAVAILABLE', 'The request arrives too slowly.');
+    }
+  }
 }
 
 /** Of a length nobody has announced. */

@@ -14,6 +14,7 @@ import {
 import { z } from 'zod';
 import { accountsConfig } from './accounts-config.ts';
 import { connectionsPerAddress, defaultConnections } from './open-files.ts';
+import { ratesConfig } from './rates-config.ts';
 
 const positive = z.number().int().positive();
 
@@ -84,6 +85,12 @@ const gatewayShape = {
       'message-mib': positive.max(2047).default(512),
       /** How many REST clients may register from one address in a minute; an IPv6 network of 64 bits counts as one. */
       'rest-registrations-per-minute': positive.default(60),
+      /** How many calls of each class an address or a node may make (rates-config.ts). */
+      rates: ratesConfig,
+      /** Calls in ten seconds over a connection on which nobody has shown who it is. */
+      'calls-of-strangers': positive.default(100),
+      /** Addresses whose callers are not held to the rates of one address: balancers that hide whom they speak for. */
+      'unlimited-addresses': z.array(z.union([z.ipv4(), z.ipv6()])).default([]),
       /** Default: what the limit of open files allows, less a reserve. */
       connections: positive.default(defaultConnections),
       /** Default: a quarter of `connections`, and at least 256. */

@@ -24,6 +24,8 @@ import {
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
 import { Accounts } from './flows/accounts.ts';
+import { Admission } from './flows/admission.ts';
+import { Allowances } from './flows/allowances.ts';
 import { AuditTrail } from './flows/audit-trail.ts';
 import { ClientCertificates } from './flows/client-certificates.ts';
 import { adoptNodes } from './flows/expire-nodes.ts';
@@ -35,16 +37,20 @@ import { Operators } from './flows/operators.ts';
 import { ProvenKeys } from './flows/proven-keys.ts';
 import { RestKeys } from './flows/rest-keys.ts';
 import { SeenCalls } from './flows/seen-calls.ts';
+import { AllowanceSharing } from './flows/share-allowances.ts';
 import { UnitNames } from './flows/unit-names.ts';
 import { UnknownNodes } from './flows/unknown-nodes.ts';
 import { UsedNonces } from './flows/used-nonces.ts';
+import { Load } from './load.ts';
 import { accountantPeer } from './peers/accountant.ts';
 import { aggregatorPeer, runsPeer } from './peers/aggregator.ts';
+import { AllowanceEvents } from './peers/allowance-events.ts';
 import { OidcProvider } from './peers/identity-provider.ts';
 import { issuerPeer } from './peers/issuer.ts';
 import { PresenceEvents } from './peers/presence-events.ts';
 import { secaggPeer } from './peers/secagg.ts';
 import { BusTaskFeed } from './peers/task-feed.ts';
+import { ratesOf } from './rates-config.ts';
 import { DurableAppSignatureStore } from './store/durable-app-signatures.ts';
 import { DurableAuditStore } from './store/durable-audit.ts';
 import { DurableInvitationStore } from './store/durable-invitations.ts';
@@ -108,6 +114,9 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   const nodes = await DurableNodeStore.open(bus, log, signal);
   const presence = await PresenceEvents.open(bus, id, log, signal);
   const counted = countedBy(telemetry, log, clock, audit);
+  const load = new Load();
+  const { limits } = config;
+  const allowances = new Allowances(ratesOf(limits.rates, limits['rest-registrations-per-minute']));
   const gateway: Gateway = {
     settings: { enrolment: config.enrolment, control: config.control, holdMs: config['hold-seconds'] * 1000 },
     audit,
@@ -131,6 +140,11 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     restKeys,
     accounts: config.control === 'accounts' ? accountsOf(config.accounts, { operators, audit, clock, log }) : null,
     mailbox: new Mailbox(),
+    admission: new Admission({
+      ...{ allowances, clock, unlimited: limits['unlimited-addresses'] },
+      pressure: () => load.pressure(),
+      limited: (what, payer) => counted.limited(what, payer),
+    }),
     provenKeys: new ProvenKeys(config.signatures),
     seenCalls: new SeenCalls(),
     usedNonces: new UsedNonces(clock.now()),
@@ -148,13 +162,21 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
   await adoptNodes(gateway);
   presence.onAsked(() => presence.snapshot(gateway.roster.snapshot()));
   presence.ask();
-  const timers = startTimers(gateway);
+  const sharing = new AllowanceSharing({
+    ...{ allowances, elsewhere: gateway.elsewhere, hears: () => bus.ready() },
+    peer: await AllowanceEvents.open(bus, id, {
+      heard: (spent) => allowances.usedElsewhere(spent, clock.monotonic()),
+      ...{ log, signal },
+    }),
+  });
+  const timers = startTimers(gateway, sharing);
   // Whatever was told while the bus was away was told to nobody.
   const offStatus = bus.onStatus((ready) => ready && presence.snapshot(gateway.roster.snapshot()));
 
   const stop = (): void => {
     stopping.abort();
     timers.stop();
+    load.stop();
     offStatus();
   };
   try {

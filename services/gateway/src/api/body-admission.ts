@@ -1,5 +1,8 @@
 import { type BodyLease, type CallHead, readCredential, type StatusOf } from '@aegis/flower-wire';
+import { classOf } from '../domain/admission.ts';
 import { checkTimestamp } from '../domain/credential.ts';
+import type { Admission } from '../flows/admission.ts';
+import { claimOf } from '../flows/authenticate-node.ts';
 import { type BodyBudget, LARGE_BODY } from './body-budget.ts';
 
 /** What an object of unknown length is taken for: stock clients cut arrays at 5 MiB. */
@@ -11,16 +14,30 @@ export type AdmitBody = (
   announced: number | null,
 ) => BodyLease;
 
+export interface BodyAdmissionParts {
+  readonly budget: BodyBudget;
+  readonly admission: Pick<Admission, 'arrives'>;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
 /**
- * Who may send a large body: on the Fleet API, whoever shows a node's three headers with a timestamp of now. That keeps
+ * Who may call, and who may send a large body: on the Fleet API, whoever shows a node's three headers with a timestamp of now. That keeps
  * strangers out before a byte is read; whether the signature is genuine is for the flow to say. `announced` = null when
  * the length is not known.
  */
 export const bodyAdmission =
-  (budget: BodyBudget, now: () => number): AdmitBody =>
+  ({ budget, admission, now }: BodyAdmissionParts): AdmitBody =>
   ({ api, method }, head, announced) => {
+    const key = head.binary('flwr-public-key');
+    const holder = admission.arrives(classOf(api, method), {
+      address: head.peer,
+      connection: head.connection,
+      claims: key === null ? undefined : claimOf(key),
+    });
     if (api === 'fleet' && (announced === null || announced > LARGE_BODY)) {
       checkTimestamp(readCredential(head).timestamp, now());
     }
-    return budget.open(announced ?? (method === 'push-object' ? CHUNK : 0));
+    // Whoever uses the Control API shows no account, and has apps to send.
+    return budget.open(announced ?? (method === 'push-object' ? CHUNK : 0), api === 'control' ? 'control' : holder);
   };

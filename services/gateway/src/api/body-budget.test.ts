@@ -27,7 +27,13 @@ describe('body budget', () => {
 
   it('lets those that do not fit wait in their order, and start as room becomes free', async () => {
     const budget = new BodyBudget(10 * LARGE_BODY);
-    const [first, second, third] = [6, 6, 3].map((size) => budget.open(size * LARGE_BODY));
+    const [first, second, third] = (
+      [
+        [6, 'a'],
+        [6, 'b'],
+        [3, 'c'],
+      ] as const
+    ).map(([size, holder]) => budget.open(size * LARGE_BODY, holder));
     expect(first?.add(LARGE_BODY)).toBeUndefined();
     const turns = [second?.add(LARGE_BODY), third?.add(LARGE_BODY)];
     // The third would fit; it does not overtake.
@@ -56,11 +62,45 @@ describe('body budget', () => {
 
   it('refuses a body of unknown length when it grows past the room, and frees what it had', () => {
     const budget = new BodyBudget(10 * LARGE_BODY);
-    const [first, second] = [budget.open(), budget.open()];
+    const [first, second] = [budget.open(0, 'a'), budget.open(0, 'b')];
     first.add(6 * LARGE_BODY);
     second.add(3 * LARGE_BODY);
     expect(() => second.add(2 * LARGE_BODY)).toThrow(full);
     expect(budget.bytes()).toBe(6 * LARGE_BODY);
+  });
+
+  it('lets whoever holds least go first, and leaves nobody more than half while others come', async () => {
+    const budget = new BodyBudget(10 * LARGE_BODY);
+    const open = (size: number, holder: string) => {
+      const body = budget.open(size * LARGE_BODY, holder);
+      return { body, turn: body.add(size * LARGE_BODY) };
+    };
+    const [one, two] = [open(3, 'greedy'), open(2, 'greedy')];
+    expect([one.turn, two.turn]).toEqual([undefined, undefined]);
+    // There is room, but not for who has half of it.
+    const third = open(1, 'greedy');
+    expect(third.turn).toBeInstanceOf(Promise);
+    const other = open(4, 'modest');
+    expect(other.turn).toBeUndefined();
+    const [fourth, another] = [open(2, 'greedy'), open(3, 'newcomer')];
+    expect(another.turn).toBeInstanceOf(Promise);
+    one.body.release();
+    await Promise.all([another.turn, third.turn]);
+    expect(budget.bytes()).toBe(10 * LARGE_BODY);
+    another.body.release();
+    await fourth.turn;
+  });
+
+  it('leaves strangers one part together, counts each of their bytes, and lets few of them wait', () => {
+    const budget = new BodyBudget(10 * LARGE_BODY);
+    const bodies = Array.from({ length: 10 }, () => budget.open(LARGE_BODY, null));
+    for (const body of bodies) expect(body.add(LARGE_BODY / 2)).toBeUndefined();
+    expect(budget.bytes()).toBe(5 * LARGE_BODY);
+    expect(() => bodies[0]?.add(1)).toThrow(full);
+    const waiting = Array.from({ length: 64 }, () => budget.open(1, null).add(LARGE_BODY));
+    expect(waiting.every((turn) => turn instanceof Promise)).toBe(true);
+    expect(() => budget.open(1, null).add(LARGE_BODY)).toThrow(full);
+    expect(budget.open(5 * LARGE_BODY, 'node').add(LARGE_BODY)).toBeUndefined();
   });
 
   it('is not filled by those who only announce', () => {

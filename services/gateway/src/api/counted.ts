@@ -1,6 +1,7 @@
 import type { AegisError } from '@aegis/errors';
 import { type Clock, counterFromZero, type Logger, type Telemetry } from '@aegis/service-kit';
 import type { Attributes } from '@opentelemetry/api';
+import { CALL_CLASSES, type CallClass, type Payer } from '../domain/admission.ts';
 import type { InvitationVerdict } from '../domain/invitation.ts';
 import type { AuditTrail } from '../flows/audit-trail.ts';
 import type { Gateway, Observed } from '../flows/gateway.ts';
@@ -24,6 +25,8 @@ export interface StreamsCounted {
 export interface Counted extends Observed {
   /** A call came in; a long poll and a stream are one. */
   called(door: 'http' | 'grpc'): void;
+  /** A call was put off because its payer had made too many of its class. */
+  limited(what: CallClass, payer: Payer): void;
   /** A call was refused at a door, or failed behind it. */
   refused(door: Door, error: AegisError, where: RefusedAt): void;
   bytesIn(count: number): void;
@@ -77,6 +80,11 @@ export const countedBy = (
     OFFERED.map((outcome) => ({ outcome })),
   );
   const bodies = counter('aegis_gateway_body_bytes', 'Bytes of large request bodies taken');
+  const limits = counter(
+    'aegis_gateway_rate_limited',
+    'Calls put off because there were too many, by class and by whose allowance was used up',
+    CALL_CLASSES.map((what) => ({ class: what, payer: 'address' })),
+  );
   const lines = new RefusalLines<Refused>(clock);
   return {
     called: (door) => calls.add(1, { door }),
@@ -85,7 +93,7 @@ export const countedBy = (
       refusals.add(1, { code: error.code, door, kind });
       const fields = { code: error.code, door, path, status, peer, detail: error.detail };
       // Our own faults with their cause; who may not come in by address; what else others do wrong as one quiet line.
-      if (kind === 'unauthenticated' || kind === 'forbidden') {
+      if (kind === 'unauthenticated' || kind === 'forbidden' || error.code === 'RATE_LIMIT') {
         for (const { suppressed, ...last } of lines.of(fields)) {
           log.warn({ ...last, suppressed }, 'caller refused');
           audit.noteSoon({
@@ -98,6 +106,7 @@ export const countedBy = (
       else if (kind === 'unavailable') log.warn({ ...fields, cause: causeOf(error) }, 'call put off');
       else log.debug(fields, 'call refused');
     },
+    limited: (what, payer) => limits.add(1, { class: what, payer }),
     bytesIn: (count) => bodies.add(count),
     taskOffered: () => offered.add(1),
     taskWithheld: (code) => withheld.add(1, { code }),

@@ -9,10 +9,12 @@ import {
 } from '@aegis/flower-wire';
 import { toGrpcStatus } from '@aegis/service-kit';
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js';
+import type { Admission } from '../flows/admission.ts';
 import type { Operators } from '../flows/operators.ts';
 import type { AdmitBody } from './body-admission.ts';
 import type { Counted } from './counted.ts';
 import { receivedBy } from './grpc-receiving.ts';
+import { Patience, withRetryHint } from './grpc-refusal.ts';
 import { admitOperator } from './operator-door.ts';
 
 export interface GrpcAdmissionParts {
@@ -23,10 +25,19 @@ export interface GrpcAdmissionParts {
   /** Largest message of an operator. */
   readonly operatorBytes: number;
   readonly counted: Counted;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
   /** Admission of bidirectional streams, by path. */
   readonly streams: ReadonlyMap<string, ServerInterceptor>;
-  /** Told of the peer of every call. */
-  readonly heard: (peer: string) => void;
+  /** Asked of the peer of every call: identity of its live connection. */
+  readonly connectionOf: (peer: string) => object | undefined;
+  readonly admission: Pick<Admission, 'arrives' | 'arrivesKnown'>;
+}
+
+/** Where a call comes from. */
+interface From {
+  readonly address: string;
+  readonly connection: object;
 }
 
 /** What the head of a call decides, by the path it goes to. */
@@ -35,8 +46,8 @@ interface Entrance {
   readonly limit: number;
   /** Compressed, a small message could become a large one. */
   readonly takesCompressed: boolean;
-  /** Throws when this caller may not send. `peer`: its address and port. */
-  admit(metadata: Metadata, peer: string): BodyLease;
+  /** Throws when this caller may not send. */
+  admit(metadata: Metadata, from: From): BodyLease;
   refuse(error: AegisError, metadata: Metadata, peer: string): Pick<StatusObject, 'code' | 'details'>;
 }
 
@@ -46,6 +57,7 @@ interface Entrance {
  * one limit for all methods, the operator's.
  */
 export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
+  const patience = new Patience(parts.now);
   const entrances = new Map<string, Entrance>();
   const entranceOf = (path: string): Entrance => {
     // Only paths with a handler come here, so there are few.
@@ -55,7 +67,8 @@ export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
   };
   return (method, call) => {
     const peer = call.getPeer();
-    parts.heard(peer);
+    // A call whose connection is gone already has none in common with any other.
+    const from = { address: addressOf(peer), connection: parts.connectionOf(peer) ?? call };
     const stream = parts.streams.get(method.path);
     if (stream) return stream(method, call);
     const entrance = entranceOf(method.path);
@@ -71,10 +84,12 @@ export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
           onReceiveMetadata: (metadata, proceed) => {
             const turnAway = (caught: unknown): void => {
               end();
-              call.sendStatus(entrance.refuse(AegisError.from(caught), metadata, addressOf(peer)));
+              const error = AegisError.from(caught);
+              call.sendStatus(withRetryHint(entrance.refuse(error, metadata, from.address), error));
+              if (error.code === 'RATE_LIMIT') patience.refused(from.connection);
             };
             try {
-              lease = entrance.admit(metadata, peer);
+              lease = entrance.admit(metadata, from);
               receiving.watch({ ...entrance, meter: lease, onRefused: turnAway });
             } catch (caught) {
               return turnAway(caught);
@@ -103,8 +118,16 @@ const makeEntrance = (parts: GrpcAdmissionParts, path: string): Entrance => {
   if (service === 'flwr.proto.GrpcAdapter') return flower(parts, 'fleet', 'adapter', limits.object + 2 * limits.head);
   if (service.startsWith('flwr.proto.')) return flower(parts, 'control', method, limitOf(parts.control, method));
   if (service.startsWith('aegis.operator.')) return operator(parts, path);
-  return { ...operator(parts, path), limit: limits.head, takesCompressed: false, admit: () => free };
+  return { ...operator(parts, path), limit: limits.head, takesCompressed: false, admit: anybody(parts, service) };
 };
+
+/** Those who bring an invitation, or renew a certificate; and who asks whether we are well. */
+const anybody =
+  ({ admission }: GrpcAdmissionParts, service: string): Entrance['admit'] =>
+  (_metadata, from) => {
+    if (service !== HEALTH) admission.arrives('enrolment', from);
+    return free;
+  };
 
 const flower = (
   { admitBody, counted }: GrpcAdmissionParts,
@@ -114,7 +137,7 @@ const flower = (
 ): Entrance => ({
   limit,
   takesCompressed: false,
-  admit: (metadata, peer) => admitBody({ api, method }, headOf(metadata, peer), null),
+  admit: (metadata, from) => admitBody({ api, method }, headOf(metadata, from), null),
   refuse: (error, metadata, peer) => {
     const where = { api, method, flwrVersion: textOf(metadata, 'flwr-package-version') };
     const { grpc, http } = flowerStatus(error, where);
@@ -123,20 +146,31 @@ const flower = (
   },
 });
 
-const operator = ({ operators, operatorBytes, counted }: GrpcAdmissionParts, path: string): Entrance => ({
-  limit: operatorBytes,
-  takesCompressed: true,
-  // Not counted as a body: whoever holds the token decides what fits.
-  admit: (metadata) => {
-    admitOperator(metadata, operators, path.split('/').at(-1) ?? '');
-    return free;
-  },
-  refuse: (error, _metadata, peer) => {
-    const outcome = toGrpcStatus(error);
-    counted.refused('operator', error, { path, status: outcome.code, peer });
-    return outcome;
-  },
-});
+const operator = ({ operators, operatorBytes, counted, admission }: GrpcAdmissionParts, path: string): Entrance => {
+  /** Who shows no good token pays for having asked. */
+  const nameOf = (metadata: Metadata, from: From): string => {
+    try {
+      return admitOperator(metadata, operators, path.split('/').at(-1) ?? '');
+    } catch (caught) {
+      admission.arrives('control', from);
+      throw caught;
+    }
+  };
+  return {
+    limit: operatorBytes,
+    takesCompressed: true,
+    // Not counted as a body: whoever holds the token decides what fits.
+    admit: (metadata, from) => {
+      admission.arrivesKnown('control', `operator ${nameOf(metadata, from)}`, from.connection);
+      return free;
+    },
+    refuse: (error, _metadata, peer) => {
+      const outcome = toGrpcStatus(error);
+      counted.refused('operator', error, { path, status: outcome.code, peer });
+      return outcome;
+    },
+  };
+};
 
 const free: BodyLease = { add: () => undefined, release: () => {} };
 
@@ -149,14 +183,14 @@ const limitOf = (service: { limitOf(method: string): number }, method: string): 
   }
 };
 
+const HEALTH = 'grpc.health.v1.Health';
+
 const addressOf = (peer: string): string => peer.replace(/:\d{1,5}$/, '');
 
-const headOf = (metadata: Metadata, peer: string): Parameters<AdmitBody>[1] => ({
+const headOf = (metadata: Metadata, { address, connection }: From): Parameters<AdmitBody>[1] => ({
   dialect: 'grpc',
-  get peer() {
-    return addressOf(peer);
-  },
-  connection: metadata,
+  peer: address,
+  connection,
   text: (name) => textOf(metadata, name),
   binary: (name) => {
     const value = metadata.get(`${name}-bin`)[0];

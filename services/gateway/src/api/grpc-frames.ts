@@ -4,6 +4,7 @@ import { type BodyLease, limits } from '@aegis/flower-wire';
 import { passedBytes } from '@aegis/service-kit';
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js';
 import { streamOf } from './grpc-receiving.ts';
+import { withRetryHint } from './grpc-refusal.ts';
 
 /** One byte says whether the message is compressed, four its length. */
 const PREFIX = 5;
@@ -12,14 +13,18 @@ const free: BodyLease = { add: () => undefined, release: () => {} };
 export interface StreamRules {
   /** Bytes of the largest message until the handler says otherwise (`Frames.limit`). */
   readonly firstLimit: number;
+  /** Asked by the head of a stream, may refuse; `peer`: its address and port. */
+  readonly enter: (peer: string) => void;
   /** Room for one message of so many bytes; the message is read on when it has some. */
-  readonly admit: (announced: number) => BodyLease;
+  readonly admit: (announced: number, holder: string | null) => BodyLease;
   readonly refuse: (error: AegisError, peer: string) => Pick<StatusObject, 'code' | 'details'>;
 }
 
 /** The messages of one call as they arrive, measured before grpc-js keeps them. */
 export class Frames {
   limit: number;
+  /** Whose room its messages take, as soon as that is known. */
+  holder: string | null = null;
   readonly #stream: ServerHttp2Stream;
   readonly #admit: StreamRules['admit'];
   readonly #refuse: (error: unknown) => void;
@@ -78,7 +83,7 @@ export class Frames {
     }
     this.#prefix = Buffer.alloc(0);
     this.#left = announced;
-    this.#leases.push(this.#admit(announced));
+    this.#leases.push(this.#admit(announced, this.holder));
   }
 
   #count(bytes: number): void {
@@ -127,7 +132,8 @@ export const streamAdmission =
     const stream = streamOf(call);
     const refuse = (caught: unknown): void => {
       end();
-      call.sendStatus(rules.refuse(AegisError.from(caught), call.getPeer().replace(/:\d{1,5}$/, '')));
+      const error = AegisError.from(caught);
+      call.sendStatus(withRetryHint(rules.refuse(error, call.getPeer().replace(/:\d{1,5}$/, '')), error));
     };
     const frames = new Frames(stream, rules, refuse);
     const look = (piece: Buffer): void => {
@@ -145,6 +151,11 @@ export const streamAdmission =
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, proceed) => {
+            try {
+              rules.enter(call.getPeer());
+            } catch (caught) {
+              return refuse(caught);
+            }
             framesOfCall.set(metadata, frames);
             stream.prependListener('data', look);
             proceed(metadata);

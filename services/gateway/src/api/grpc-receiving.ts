@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { AegisError } from '@aegis/errors';
-import { type BodyLease, limits } from '@aegis/flower-wire';
+import { type BodyLease, BodyPace, limits } from '@aegis/flower-wire';
 import { passedBytes } from '@aegis/service-kit';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
@@ -29,6 +29,7 @@ export const receivedBy = (call: ServerInterceptingCallInterface): Receiving => 
   let unwatch = (): void => {};
   return {
     watch: ({ limit, takesCompressed, meter, onRefused }) => {
+      const pace = new BodyPace();
       let length = 0;
       let prefix = Buffer.alloc(0);
       const refuse = (error: unknown): void => {
@@ -48,11 +49,15 @@ export const receivedBy = (call: ServerInterceptingCallInterface): Receiving => 
             if (prefix.byteLength === PREFIX) check(prefix.readUInt8(0) !== 0 && !takesCompressed, prefix, limit);
           }
           if (length > limit + PREFIX) throw tooLarge(length - PREFIX, limit);
+          pace.arrived(length);
           const room = meter.add(piece.byteLength);
           passedBytes(piece.byteLength);
           if (!room) return;
           stream.pause();
-          room.then(() => stream.resume(), refuse);
+          room.then(() => {
+            pace.begin();
+            stream.resume();
+          }, refuse);
         } catch (caught) {
           refuse(caught);
         }

@@ -7,6 +7,8 @@ import type { Counted } from './counted.ts';
 import type { RestDoor } from './rest/door.ts';
 
 const HEADERS_TIMEOUT_MS = 15_000;
+/** How often Node looks for requests whose time is over; its own is 30 s. */
+const LOOK_EVERY_MS = 2_000;
 /** A part of 64 MiB over 1 Mbit/s takes nine minutes. */
 const REQUEST_TIMEOUT_MS = 900_000;
 /** A reader that takes nothing of an answer for so long is cut off. */
@@ -24,7 +26,11 @@ export interface HttpParts {
 
 /** Everything that speaks HTTP/1.1 on the one port: Flower's paths and /health (its door), /api/v1, /metrics for callers on this machine. */
 export const httpServer = (parts: HttpParts, stalledMs = STALLED_MS): Server => {
-  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS });
+  const server = createServer({
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: LOOK_EVERY_MS,
+  });
   const unanswered = new WeakMap<Socket, number>();
   const take = (request: IncomingMessage, response: ServerResponse): void => {
     const { socket } = request;

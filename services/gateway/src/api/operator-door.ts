@@ -58,13 +58,13 @@ const operatorOf = (metadata: Metadata, operators: Pick<Operators, 'of'>): Opera
   throw new AegisError('OPERATOR_UNAUTHENTICATED');
 };
 
-/** Lets in whoever may call this method. OPERATOR_UNAUTHENTICATED for a token that is nobody's; OPERATOR_FORBIDDEN names the role. */
-export const admitOperator = (metadata: Metadata, operators: Pick<Operators, 'of'>, rpc: string): void => {
+/** Lets in whoever may call this method, and says who it is. OPERATOR_UNAUTHENTICATED for a token that is nobody's; OPERATOR_FORBIDDEN names the role. */
+export const admitOperator = (metadata: Metadata, operators: Pick<Operators, 'of'>, rpc: string): string => {
   const identity = operatorOf(metadata, operators);
   const { name, role } = identity;
   if (mayOperate(role, `${rpc.charAt(0).toLowerCase()}${rpc.slice(1)}`)) {
     admitted.set(metadata, identity);
-    return;
+    return name;
   }
   throw new AegisError('OPERATOR_FORBIDDEN', `The token is of ${name}, a ${role}.`);
 };

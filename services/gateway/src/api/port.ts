@@ -70,7 +70,8 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   const control = new ControlService(new FlowerControl(gateway), { now: () => gateway.clock.now() });
   const budget = new BodyBudget(limits['upload-mib'] * MIB, limits['upload-wait-seconds'] * 1_000);
 
-  const admitBody = bodyAdmission(budget, () => gateway.clock.now());
+  const { admission, clock } = gateway;
+  const admitBody = bodyAdmission({ budget, admission, now: () => clock.now() });
 
   const flower = createHttpDoor({
     fleet,
@@ -81,14 +82,8 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   });
   let port: OnePort | undefined;
   const operatorBytes = limits['message-mib'] * MIB;
-  const heard = (peer: string): void => {
-    counted.called('grpc');
-    port?.connectionOf(peer);
-  };
   const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
-  const registrationsPerMinute = limits['rest-registrations-per-minute'];
-  const rest =
-    gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models, registrationsPerMinute });
+  const rest = gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models });
   const http = httpServer({ flower, rest, counted, telemetry });
   http.on('request', () => counted.called('http'));
   http.on('checkContinue', () => counted.called('http'));
@@ -109,7 +104,16 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     // Of the largest there is; grpcAdmission holds every method to its own.
     'grpc.max_receive_message_length': operatorBytes,
     'grpc.max_concurrent_streams': CALLS_PER_CONNECTION,
-    interceptors: [grpcAdmission({ fleet, control, admitBody, operators, operatorBytes, counted, streams, heard })],
+    interceptors: [
+      grpcAdmission({
+        ...{ fleet, control, admitBody, operators, operatorBytes, counted, streams, admission },
+        connectionOf: (peer) => {
+          counted.called('grpc');
+          return connectionOf(peer);
+        },
+        now: () => clock.monotonic(),
+      }),
+    ],
   });
   addFlowerServices(grpc, {
     fleet,
@@ -139,13 +143,20 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     }),
     http,
     grpc,
-    limits: { connections: limits.connections, connectionsPerAddress: limits['connections-per-address'] },
+    limits: {
+      connections: limits.connections,
+      connectionsPerAddress: limits['connections-per-address'],
+      callsOfStrangers: limits['calls-of-strangers'],
+    },
+    admits: (address, connection) => admission.begins(address, connection),
+    secured: (socket, connection) => admission.sameConnection(connection, socket),
     resetOnClose,
-    onRefused: refusedConnections(telemetry, gateway.log, () => gateway.clock.now()),
+    onRefused: refusedConnections(telemetry, gateway.log, { now: () => clock.now(), counted }),
   });
+  admission.onProved = (connection) => port?.vouchFor(connection);
   counted.watch(gateway, port, budget, { nodes, joined });
   const opened = port;
-  const { clock, log } = gateway;
+  const { log } = gateway;
   const stopLooking = certificates?.watch({ port: opened, live, clock, log, telemetry, counted });
   return {
     address: opened.address,

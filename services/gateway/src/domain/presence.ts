@@ -139,6 +139,13 @@ export class Elsewhere {
     return false;
   }
 
+  /** Gateways besides this one, by their word. */
+  neighbours(now: number): number {
+    let count = 0;
+    for (const { heardAt } of this.#gateways.values()) if (heardAt + SNAPSHOT_SECONDS.believed * 1000 > now) count += 1;
+    return count;
+  }
+
   /** Another gateway spoke at some time: uploads may be shared with it. */
   get hasNeighbours(): boolean {
     return this.#gateways.size > 0;

@@ -4,7 +4,10 @@ export interface Rate {
   readonly burst: number;
 }
 
-/** Lets through what its rate allows; what it does not let through costs nothing. */
+/**
+ * Lets through what its rate allows; what it does not let through costs nothing. The rate is asked for at every use, so that one rate of
+ * many buckets may change.
+ */
 export class TokenBucket {
   readonly #rate: Rate;
   #left: number;
@@ -17,12 +20,32 @@ export class TokenBucket {
     this.#at = monotonic;
   }
 
-  take(monotonic: number): boolean {
+  take(monotonic: number, cost = 1): boolean {
+    if (this.left(monotonic) < cost) return false;
+    this.#left -= cost;
+    return true;
+  }
+
+  /** What was used already, here or elsewhere, whether it was there or not: the debt is never more than a burst. Negative: it is given back. */
+  spend(monotonic: number, cost: number): void {
+    const { burst } = this.#rate;
+    this.#left = Math.max(-burst, Math.min(this.left(monotonic) - cost, burst));
+  }
+
+  left(monotonic: number): number {
     const { perSecond, burst } = this.#rate;
     this.#left = Math.min(this.#left + ((monotonic - this.#at) / 1000) * perSecond, burst);
     this.#at = monotonic;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
+    return this.#left;
+  }
+
+  /** Milliseconds until `cost` is there. */
+  waitMs(monotonic: number, cost = 1): number {
+    return Math.max(0, Math.ceil(((cost - this.left(monotonic)) / this.#rate.perSecond) * 1000));
+  }
+
+  /** It is as if it had never been used. */
+  isFull(monotonic: number): boolean {
+    return this.left(monotonic) >= this.#rate.burst;
   }
 }

@@ -1,7 +1,7 @@
 import { actingNode, sameKey } from '../domain/credential.ts';
 import { createdNode } from '../domain/enrolment.ts';
 import { activateNode as activated, checkHeartbeatSeconds, type NodeRecord } from '../domain/node.ts';
-import { type Credential, type ProvenKey, proveKey } from './authenticate-node.ts';
+import { type Credential, claimOf, type ProvenKey, proveKey } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
 import { lookAlive } from './heartbeat.ts';
 import { takeInvitation } from './invitations.ts';
@@ -17,7 +17,9 @@ export const activateNode = async (
   sameKey(publicKey, credential.publicKeyPem);
   checkHeartbeatSeconds(heartbeatSeconds);
   const key = await proveKey(gateway, credential);
-  return activate(gateway, key, actingNode(key.owner, null), credential, heartbeatSeconds);
+  const node = actingNode(key.owner, null);
+  gateway.admission.proved(credential.connection, claimOf(publicKey), `node ${node.nodeId}`);
+  return activate(gateway, key, node, credential, heartbeatSeconds);
 };
 
 /** Dialect C (flwr 1.20 to 1.22): registers the key if need be, and activates. */

@@ -5,6 +5,7 @@ import { sameKey } from '../domain/credential.ts';
 import { registerNode } from '../domain/node.ts';
 import { parsePublicKey, toPem } from '../domain/public-key.ts';
 import { memoryGateway } from '../testing/memory-gateway.ts';
+import { openAdmission } from '../testing/open-admission.ts';
 import { authenticateNode, type Credential, proveKey } from './authenticate-node.ts';
 import { ClientCertificates } from './client-certificates.ts';
 import { fingerprintOf, ProvenKeys } from './proven-keys.ts';
@@ -59,6 +60,7 @@ describe('who does not hold the key', () => {
       signatures: verifyEcdsa,
       provenKeys: new ProvenKeys('per-call'),
       seenCalls: new SeenCalls(),
+      admission: openAdmission(clock),
       certificates: new ClientCertificates('off'),
     };
     const refusals = async () =>
@@ -91,6 +93,7 @@ describe("Flower's own verdicts on node authentication", () => {
       signatures: verifyEcdsa,
       provenKeys: new ProvenKeys('per-call'),
       seenCalls: new SeenCalls(),
+      admission: openAdmission(clock),
       certificates: new ClientCertificates('off'),
     };
     const credential = credentialOf(vector);

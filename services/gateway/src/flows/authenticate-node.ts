@@ -21,7 +21,13 @@ export interface ProvenKey extends KeyIdentity {
   readonly principal: Principal | null;
 }
 
-type Parts = Pick<Gateway, 'clock' | 'nodes' | 'signatures' | 'provenKeys' | 'seenCalls' | 'certificates'>;
+type Parts = Pick<
+  Gateway,
+  'clock' | 'nodes' | 'signatures' | 'provenKeys' | 'seenCalls' | 'certificates' | 'admission'
+>;
+
+/** What a caller with this key says of itself, by the head of its call. */
+export const claimOf = (publicKeyPem: Buffer): string => publicKeyPem.toString('base64');
 
 /** Registration and activation: the caller holds the private key; whether anybody knows the key is another question. */
 export const proveKey = async (gateway: Parts, credential: Credential): Promise<ProvenKey> => {
@@ -64,6 +70,7 @@ export const authenticateNode = async (
   const { fingerprint } = await holderOf(gateway, credential);
   const node = actingNode(await gateway.nodes.byKey(fingerprint), claimedId);
   checkBinding(node, principal);
+  gateway.admission.proved(credential.connection, claimOf(credential.publicKeyPem), `node ${node.nodeId}`);
   return node;
 };
 
@@ -77,11 +84,16 @@ const holderOf = async (gateway: Parts, credential: Credential): Promise<KeyIden
   const bound = gateway.provenKeys.boundTo(credential);
   if (bound !== null) return bound;
   const { publicKeyPem, timestamp, signature } = credential;
-  const key = gateway.provenKeys.identify(publicKeyPem);
-  await verify(gateway, { publicKeyPem, message: Buffer.from(timestamp, 'latin1'), signature });
-  gateway.seenCalls.note(key.fingerprint, timestamp, clock.now(), clock.monotonic());
-  gateway.provenKeys.proved(credential, key);
-  return key;
+  try {
+    const key = gateway.provenKeys.identify(publicKeyPem);
+    await verify(gateway, { publicKeyPem, message: Buffer.from(timestamp, 'latin1'), signature });
+    gateway.seenCalls.note(key.fingerprint, timestamp, clock.now(), clock.monotonic());
+    gateway.provenKeys.proved(credential, key);
+    return key;
+  } catch (caught) {
+    gateway.admission.doubted(credential.connection, claimOf(publicKeyPem));
+    throw caught;
+  }
 };
 
 const verify = async (

@@ -11,6 +11,9 @@ export interface SignedRequest extends RequestToSign {
   readonly connection: object;
 }
 
+/** What a caller says of itself, by the head of its request. */
+export const restClaim = (nodeId: bigint): string => `rest ${nodeId}`;
+
 const NO_SALT = '00'.repeat(32);
 
 /** METHOD_NOT_OFFERED where the operator did not say `rest: true`. */
@@ -33,10 +36,14 @@ export const authenticateRequest = async (gateway: Gateway, request: SignedReque
     atHand ?? (gateway.unknownNodes.mayAsk(gateway.clock.monotonic()) ? await gateway.nodes.byKey(fingerprint) : null);
   const secret = keys.secretOf(request.nodeId, node?.restSalt ?? NO_SALT);
   const isGenuine = keys.isSigned(secret, request, request.signature);
-  if (!isGenuine || node?.restSalt === undefined) throw new AegisError('REST_SIGNATURE');
+  if (!isGenuine || node?.restSalt === undefined) {
+    gateway.admission.doubted(request.connection, restClaim(request.nodeId));
+    throw new AegisError('REST_SIGNATURE');
+  }
   refuseRemoved(node);
   checkBinding(node, principal);
   gateway.usedNonces.note(node.nodeId, request.nonce, issuedAt, gateway.clock.monotonic());
+  gateway.admission.proved(request.connection, restClaim(request.nodeId), `node ${node.nodeId}`);
   lookAlive(gateway, node);
   return node;
 };

@@ -14,6 +14,7 @@ import type {
 } from '../peers/contract.ts';
 import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { Accounts } from './accounts.ts';
+import type { Admission } from './admission.ts';
 import type { AuditTrail } from './audit-trail.ts';
 import type { ClientCertificates } from './client-certificates.ts';
 import type { HeldPulls } from './held-pulls.ts';
@@ -54,6 +55,7 @@ export interface Gateway {
   readonly accounts: Accounts | null;
   /** Memory of this process; all of it is rebuilt after a restart. */
   readonly mailbox: Mailbox;
+  readonly admission: Admission;
   readonly provenKeys: ProvenKeys;
   readonly seenCalls: SeenCalls;
   readonly usedNonces: UsedNonces;

@@ -1,6 +1,6 @@
 import type { NodeRecord } from '../domain/node.ts';
 import { enrolAndActivate } from './activate-node.ts';
-import { proveSigned, type SignedMessage } from './authenticate-node.ts';
+import { claimOf, proveSigned, type SignedMessage } from './authenticate-node.ts';
 import type { Gateway } from './gateway.ts';
 
 /**
@@ -12,11 +12,14 @@ export const greetNode = async (
   signed: SignedMessage,
   client: { readonly name: string; readonly runsApps: boolean; readonly canMask: boolean; readonly invitation: string },
   heartbeatSeconds: number,
-): Promise<NodeRecord> =>
-  enrolAndActivate(
+): Promise<NodeRecord> => {
+  const node = await enrolAndActivate(
     gateway,
     await proveSigned(gateway, signed),
     { flwrVersion: client.name, dialect: client.runsApps ? 'guard' : 'native', canMask: client.canMask },
     heartbeatSeconds,
     client.invitation,
   );
+  gateway.admission.proved(signed.connection, claimOf(signed.publicKeyPem), `node ${node.nodeId}`);
+  return node;
+};

@@ -72,18 +72,4 @@ describe('nonces', () => {
     expect(() => used.note(1n, 'a', before, 0)).toThrow(code('REST_NONCE'));
     expect(() => used.note(1n, 'b', since, 0)).not.toThrow();
   });
-
-  it('are remembered of each node at a rate of its own, whatever others do', () => {
-    const used = new UsedNonces(0, { perSecond: 2, burst: 3 });
-    const note = (node: bigint, nonce: string, at: number) => used.note(node, nonce, 1, at);
-    for (const nonce of ['a', 'b', 'c']) note(1n, nonce, 0);
-    expect(() => note(1n, 'd', 499)).toThrow(code('UNAVAILABLE'));
-    expect(() => note(1n, 'a', 499)).toThrow(code('REST_NONCE'));
-    note(1n, 'd', 500);
-    expect(() => note(1n, 'e', 600)).toThrow(code('UNAVAILABLE'));
-    // No pool to run dry: each of very many others has its own.
-    for (let node = 2n; node < 2_000n; node += 1n) for (const nonce of ['a', 'b', 'c']) note(node, nonce, 600);
-    note(1n, 'e', 1_000);
-    note(2_000n, 'a', 1_000);
-  });
 });

@@ -173,3 +173,14 @@ export interface IssuerStanding {
   readonly certificates: string;
   readonly crl: string;
 }
+
+/** Tokens used of an allowance (flows/allowances.ts); negative: given back. */
+export interface SpentElsewhere {
+  readonly allowance: string;
+  readonly tokens: number;
+}
+
+export interface AllowancesPeer {
+  /** Tells the other gateways; lost while the bus is away. */
+  spent(spent: readonly SpentElsewhere[]): void;
+}

@@ -24,6 +24,7 @@ import {
   MemoryNodeStore,
   MemoryUploadStore,
 } from '../store/memory.ts';
+import { openAdmission } from './open-admission.ts';
 
 /** Flows on memory and a clock that stands still, with one active node of id 1. Peers record what they are told. */
 export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames: UnitNames | null = null) => {
@@ -81,6 +82,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     restKeys: null,
     accounts: null,
     mailbox: new Mailbox(),
+    admission: openAdmission(clock),
     provenKeys: new ProvenKeys('per-call'),
     seenCalls: new SeenCalls(),
     usedNonces: new UsedNonces(clock.now()),

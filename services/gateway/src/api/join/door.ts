@@ -32,6 +32,8 @@ export class JoinDoor {
   admission(): StreamRules {
     return {
       firstLimit: FIRST_LIMIT,
+      enter: (peer) =>
+        void this.#parts.gateway.admission.arrives('enrolment', { address: peer.replace(/:\d{1,5}$/, '') }),
       admit: (announced) => this.#parts.turns.take(announced),
       refuse: (error, peer) => this.#refusal(error, peer),
     };

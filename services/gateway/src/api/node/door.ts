@@ -35,7 +35,11 @@ export class NodeDoor implements Streams {
   admission(): StreamRules {
     return {
       firstLimit: nodeLimits.helloFrame,
-      admit: (announced) => this.#parts.budget.open(announced),
+      enter: (peer) => {
+        const connection = this.#parts.connectionOf(peer);
+        this.#parts.gateway.admission.arrives('enrolment', { address: peer.replace(/:\d{1,5}$/, ''), connection });
+      },
+      admit: (announced, holder) => this.#parts.budget.open(announced, holder),
       refuse: (error, peer) => {
         this.#parts.counted.refused('node', error, { path: CONNECT_PATH, status: undefined, peer });
         return toGrpcStatus(error);

@@ -1,4 +1,5 @@
 import type { Clock } from '@aegis/service-kit';
+import { TokenBucket } from '../../domain/token-bucket.ts';
 import { nodeLimits } from './limits.ts';
 import type { Outgoing } from './outgoing.ts';
 
@@ -9,14 +10,14 @@ export class ReadingPace {
   readonly #gone: AbortSignal;
   #underWay = 0;
   readonly #waiting = new Set<() => void>();
-  #tokens: number = nodeLimits.burst;
-  #filledAt: number;
+  readonly #frames: TokenBucket;
 
   constructor(clock: Clock, outgoing: Outgoing, gone: AbortSignal) {
     this.#clock = clock;
     this.#outgoing = outgoing;
     this.#gone = gone;
-    this.#filledAt = clock.monotonic();
+    const { framesPerSecond: perSecond, burst } = nodeLimits;
+    this.#frames = new TokenBucket({ perSecond, burst }, clock.monotonic());
     gone.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
@@ -35,7 +36,7 @@ export class ReadingPace {
   }
 
   count(): void {
-    this.#tokens -= 1;
+    this.#frames.spend(this.#clock.monotonic(), 1);
   }
 
   /** Null: read on at once. Else resolves when it is time to read on, or the client has gone. */
@@ -50,8 +51,8 @@ export class ReadingPace {
   #reason(): (() => Promise<void>) | null {
     if (this.#underWay >= nodeLimits.atOnce) return () => this.#someDone();
     if (this.#outgoing.isOpen && this.#outgoing.isBlocked) return () => this.#outgoing.unblocked();
-    if (this.#tokens <= 0) return () => this.#refill();
-    return null;
+    const wait = this.#frames.waitMs(this.#clock.monotonic());
+    return wait === 0 ? null : () => this.#clock.sleep(wait, this.#gone).catch(() => {});
   }
 
   #someDone(): Promise<void> {
@@ -63,14 +64,5 @@ export class ReadingPace {
   #wake(): void {
     for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();
-  }
-
-  async #refill(): Promise<void> {
-    const earned = ((this.#clock.monotonic() - this.#filledAt) / 1000) * nodeLimits.framesPerSecond;
-    this.#tokens = Math.min(this.#tokens + earned, nodeLimits.burst);
-    this.#filledAt = this.#clock.monotonic();
-    if (this.#tokens > 0) return;
-    const ms = (1 - this.#tokens) * (1000 / nodeLimits.framesPerSecond);
-    await this.#clock.sleep(Math.ceil(ms), this.#gone).catch(() => {});
   }
 }

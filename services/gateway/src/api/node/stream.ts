@@ -105,6 +105,7 @@ export class NodeStream {
     this.#helloTimer.cancel();
     const { window, part, frame, heartbeatSeconds } = nodeLimits;
     this.#frames.limit = frame;
+    this.#frames.holder = `node ${node.nodeId}`;
     this.#out.say({
       $case: 'welcome',
       value: { nodeId: node.nodeId, heartbeatSeconds, windowBytes: BigInt(window), maxPartBytes: BigInt(part) },

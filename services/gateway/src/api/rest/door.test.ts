@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Masking, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
 import { createTelemetry } from '@aegis/service-kit';
-import { eventually, temporaryFolder, withNats } from '@aegis/testkit';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { eventually, startTestNats, temporaryFolder, withNats } from '@aegis/testkit';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { GatewayFixture, TOKEN } from '../../testing/gateway-fixture.ts';
 import { npyOf } from '../../testing/npy.ts';
 import { Operator } from '../../testing/operator.ts';
@@ -410,7 +410,12 @@ describe('what is refused', () => {
 
   it('more registrations from one address than a minute may have', async () => {
     const limits = { 'rest-registrations-per-minute': 2 };
-    const { target } = await fixture.gateway({ config: { ...config, limits }, telemetry });
+    // On a bus of its own: what others let this address register counts, too.
+    const alone = await startTestNats();
+    onTestFinished(() => alone.stop());
+    const lonely = await GatewayFixture.open(alone, aggregator);
+    onTestFinished(() => lonely.close());
+    const { target } = await lonely.gateway({ config: { ...config, limits }, telemetry });
     const client = new RestClient(target);
     await client.register({});
     await client.register({});

@@ -5,7 +5,7 @@ import { announcedLength, readBody } from '@aegis/flower-wire';
 import type { Telemetry } from '@aegis/service-kit';
 import { z } from 'zod';
 import type { NodeRecord } from '../../domain/node.ts';
-import { authenticateRequest } from '../../flows/authenticate-request.ts';
+import { authenticateRequest, restClaim } from '../../flows/authenticate-request.ts';
 import type { Gateway } from '../../flows/gateway.ts';
 import type { BodyBudget } from '../body-budget.ts';
 import type { Counted } from '../counted.ts';
@@ -17,7 +17,6 @@ import { check } from './check.ts';
 import { type Endpoint, methodsAt, PREFIX, type Route, routeOf } from './endpoints.ts';
 import { checkJsonShape } from './json-shape.ts';
 import { readManifest } from './manifest.ts';
-import { RegistrationRate } from './registration-rate.ts';
 
 const KiB = 1024;
 /** Of any JSON but a manifest. */
@@ -32,20 +31,16 @@ export interface RestParts {
   readonly counted: Counted;
   readonly budget: BodyBudget;
   readonly models: ModelBlocks;
-  /** From one address. */
-  readonly registrationsPerMinute: number;
 }
 
 /** /api/v1: plain HTTP with JSON and .npy, on the flows that Flower's doors use. */
 export class RestDoor {
   readonly #parts: RestParts;
   readonly #calls: RestCalls;
-  readonly #registrations: RegistrationRate;
 
   constructor(parts: RestParts) {
     this.#parts = parts;
     this.#calls = new RestCalls(parts);
-    this.#registrations = new RegistrationRate(parts.registrationsPerMinute);
   }
 
   /** False: it is somebody else's path, and nothing was touched. */
@@ -75,16 +70,26 @@ export class RestDoor {
     const route = routeOf(request.method ?? '', path);
     const { endpoint, parameters } = route;
     const bodyHash = header(request, 'x-aegis-content-sha256');
+    this.#arrives(endpoint, request);
     // Before a byte of the body is read: strangers send nothing.
     const node = endpoint.isSigned ? await this.#authenticate(request, bodyHash) : null;
     const query = check(endpoint.query ?? NO_QUERY, readQuery(queryText), 'query');
-    if (endpoint.name === 'register') {
-      this.#registrations.take(request.socket.remoteAddress ?? '', this.#parts.gateway.clock.monotonic());
-    }
     if (node) await this.#calls.admit(endpoint.name, parameters, node);
-    const body = await this.#bodyOf(request, response, route, endpoint.isSigned ? bodyHash : null);
+    const body = await this.#bodyOf(request, response, route, {
+      signedHash: endpoint.isSigned ? bodyHash : null,
+      holder: node ? `node ${node.nodeId}` : '',
+    });
     const answer = await this.#calls.call(endpoint.name, { request, response, parameters, query, body, signal }, node);
     if (answer !== undefined && !response.destroyed) sendJson(response, answer);
+  }
+
+  #arrives({ name, isSigned }: Endpoint, request: IncomingMessage): void {
+    const { admission } = this.#parts.gateway;
+    const { socket } = request;
+    const caller = { address: socket.remoteAddress ?? '', connection: socket };
+    const claimed = isSigned ? header(request, 'x-aegis-node') : '';
+    admission.arrives('rest', NODE_ID.test(claimed) ? { ...caller, claims: restClaim(BigInt(claimed)) } : caller);
+    if (name === 'register') admission.arrives('registrations', caller);
   }
 
   #authenticate(request: IncomingMessage, bodyHash: string): Promise<NodeRecord> {
@@ -108,11 +113,11 @@ export class RestDoor {
     request: IncomingMessage,
     response: ServerResponse,
     { endpoint, parameters }: Route,
-    signedHash: string | null,
+    { signedHash, holder }: { signedHash: string | null; holder: string | null },
   ): Promise<unknown> {
     const { body: schema } = endpoint;
     if (schema !== undefined) checkType(request, schema === 'bytes' ? 'application/octet-stream' : 'application/json');
-    const lease = this.#parts.budget.open(announcedLength(request) ?? 0);
+    const lease = this.#parts.budget.open(announcedLength(request) ?? 0, holder);
     response.once('close', () => lease.release());
     const bytes = await readBody(request, limitOf(endpoint), { meter: lease });
     this.#parts.counted.bytesIn(bytes.byteLength);

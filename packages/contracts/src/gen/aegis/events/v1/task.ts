@@ -241,6 +241,16 @@ export interface RunChanged {
   runId: bigint;
 }
 
+export interface AllowancesSpent {
+  gatewayId: string;
+  spent: AllowanceSpent[];
+}
+
+export interface AllowanceSpent {
+  allowance: string;
+  tokens: number;
+}
+
 function createBaseScalar(): Scalar {
   return { value: undefined };
 }
@@ -2713,6 +2723,140 @@ export const RunChanged: MessageFns<RunChanged> = {
   fromPartial(object: DeepPartial<RunChanged>): RunChanged {
     const message = createBaseRunChanged();
     message.runId = (object.runId !== undefined && object.runId !== null) ? BigInt(object.runId) : 0n;
+    return message;
+  },
+};
+
+function createBaseAllowancesSpent(): AllowancesSpent {
+  return { gatewayId: "", spent: [] };
+}
+
+export const AllowancesSpent: MessageFns<AllowancesSpent> = {
+  encode(message: AllowancesSpent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.gatewayId !== "") {
+      writer.uint32(10).string(message.gatewayId);
+    }
+    for (const v of message.spent) {
+      AllowanceSpent.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AllowancesSpent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAllowancesSpent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.gatewayId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spent.push(AllowanceSpent.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AllowancesSpent>): AllowancesSpent {
+    return AllowancesSpent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AllowancesSpent>): AllowancesSpent {
+    const message = createBaseAllowancesSpent();
+    message.gatewayId = object.gatewayId ?? "";
+    message.spent = object.spent?.map((e) => AllowanceSpent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAllowanceSpent(): AllowanceSpent {
+  return { allowance: "", tokens: 0 };
+}
+
+export const AllowanceSpent: MessageFns<AllowanceSpent> = {
+  encode(message: AllowanceSpent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.allowance !== "") {
+      writer.uint32(10).string(message.allowance);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(17).double(message.tokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AllowanceSpent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAllowanceSpent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.allowance = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.tokens = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AllowanceSpent>): AllowanceSpent {
+    return AllowanceSpent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AllowanceSpent>): AllowanceSpent {
+    const message = createBaseAllowanceSpent();
+    message.allowance = object.allowance ?? "";
+    message.tokens = object.tokens ?? 0;
     return message;
   },
 };

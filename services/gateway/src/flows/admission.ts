@@ -1,0 +1,163 @@
+import { AegisError } from '@aegis/errors';
+import type { Clock } from '@aegis/service-kit';
+import { type CallClass, comesBack, householdOf, type Payer, type Pressure, priceOf } from '../domain/admission.ts';
+import type { Allowances } from './allowances.ts';
+
+/** Keys that proved themselves, each from an address; the oldest goes first. Some 500 bytes each. */
+const REMEMBERED = 50_000;
+/** Calls of one connection whose price may come back. */
+const MOST_PENDING = 256;
+
+export interface Caller {
+  /** Remote address of the connection; "" when it is not known. */
+  readonly address: string;
+  /** Identity of the connection, where the call has one. */
+  readonly connection?: object | undefined;
+  /** Who it says it is: the text of its key, a node id. Nothing was proven yet. */
+  readonly claims?: string | undefined;
+}
+
+interface Pending {
+  readonly what: CallClass;
+  readonly price: number;
+}
+
+interface Known {
+  household: string;
+  pending: Pending[];
+}
+
+export interface AdmissionParts {
+  readonly allowances: Allowances;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  readonly pressure: () => Pressure;
+  /** Addresses that no allowance of addresses holds for: balancers that hide whom they speak for. */
+  readonly unlimited: readonly string[];
+  /** A call was put off. */
+  readonly limited?: (what: CallClass, payer: Payer) => void;
+}
+
+/**
+ * Who is let in, and who is told to come back. Looked at by the head of a call, before anything is read or verified. Whoever has proven who
+ * it is pays from an allowance of its own; a stranger pays from that of its address, at a price that rises with our load, and gets it back
+ * with its first proof on that connection. So honest nodes behind one address do not feel each other, an enrolled node
+ * goes before a stranger, and a flood ends with its address's allowance.
+ */
+export class Admission {
+  readonly #parts: AdmissionParts;
+  readonly #unlimited: ReadonlySet<string>;
+  readonly #connections = new WeakMap<object, Known>();
+  /** Principals by address and claim. */
+  readonly #proven = new Map<string, string>();
+  /** A node or an operator proved itself on the connection. */
+  onProved: (connection: object) => void = () => {};
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+    this.#unlimited = new Set(parts.unlimited.map(householdOf));
+  }
+
+  /**
+   * RATE_LIMIT when there were too many of this kind. Returns the principal; null of a stranger.
+   */
+  arrives(what: CallClass, { address, connection, claims }: Caller): string | null {
+    const household = householdOf(address);
+    const principal = claims === undefined ? undefined : this.#proven.get(`${household} ${claims}`);
+    if (principal !== undefined) {
+      this.#pay(what, 'caller', principal, 1);
+      return principal;
+    }
+    const price = this.#asStranger(what, household);
+    if (connection) this.#pending(connection, household, { what, price });
+    return null;
+  }
+
+  /** A call of somebody whose proof came with it and was judged already. RATE_LIMIT when it makes too many. */
+  arrivesKnown(what: CallClass, principal: string, connection: object): void {
+    this.#pay(what, 'caller', principal, 1);
+    this.proved(connection, principal, principal);
+  }
+
+  /** A connection began; false: its address began too many that came to nothing. */
+  begins(address: string, connection: object): boolean {
+    const household = householdOf(address);
+    try {
+      const price = this.#asStranger('connections', household);
+      this.#pending(connection, household, { what: 'connections', price });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Who claimed to be somebody is. What the calls of this connection cost as a stranger's comes back. */
+  proved(connection: object | undefined, claims: string, principal: string): void {
+    const known = connection && this.#connections.get(connection);
+    if (!known) return;
+    const now = this.#parts.clock.monotonic();
+    const place = `${known.household} ${claims}`;
+    if (this.#proven.get(place) !== principal) {
+      this.#remember(place, principal);
+      this.#parts.allowances.spend('calls', 'caller', principal, now, 1);
+    }
+    for (const { what, price } of known.pending.splice(0)) {
+      this.#parts.allowances.spend(what, 'address', known.household, now, -price);
+      this.#parts.allowances.spend(what, 'everybody', '', now, -price);
+    }
+    this.onProved(connection);
+  }
+
+  /** The proof was none, or was used before: the caller is a stranger from now on, and has paid for good. */
+  doubted(connection: object | undefined, claims: string): void {
+    const known = connection && this.#connections.get(connection);
+    if (!known) return;
+    known.pending.length = 0;
+    this.#proven.delete(`${known.household} ${claims}`);
+  }
+
+  /** The two identities are one connection: a TLS socket, and the TCP socket below it. */
+  sameConnection(one: object, other: object): void {
+    const known = this.#connections.get(one);
+    if (known) this.#connections.set(other, known);
+  }
+
+  /** What it paid; RATE_LIMIT when there is not that much left. */
+  #asStranger(what: CallClass, household: string): number {
+    if (this.#unlimited.has(household)) return 0;
+    const price = priceOf(what, this.#parts.pressure(), this.#parts.allowances.rates[what].address);
+    this.#pay(what, 'address', household, price);
+    try {
+      this.#pay(what, 'everybody', '', price);
+    } catch (caught) {
+      this.#parts.allowances.spend(what, 'address', household, this.#parts.clock.monotonic(), -price);
+      throw caught;
+    }
+    return price;
+  }
+
+  #pay(what: CallClass, payer: Payer, name: string, price: number): void {
+    const { allowances, clock, limited } = this.#parts;
+    if (allowances.take(what, payer, name, clock.monotonic(), price)) return;
+    limited?.(what, payer);
+    throw new AegisError(
+      what === 'registrations' ? 'REGISTRATIONS' : 'RATE_LIMIT',
+      `${what} of ${payer === 'caller' ? 'one caller' : payer === 'address' ? 'one address' : 'all strangers'}.`,
+    );
+  }
+
+  #pending(connection: object, household: string, pending: Pending): void {
+    const known = this.#connections.get(connection) ?? { household, pending: [] };
+    this.#connections.set(connection, known);
+    const returns = pending.price > 0 && comesBack(pending.what);
+    if (returns && known.pending.length < MOST_PENDING) known.pending.push(pending);
+  }
+
+  #remember(place: string, principal: string): void {
+    this.#proven.delete(place);
+    for (const oldest of this.#proven.keys()) {
+      if (this.#proven.size < REMEMBERED) break;
+      this.#proven.delete(oldest);
+    }
+    this.#proven.set(place, principal);
+  }
+}

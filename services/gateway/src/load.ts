@@ -1,0 +1,53 @@
+import { totalmem } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
+import type { Pressure } from './domain/admission.ts';
+
+const EVERY_MS = 200;
+/** Share of its time that the event loop works; above it calls wait for each other. */
+const BUSY = 0.9;
+/** Of the memory there is. */
+const FULL = 0.9;
+/** How much the newest look counts: half a second of work is load, a single long turn is none. */
+const WEIGHT = 0.4;
+
+export interface LoadReading {
+  /** Of the last moments, 0 to 1. */
+  readonly utilization: number;
+  /** Share of the heap, or of the memory of the process, whichever is fuller. */
+  readonly memory: number;
+}
+
+export const pressureAt = ({ utilization, memory }: LoadReading): Pressure =>
+  memory >= FULL ? 'full' : utilization >= BUSY ? 'busy' : 'calm';
+
+/** How this process fares, looked at five times a second: its event loop, its heap, and its memory where the system bounds it. */
+export class Load {
+  readonly #timer: NodeJS.Timeout;
+  readonly #most = Math.min(process.constrainedMemory() || totalmem(), totalmem());
+  #before = performance.eventLoopUtilization();
+  #reading: LoadReading = { utilization: 0, memory: 0 };
+
+  constructor() {
+    this.#timer = setInterval(() => this.#look(), EVERY_MS).unref();
+  }
+
+  pressure(): Pressure {
+    return pressureAt(this.#reading);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, this.#before);
+    this.#before = now;
+    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+    this.#reading = {
+      utilization: WEIGHT * utilization + (1 - WEIGHT) * this.#reading.utilization,
+      memory: Math.max(used / limit, process.memoryUsage.rss() / this.#most),
+    };
+  }
+}
