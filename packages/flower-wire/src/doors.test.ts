@@ -481,14 +481,16 @@ describe('one port', () => {
     await until(() => refused.includes('handshake'));
   });
 
-  it('refuses connections beyond its limits', async () => {
+  it('has no more connections than its limits, and takes the oldest away for the newest', async () => {
     const to = await doors({ limits: { connectionsPerAddress: 1 } });
     const { host, port } = to.port.address;
+    const first = connect(port, host);
+    await until(() => to.port.connections() === 1);
     const client = httpClient(to);
+    const ended = new Promise((resolve) => first.once('close', resolve));
     await client.call('pull-messages', pull);
-    const second = connect(port, host);
-    await new Promise((resolve) => second.once('close', resolve));
-    await client.call('pull-messages', pull);
+    await ended;
+    expect(to.port.connections()).toBe(1);
   });
 
   it('drains: calls under way end well, then everything is closed and nobody new gets in', async () => {

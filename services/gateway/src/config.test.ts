@@ -44,7 +44,21 @@ describe('configuration', () => {
     expect(limitsOf('connections-per-address: 7')['connections-per-address']).toBe(7);
   });
 
+  it('has rates for every class, each of which may be given in part', () => {
+    const { rates } = parse(`${minimal}limits: { rates: { calls: { caller: { burst: 7 } } } }`).limits;
+    expect(rates.calls.caller).toEqual({ perSecond: 500, burst: 7 });
+    expect(rates.calls.address).toEqual({ perSecond: 200, burst: 20_000 });
+    expect(rates.connections.address.burst).toBe(20_000);
+  });
+
   it.each([
+    ['a rate of nothing', `${minimal}limits: { rates: { calls: { caller: { burst: 0 } } } }`, /burst/],
+    [
+      'a class that there is not',
+      `${minimal}limits: { rates: { pulls: {} } }`,
+      /limits.rates.pulls is not a known key/,
+    ],
+    ['a name for an address', `${minimal}limits: { unlimited-addresses: [balancer] }`, /unlimited-addresses/],
     ['an unknown key', `${minimal}hold-second: 3`, /hold-second is not a known key/],
     ['an unknown key below', `${minimal}limits: { upload-mb: 3 }`, /limits.upload-mb is not a known key/],
     ['neither TLS nor insecure', 'listen: 127.0.0.1:8000\nenrolment: open', /either tls or insecure/],

@@ -21,6 +21,7 @@ import {
   readRestKey,
   readUnitKey,
 } from './config.ts';
+import type { Pressure } from './domain/admission.ts';
 import { Mailbox } from './domain/mailbox.ts';
 import { Elsewhere, Roster } from './domain/presence.ts';
 import { Accounts } from './flows/accounts.ts';
@@ -72,6 +73,8 @@ export interface GatewayDeps {
   readonly secagg?: ServiceChannel | undefined;
   /** The way to the issuer of short-lived certificates, where there is one. */
   readonly issuer?: ServiceChannel | undefined;
+  /** How this process fares; default: as its event loop and memory say. */
+  readonly pressure?: () => Pressure;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -142,7 +145,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     mailbox: new Mailbox(),
     admission: new Admission({
       ...{ allowances, clock, unlimited: limits['unlimited-addresses'] },
-      pressure: () => load.pressure(),
+      pressure: deps.pressure ?? (() => load.pressure()),
       limited: (what, payer) => counted.limited(what, payer),
     }),
     provenKeys: new ProvenKeys(config.signatures),

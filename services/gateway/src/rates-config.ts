@@ -26,7 +26,7 @@ const ofBoth = (address: readonly [number, number], caller: readonly [number, nu
 export const ratesConfig = z
   .strictObject({
     connections: ofStrangers(200, 20_000),
-    enrolment: ofBoth([200, 20_000], [20, 200]),
+    enrolment: ofStrangers(200, 20_000),
     calls: ofBoth([200, 20_000], [500, 20_000]),
     uploads: ofBoth([100, 10_000], [500, 20_000]),
     control: ofBoth([100, 5_000], [500, 5_000]),

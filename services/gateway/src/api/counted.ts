@@ -1,7 +1,7 @@
 import type { AegisError } from '@aegis/errors';
 import { type Clock, counterFromZero, type Logger, type Telemetry } from '@aegis/service-kit';
 import type { Attributes } from '@opentelemetry/api';
-import { CALL_CLASSES, type CallClass, type Payer } from '../domain/admission.ts';
+import { CALL_CLASSES, type CallClass, type Payer, PRESSURES } from '../domain/admission.ts';
 import type { InvitationVerdict } from '../domain/invitation.ts';
 import type { AuditTrail } from '../flows/audit-trail.ts';
 import type { Gateway, Observed } from '../flows/gateway.ts';
@@ -126,6 +126,9 @@ export const countedBy = (
       gauge('aegis_gateway_connections', 'Open connections', () => port.connections());
       gauge('aegis_gateway_node_streams', 'Native clients connected', () => streams.nodes.size);
       gauge('aegis_gateway_join_streams', 'start_client connections', () => streams.joined.size);
+      gauge('aegis_gateway_pressure', '0: calm, 1: the event loop has no rest, 2: memory runs out', () =>
+        PRESSURES.indexOf(gateway.admission.pressure),
+      );
       gauge('aegis_gateway_bodies_held_bytes', 'Bytes of large request bodies in memory', () => held.bytes());
     },
   };

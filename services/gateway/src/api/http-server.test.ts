@@ -5,7 +5,7 @@ import { readBody } from '@aegis/flower-wire';
 import { noTelemetry } from '@aegis/service-kit';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Counted } from './counted.ts';
-import { httpServer } from './http.ts';
+import { type HttpPatience, httpServer } from './http.ts';
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -13,7 +13,10 @@ afterEach(() => {
 });
 
 /** The server with a door of the test's own behind it. */
-const serverWith = async (handle: (request: IncomingMessage, response: ServerResponse) => void, stalledMs?: number) => {
+const serverWith = async (
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+  less?: Partial<HttpPatience>,
+) => {
   const refused: string[] = [];
   const counted = { refused: (_door, { code }) => void refused.push(code) } as Pick<Counted, 'refused'> as Counted;
   const flower = {
@@ -22,7 +25,7 @@ const serverWith = async (handle: (request: IncomingMessage, response: ServerRes
       return true;
     },
   };
-  const server = httpServer({ flower, rest: null, counted, telemetry: noTelemetry }, stalledMs);
+  const server = httpServer({ flower, rest: null, counted, telemetry: noTelemetry }, less);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   closing.push(() => {
@@ -43,10 +46,13 @@ describe('a connection of HTTP/1.1', () => {
   it('is cut off when nobody takes its answer, and not while a call is held', async () => {
     const held: ServerResponse[] = [];
     const large = Buffer.alloc(64 * 2 ** 20);
-    const { server, open } = await serverWith((request, response) => {
-      if (request.url === '/held') held.push(response);
-      else response.end(large);
-    }, 100);
+    const { server, open } = await serverWith(
+      (request, response) => {
+        if (request.url === '/held') held.push(response);
+        else response.end(large);
+      },
+      { stalledMs: 100 },
+    );
     const patient = open();
     patient.write(get.replace('/', '/held'));
     await once(server, 'request');
@@ -58,6 +64,22 @@ describe('a connection of HTTP/1.1', () => {
     expect(response.writableFinished).toBe(false);
     held[0]?.end('at last');
     expect(await next(patient)).toContain('at last');
+  });
+
+  it('has a time to say what it wants, however slowly it begins', async () => {
+    const { open } = await serverWith((_request, response) => void response.end('x'), { headersMs: 200, lookMs: 20 });
+    const [silent, slow] = [open(), open()];
+    const ended = [silent, slow].map((socket) => once(socket.resume(), 'close'));
+    const head = 'GET / HTTP/1.1\r\nhost: x\r\n';
+    for (const letter of head.repeat(1_000)) {
+      if (slow.destroyed) break;
+      slow.write(letter);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await Promise.all(ended);
+    const honest = open();
+    honest.write(get);
+    expect(await next(honest)).toContain('200 OK');
   });
 
   it('may wait for so many answers at a time, and is ended with more', async () => {

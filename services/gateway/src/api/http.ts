@@ -7,14 +7,20 @@ import type { Counted } from './counted.ts';
 import type { RestDoor } from './rest/door.ts';
 
 const HEADERS_TIMEOUT_MS = 15_000;
-/** How often Node looks for requests whose time is over; its own is 30 s. */
-const LOOK_EVERY_MS = 2_000;
 /** A part of 64 MiB over 1 Mbit/s takes nine minutes. */
 const REQUEST_TIMEOUT_MS = 900_000;
-/** A reader that takes nothing of an answer for so long is cut off. */
-const STALLED_MS = 60_000;
 /** Requests of one connection at a time. Nobody sends a second before the answer to the first, but for who means to fill our memory. */
 const UNANSWERED = 16;
+
+export interface HttpPatience {
+  /** For the head of a request, from the connection's beginning or the first byte. */
+  readonly headersMs: number;
+  /** How often it is looked for requests whose time is over; Node's own is 30 s. */
+  readonly lookMs: number;
+  /** A reader that takes nothing of an answer for so long is cut off. */
+  readonly stalledMs: number;
+}
+const patience: HttpPatience = { headersMs: HEADERS_TIMEOUT_MS, lookMs: 2_000, stalledMs: 60_000 };
 
 export interface HttpParts {
   readonly flower: HttpDoor;
@@ -25,11 +31,12 @@ export interface HttpParts {
 }
 
 /** Everything that speaks HTTP/1.1 on the one port: Flower's paths and /health (its door), /api/v1, /metrics for callers on this machine. */
-export const httpServer = (parts: HttpParts, stalledMs = STALLED_MS): Server => {
+export const httpServer = (parts: HttpParts, less: Partial<HttpPatience> = {}): Server => {
+  const { headersMs, lookMs, stalledMs } = { ...patience, ...less };
   const server = createServer({
-    headersTimeout: HEADERS_TIMEOUT_MS,
+    headersTimeout: headersMs,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: LOOK_EVERY_MS,
+    connectionsCheckingInterval: lookMs,
   });
   const unanswered = new WeakMap<Socket, number>();
   const take = (request: IncomingMessage, response: ServerResponse): void => {

@@ -47,7 +47,8 @@ export const householdOf = (address: string): string => {
 };
 
 /** How the gateway fares. `busy`: its processor has no rest. `full`: its memory is running out. */
-export type Pressure = 'calm' | 'busy' | 'full';
+export const PRESSURES = ['calm', 'busy', 'full'] as const;
+export type Pressure = (typeof PRESSURES)[number];
 
 /** What comes back once the caller has shown who it is. The other classes cost us something for good. */
 export const comesBack = (what: CallClass): boolean =>

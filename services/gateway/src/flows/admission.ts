@@ -57,6 +57,10 @@ export class Admission {
     this.#unlimited = new Set(parts.unlimited.map(householdOf));
   }
 
+  get pressure(): Pressure {
+    return this.#parts.pressure();
+  }
+
   /**
    * RATE_LIMIT when there were too many of this kind. Returns the principal; null of a stranger.
    */

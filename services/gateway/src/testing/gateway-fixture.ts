@@ -12,6 +12,7 @@ import {
   type Telemetry,
 } from '@aegis/service-kit';
 import { type TemporaryFolder, type TestNats, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
+import type { Pressure } from '../domain/admission.ts';
 import { gatewayConfig, type RunningGateway, startGateway } from '../index.ts';
 import type { NodeKey } from './node-key.ts';
 import { modelOf, type ScriptedAggregator, type ScriptedModel } from './scripted-aggregator.ts';
@@ -28,6 +29,8 @@ export interface GatewayOptions {
   secagg?: LocalService;
   /** Serves the Issuer. Absent: certificates are made by hand. */
   issuer?: LocalService;
+  /** How it fares, whatever the machine does; default: calm. */
+  pressure?: () => Pressure;
   /** Further keys of `tls`. */
   tls?: Record<string, string>;
 }
@@ -72,6 +75,7 @@ export class GatewayFixture {
       bus,
       telemetry: options.telemetry ?? noTelemetry,
       log: options.log ?? silentLogger,
+      pressure: options.pressure ?? (() => 'calm'),
       aggregator: inProcessChannel(this.aggregator.services(), {
         log: silentLogger,
         telemetry: options.telemetry ?? noTelemetry,
