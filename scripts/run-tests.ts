@@ -119,6 +119,7 @@ async function e2e(): Promise<Totals> {
 const suites: Suite[] = [
   { name: 'unit', run: () => vitest('unit', []) },
   { name: 'simulation', run: () => vitest('simulation', ['--config', 'tests/simulation/vitest.config.ts']) },
+  { name: 'chart', run: () => vitest('chart', ['--config', 'tests/chart/vitest.config.ts']) },
   { name: 'rust', run: cargo },
   { name: 'python', run: () => pytest('python', ['clients/python', 'terraform/sagemaker']) },
   { name: 'interop', run: () => pytest('interop', ['tests/interop']) },

@@ -27,17 +27,26 @@ export interface PkiRequest {
  * again when it ends within a month or lacks a name. Names that it had once, it keeps.
  */
 export async function ensureGatewayCertificate(folder: string, request: PkiRequest): Promise<GatewayCertificate> {
+  const hosts = ['localhost', '127.0.0.1', '::1', hostname(), ...request.san];
+  return ensureCertificate(folder, 'gateway', { hosts, now: request.now, renew: request.renew });
+}
+
+/** The same for `<name>.pem` and `<name>.key`, and for these names and addresses alone. */
+export async function ensureCertificate(
+  folder: string,
+  name: string,
+  request: { readonly hosts: readonly string[]; readonly renew?: boolean | undefined; readonly now: number },
+): Promise<GatewayCertificate> {
   const pki = await openDevPki(folder);
-  const files = { ca: pki.ca, cert: join(folder, 'gateway.pem'), key: join(folder, 'gateway.key') };
+  const files = { ca: pki.ca, cert: join(folder, `${name}.pem`), key: join(folder, `${name}.key`) };
   const old = await readLeaf(files.cert, pki.ca);
-  const wanted = ['localhost', '127.0.0.1', '::1', hostname(), ...request.san];
-  const hosts = [...new Set([...wanted, ...(old?.hosts ?? [])])];
+  const hosts = [...new Set([...request.hosts, ...(old?.hosts ?? [])])];
   const fine =
     old !== undefined &&
     hosts.every((host) => old.hosts.includes(host)) &&
     old.validTo.getTime() - request.now > renewBeforeDays * dayMs;
   if (fine && request.renew !== true) return { ...files, hosts, validTo: old.validTo, issued: false };
-  await pki.issue({ name: 'gateway', hosts });
+  await pki.issue({ name, hosts });
   const leaf = new X509Certificate(await readFile(files.cert));
   return { ...files, hosts, validTo: leaf.validToDate, issued: true };
 }

@@ -18,6 +18,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addDown } from './commands/down.ts';
 import { addGuard } from './commands/guard.ts';
 import { addIssuer } from './commands/issuer.ts';
+import { addKubernetesSecrets } from './commands/kubernetes-secrets.ts';
 import { addLedgerShow } from './commands/ledger-show.ts';
 import { addLedgerVerify } from './commands/ledger-verify.ts';
 import { addModelsExport } from './commands/models-export.ts';
@@ -139,6 +140,8 @@ function createProgram(context: Context): Command {
   const ca = program.command('ca').description("the federation's own authority, kept offline");
   for (const add of [addCaInit, addCaIssue, addCaIssuer, addCaRevoke]) add(ca, known);
   addCerts(program, known);
+  const kubernetes = program.command('kubernetes').description('what the Helm chart (deploy/k8s) needs from outside');
+  addKubernetesSecrets(kubernetes, known);
   addGuard(program, known);
   addIssuer(program, known);
   addDoctor(program, known);

@@ -1,0 +1,155 @@
+// nats.conf as the chart writes it, in a real server: every service can do what it does, shown by its certificate alone, and nothing of the others'.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type BucketName, type Bus, buckets, connectBus, natsServerBinary } from '@aegis/bus';
+import { createCa, type IssuedCertificate, issueLeaf } from '@aegis/service-kit';
+import { eventually, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { freePort } from '../suite/cluster.ts';
+import { render } from './render.ts';
+
+const owns: Record<string, { writes: BucketName[]; reads: BucketName[] }> = {
+  gateway: {
+    writes: ['nodes', 'node-keys', 'node-subjects', 'invitations', 'app-signatures', 'uploads'],
+    reads: ['tasks', 'leases'],
+  },
+  aggregator: { writes: ['tasks', 'runs', 'rounds', 'apps', 'plans', 'models', 'leases'], reads: [] },
+  secagg: { writes: ['secagg-rounds', 'secagg-facts'], reads: [] },
+  'privacy-accountant': { writes: ['accountants'], reads: [] },
+};
+
+let folder: TemporaryFolder;
+let server: ChildProcess;
+let port: number;
+let ca: IssuedCertificate;
+const buses = new Map<string, Bus>();
+
+const busOf = async (name: string, hosts: string[]): Promise<Bus> => {
+  const leaf = await issueLeaf(ca, { name, hosts }, Date.now());
+  const tls = { ca: Buffer.from(ca.certPem), cert: Buffer.from(leaf.certPem), key: Buffer.from(leaf.keyPem) };
+  return connectBus({ servers: `tls://localhost:${port}`, name, tls, outageWaitMs: 3_000 });
+};
+const bus = (name: string): Bus => buses.get(name) as Bus;
+
+beforeAll(async () => {
+  folder = await temporaryFolder('chart-nats');
+  port = await freePort();
+  ca = await createCa('chart', Date.now());
+  const leaf = await issueLeaf(ca, { name: 'nats', hosts: ['nats', 'localhost'] }, Date.now());
+  const files = { 'ca.crt': ca.certPem, 'tls.crt': leaf.certPem, 'tls.key': leaf.keyPem };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(folder.path, name), text, { mode: 0o600 });
+  const rendered = await render({ values: 'single-node' });
+  const conf = rendered.get('ConfigMap', 'aegis-nats').data['nats.conf'] as string;
+  // Paths and ports of this machine instead of the pod's.
+  const here = conf
+    .replaceAll('/etc/aegis/tls', folder.path)
+    .replace('/data', join(folder.path, 'data'))
+    .replace('/tmp/nats.pid', join(folder.path, 'pid'))
+    .replace('port: 4222', `listen: "127.0.0.1:${port}"`)
+    .replace('http_port: 8222', '');
+  await writeFile(join(folder.path, 'nats.conf'), here);
+  server = spawn(natsServerBinary(), ['--config', join(folder.path, 'nats.conf')], {
+    stdio: 'ignore',
+    env: { POD_NAME: 'aegis-nats-0', NATS_AT_REST_KEY: `k${'11'.repeat(32)}` },
+  });
+  for (const name of Object.keys(owns)) {
+    // As `aegis kubernetes secrets` names them.
+    const open = () => busOf(name, [name, `aegis-${name}.learning.svc`]);
+    buses.set(name, await eventually(open, 20_000));
+  }
+});
+afterAll(async () => {
+  for (const one of buses.values()) await one.close();
+  const exited = new Promise((resolve) => server.once('exit', resolve));
+  server.kill('SIGTERM');
+  await exited;
+  await folder.remove();
+});
+
+it('covers every bucket there is', () => {
+  const named = Object.values(owns).flatMap(({ writes }) => writes);
+  expect(named.sort()).toEqual(Object.keys(buckets).sort());
+});
+
+it('every service writes, reads, lists, watches and deletes in its own buckets', async () => {
+  for (const [service, { writes }] of Object.entries(owns)) {
+    for (const name of writes) {
+      const bucket = await bus(service).bucket(name);
+      const first = await bucket.create('a.b', Buffer.from('1'));
+      await bucket.update('a.b', Buffer.from('2'), first);
+      expect((await bucket.get('a.b'))?.value.toString(), name).toBe('2');
+      const listed = await Array.fromAsync(bucket.entries());
+      expect(listed.map(({ key }) => key)).toEqual(['a.b']);
+      await bucket.put('c', Buffer.from('3'));
+      await bucket.delete('c');
+    }
+  }
+});
+
+it('reads what it has to of others', async () => {
+  for (const [service, { reads }] of Object.entries(owns)) {
+    for (const name of reads) {
+      const stop = new AbortController();
+      for await (const item of (await bus(service).bucket(name)).watch(undefined, stop.signal)) {
+        expect(item).toMatchObject({ type: 'entry', key: 'a.b' });
+        break;
+      }
+      stop.abort();
+    }
+  }
+});
+
+it('writes nothing of others', async () => {
+  const written = ['tasks', 'leases'] as const;
+  await Promise.all(
+    written.map(async (name) => {
+      const bucket = await bus('gateway').bucket(name);
+      await expect(bucket.put('x', Buffer.from('1')), name).rejects.toThrow();
+    }),
+  );
+  const opened: [string, BucketName][] = [
+    ['gateway', 'runs'],
+    ['gateway', 'models'],
+    ['aggregator', 'nodes'],
+    ['aggregator', 'invitations'],
+  ];
+  await Promise.all(
+    opened.map(([service, name]) => expect(bus(service).bucket(name), `${service} ${name}`).rejects.toThrow()),
+  );
+});
+
+it('opens the same names in its own account, and sees nothing of what others keep there', async () => {
+  for (const [service, name] of [
+    ['secagg', 'runs'],
+    ['privacy-accountant', 'nodes'],
+  ] as [string, BucketName][]) {
+    const found = await Array.fromAsync((await bus(service).bucket(name)).entries());
+    expect(found).toEqual([]);
+  }
+});
+
+it('keeps histories apart: the audit log is the gateways’, the ledger the accountant’s', async () => {
+  const record = Buffer.from('page');
+  await (await bus('gateway').journal('audit')).append(record, 0);
+  await (await bus('privacy-accountant').journal('privacy-ledger')).append(record, 0);
+  const foreign = (['audit', 'privacy-ledger'] as const).map((name) => bus('aggregator').journal(name));
+  for (const one of await Promise.allSettled(foreign)) expect(one.status).toBe('rejected');
+  expect(await (await bus('secagg').journal('privacy-ledger')).newest()).toBe(null);
+});
+
+it('carries events from those who tell to those who listen', async () => {
+  const stop = new AbortController();
+  const heard = await bus('aggregator').subscribe('task-confirmed', stop.signal);
+  bus('gateway').publish('task-confirmed', { taskId: 't', runId: 7n, nodeId: 1n });
+  for await (const { message } of heard) {
+    expect(message).toMatchObject({ taskId: 't', runId: 7n });
+    break;
+  }
+  stop.abort();
+  await bus('aggregator').appendRunLog(7n, 'a line');
+});
+
+it('lets in nobody whose certificate names no user', async () => {
+  await expect(busOf('stranger', ['stranger'])).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+});
