@@ -10,6 +10,7 @@ export default defineConfig({
       'core-native/npm/**/*.test.ts',
       'tests/suite/**/*.test.ts',
       'bench/**/*.test.ts',
+      'deploy/**/*.test.ts',
     ],
     testTimeout: 30_000,
     hookTimeout: 60_000,
