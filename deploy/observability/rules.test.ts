@@ -24,7 +24,7 @@ describe('the rules', () => {
     const inRoom = (...path: string[]) => join(import.meta.dirname, ...path);
     promtool(['check', 'rules', ...[...new Set(rules().map(({ file }) => inRoom('rules', file)))]]);
     promtool(['test', 'rules', ...ruleTests().map(({ name }) => inRoom('rules-tests', name))]);
-  }, 60_000);
+  }, 120_000);
 
   it('are each seen to fire in a test, at each of their severities', () => {
     const tested = ruleTests()
