@@ -57,6 +57,7 @@ check: setup .cache/bin/hadolint.version ## format, lint, types, import rules, c
 	@node scripts/generate-contracts.ts --check
 	@node scripts/error-catalogue.ts --check
 	@node scripts/openapi.ts --check
+	@node scripts/dashboards.ts --check
 	@.cache/bin/hadolint deploy/docker/*Dockerfile
 	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
 

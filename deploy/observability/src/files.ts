@@ -45,3 +45,23 @@ export const runbooks = (): Runbook[] =>
     expressions: [...text.matchAll(/```promql\n([^`]*)```/g)].flatMap(([, lines = '']) => lines.trim().split('\n')),
     commands: [...text.matchAll(/npx aegis ((?:[a-z]+ ?)+)/g)].map(([, words = '']) => words.trim()),
   }));
+
+export interface Shown {
+  readonly dashboard: string;
+  readonly panel: string;
+  readonly expr: string;
+}
+
+interface DashboardFile {
+  readonly title: string;
+  readonly panels: readonly { readonly title: string; readonly targets?: readonly { readonly expr: string }[] }[];
+}
+
+/** Every expression of every dashboard. */
+export const shown = (): Shown[] =>
+  filesIn(join(observability, 'dashboards'), '.json').flatMap(({ text }) => {
+    const { title, panels } = JSON.parse(text) as DashboardFile;
+    return panels.flatMap((panel) =>
+      (panel.targets ?? []).map(({ expr }) => ({ dashboard: title, panel: panel.title, expr })),
+    );
+  });
