@@ -24,18 +24,28 @@ export const freePort = (): Promise<number> =>
     });
   });
 
-type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant' | 'secagg';
+type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant' | 'secagg' | 'issuer';
 
 /** One service process: node services/<service>/src/main.ts --config <file>. */
 export class Service {
   readonly port: number;
+  /** Where it answers /metrics; 0 where the cluster was not asked for that. */
+  readonly metricsPort: number;
   readonly #service: ServiceName;
   readonly #config: string;
+  readonly #env: Record<string, string>;
   #child: ChildProcess | undefined;
   #exit: Promise<unknown> = Promise.resolve();
   #log = '';
 
-  constructor(service: ServiceName, config: string, port: number) {
+  constructor(
+    service: ServiceName,
+    config: string,
+    port: number,
+    { metricsPort, env }: { metricsPort: number; env: Record<string, string> },
+  ) {
+    this.metricsPort = metricsPort;
+    this.#env = env;
     this.#service = service;
     this.#config = config;
     this.port = port;
@@ -52,7 +62,10 @@ export class Service {
 
   start(): void {
     const main = join(root, 'services', this.#service, 'src/main.ts');
-    const child = spawn(process.execPath, [main, '--config', this.#config], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [main, '--config', this.#config], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#env },
+    });
     const keep = (piece: Buffer) => (this.#log += piece);
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
@@ -87,6 +100,10 @@ export interface ClusterOptions {
   federationRoot?: string;
   /** Of the gateways; default: plain text. */
   tls?: { ca: Buffer; cert: string; key: string; 'client-ca': string; 'client-crl': string };
+  /** Each process also answers Prometheus. */
+  metrics?: boolean;
+  /** Variables of the processes beside our own. */
+  env?: Record<string, string>;
 }
 
 export class Cluster {
@@ -116,6 +133,12 @@ export class Cluster {
       await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600 });
       return path;
     };
+    const { metrics = false, env = {} } = options;
+    const service = async (kind: ServiceName, name: string, port: number, content: object): Promise<Service> => {
+      const metricsPort = metrics ? await freePort() : 0;
+      const door = metrics && { metrics: { address: `127.0.0.1:${metricsPort}` } };
+      return new Service(kind, await file(`${name}.yaml`, { ...content, ...door }), port, { metricsPort, env });
+    };
     const { url, credentials } = cluster.nats.server;
     const nats = {
       servers: [url],
@@ -125,12 +148,11 @@ export class Cluster {
     const accountant: { accountant?: { address: string; insecure: true } } = {};
     if (options.accountant === true) {
       const port = await freePort();
-      const config = await file('accountant.yaml', {
+      cluster.accountant = await service('privacy-accountant', 'accountant', port, {
         accountant: { 'state-dir': join(cluster.folder, 'accountant') },
         listen: { address: `127.0.0.1:${port}`, insecure: true },
         nats,
       });
-      cluster.accountant = new Service('privacy-accountant', config, port);
       cluster.accountant.start();
       accountant.accountant = { address: `127.0.0.1:${port}`, insecure: true };
       await cluster.ready(cluster.accountant);
@@ -138,12 +160,11 @@ export class Cluster {
     const masks: { secagg?: { address: string; insecure: true } } = {};
     if (options.federationRoot !== undefined) {
       const port = await freePort();
-      const config = await file('secagg.yaml', {
+      cluster.secagg = await service('secagg', 'secagg', port, {
         secagg: { 'federation-root': options.federationRoot, threads: 1 },
         listen: { address: `127.0.0.1:${port}`, insecure: true },
         nats,
       });
-      cluster.secagg = new Service('secagg', config, port);
       cluster.secagg.start();
       masks.secagg = { address: `127.0.0.1:${port}`, insecure: true };
       await cluster.ready(cluster.secagg);
@@ -155,20 +176,20 @@ export class Cluster {
       const port = await freePort();
       const state = stateOf(i, cluster.folder);
       await mkdir(state, { recursive: true });
-      const config = await file(`aggregator-${i}.yaml`, {
+      const aggregator = await service('aggregator', `aggregator-${i}`, port, {
         aggregator: { 'state-dir': state, 'lease-seconds': leaseSeconds },
         listen: { address: `127.0.0.1:${port}`, advertise: `127.0.0.1:${port}`, insecure: true },
         nats,
         ...accountant,
         ...masks,
       });
-      cluster.aggregators.push(new Service('aggregator', config, port));
+      cluster.aggregators.push(aggregator);
     }
     const address = cluster.aggregators.map(({ port }) => `127.0.0.1:${port}`);
     const unitKey = await file('unit.key', '5a'.repeat(32));
     for (let i = 0; i < gateways; i += 1) {
       const port = await freePort();
-      const config = await file(`gateway-${i}.yaml`, {
+      const gateway = await service('gateway', `gateway-${i}`, port, {
         gateway: {
           ...{ listen: `127.0.0.1:${port}`, ...edge, enrolment: 'open', id: `gateway-${i}` },
           'unit-key-file': unitKey,
@@ -178,9 +199,9 @@ export class Cluster {
         ...accountant,
         ...masks,
       });
-      cluster.gateways.push(new Service('gateway', config, port));
+      cluster.gateways.push(gateway);
     }
-    for (const service of [...cluster.aggregators, ...cluster.gateways]) service.start();
+    for (const one of [...cluster.aggregators, ...cluster.gateways]) one.start();
     await Promise.all(cluster.gateways.map((gateway) => cluster.up(gateway)));
     await Promise.all(cluster.aggregators.map((aggregator) => cluster.ready(aggregator)));
     return cluster;
@@ -260,9 +281,13 @@ export class Cluster {
     return lines.join('\n');
   }
 
-  logs(): string {
+  services(): Service[] {
     const others = [this.accountant, this.secagg].filter((one) => one !== undefined);
-    return [...others, ...this.aggregators, ...this.gateways]
+    return [...others, ...this.aggregators, ...this.gateways];
+  }
+
+  logs(): string {
+    return this.services()
       .map((service) => service.log().slice(-4_000))
       .join('\n---\n');
   }
