@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak images bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ check: setup .cache/bin/hadolint.version ## format, lint, types, import rules, c
 
 interop: setup ## real Flower releases 1.22 to 1.41, the long list
 	@node scripts/run-tests.ts interop --all-releases
+
+e2e-k8s: setup ## install the chart on a real local cluster and disturb it; ARGS="first-round drain --keep" for some figures (deploy/k8s/README.md)
+	@node tests/kubernetes/main.ts $(ARGS)
 
 images: setup ## container images of every service, aegis/NAME:VERSION, with the Docker engine that answers (BASE=IMAGE@sha256:… for a base of yours)
 	@node --disable-warning=ExperimentalWarning deploy/docker/build.ts $(ARGS)

@@ -2,7 +2,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BucketName, type Bus, buckets, connectBus, natsServerBinary } from '@aegis/bus';
+import {
+  type BucketName,
+  type Bus,
+  buckets,
+  connectBus,
+  natsServerBinary,
+  type SubjectName,
+  subjects,
+} from '@aegis/bus';
 import { createCa, type IssuedCertificate, issueLeaf } from '@aegis/service-kit';
 import { eventually, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -138,15 +146,34 @@ it('keeps histories apart: the audit log is the gateways’, the ledger the acco
   expect(await (await bus('secagg').journal('privacy-ledger')).newest()).toBe(null);
 });
 
-it('carries events from those who tell to those who listen', async () => {
-  const stop = new AbortController();
-  const heard = await bus('aggregator').subscribe('task-confirmed', stop.signal);
-  bus('gateway').publish('task-confirmed', { taskId: 't', runId: 7n, nodeId: 1n });
-  for await (const { message } of heard) {
-    expect(message).toMatchObject({ taskId: 't', runId: 7n });
-    break;
+/** Who tells whom. */
+const events: Record<SubjectName, [string, string][]> = {
+  presence: [
+    ['gateway', 'gateway'],
+    ['gateway', 'aggregator'],
+  ],
+  'presence-ask': [
+    ['gateway', 'gateway'],
+    ['aggregator', 'gateway'],
+  ],
+  'task-confirmed': [['gateway', 'aggregator']],
+  'run-changed': [['aggregator', 'aggregator']],
+  'allowances-spent': [['gateway', 'gateway']],
+};
+
+it('carries every event from those who tell to those who listen', async () => {
+  expect(Object.keys(events).sort()).toEqual(Object.keys(subjects).sort());
+  for (const [name, pairs] of Object.entries(events) as [SubjectName, [string, string][]][]) {
+    for (const [from, to] of pairs) {
+      const stop = new AbortController();
+      const heard = (await bus(to).subscribe(name, stop.signal))[Symbol.asyncIterator]();
+      // biome-ignore lint/suspicious/noExplicitAny: every schema takes an empty message
+      bus(from).publish(name, (subjects[name].codec as any).decode(new Uint8Array()));
+      const arrived = await Promise.race([heard.next(), new Promise((resolve) => setTimeout(resolve, 5_000))]);
+      expect(arrived, `${name} from ${from} to ${to}`).toMatchObject({ done: false });
+      stop.abort();
+    }
   }
-  stop.abort();
   await bus('aggregator').appendRunLog(7n, 'a line');
 });
 

@@ -79,8 +79,8 @@ accounts {
       {{- include "aegis.nats.user" (dict "user" "gateway"
         "streams" (list "KV_nodes" "KV_node-keys" "KV_node-subjects" "KV_invitations" "KV_app-signatures" "KV_uploads" "KV_tasks" "KV_leases" "JOURNAL_audit")
         "writes" (list "$KV.nodes.>" "$KV.node-keys.>" "$KV.node-subjects.>" "$KV.invitations.>" "$KV.app-signatures.>" "$KV.uploads.>" "aegis.journal.audit"
-          "aegis.events.presence" "aegis.events.presence-ask" "aegis.events.task-confirmed")
-        "hears" (list "aegis.events.presence" "aegis.events.presence-ask")) }}
+          "aegis.events.presence" "aegis.events.presence-ask" "aegis.events.task-confirmed" "aegis.events.allowances-spent")
+        "hears" (list "aegis.events.presence" "aegis.events.presence-ask" "aegis.events.allowances-spent")) }}
     }
     {
       {{- include "aegis.nats.user" (dict "user" "aggregator"

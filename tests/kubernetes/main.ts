@@ -1,0 +1,56 @@
+// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--keep]
+// Figures: install first-round footprint drain upgrade chaos. --keep leaves the cluster up for the next call, which then goes on with it.
+import { arch, cpus } from 'node:os';
+import { cluster } from './cluster.ts';
+import { chaos, drain, type Figure, firstRound, footprint, ready, upgradeAndRollback } from './figures.ts';
+import { loadImages } from './images.ts';
+import { install, logs, namespace } from './suite.ts';
+
+const figures: Readonly<Record<string, () => Promise<Figure>>> = {
+  'first-round': firstRound,
+  footprint,
+  drain,
+  upgrade: upgradeAndRollback,
+  chaos: () => chaos(),
+};
+const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const keep = process.argv.includes('--keep');
+const unknown = wanted.filter((name) => name !== 'install' && figures[name] === undefined);
+if (unknown.length > 0) {
+  console.error(`no such figure: ${unknown.join(', ')} (there are install, ${Object.keys(figures).join(', ')})`);
+  process.exit(2);
+}
+
+const show = (name: string, { must, measured, holds }: Figure): boolean => {
+  console.log(`| ${name} | ${must} | ${measured} | ${holds ? 'holds' : 'DOES NOT HOLD'} |`);
+  return holds;
+};
+
+let held = true;
+try {
+  if (!cluster.isUp()) {
+    await cluster.up(2);
+    await loadImages('0.1.0');
+    const took = await install();
+    const test = await cluster.helm('test', 'aegis', '--namespace', namespace);
+    const passed = /Phase:\s+Succeeded/.test(test);
+    const measured = `${took.toFixed(1)} s, helm test ${passed ? 'succeeded' : 'FAILED'}`;
+    held = show('install', { must: '< 60 s', measured, holds: took < 60 && passed }) && held;
+  }
+  await ready();
+  for (const [name, measure] of Object.entries(figures)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    held = show(name, await measure()) && held;
+  }
+} catch (error) {
+  held = false;
+  console.error(error);
+  console.error(await logs().catch(String));
+} finally {
+  if (!keep) await cluster.down();
+}
+const date = new Date().toISOString().slice(0, 10);
+console.log(
+  `${date}, ${cpus().length} cores (${arch()}), Kubernetes 1.34.4, Helm 4.1.4, Node ${process.version}, flwr 1.41.0 and 1.39.0`,
+);
+process.exit(held ? 0 : 1);

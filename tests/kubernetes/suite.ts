@@ -1,0 +1,95 @@
+// The chart, installed on the local cluster.
+import { execFileSync } from 'node:child_process';
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cluster, root } from './cluster.ts';
+
+export const namespace = 'aegis';
+const folder = join(root, '.cache/k8s-suite');
+export const files = {
+  folder,
+  secrets: join(folder, 'secrets'),
+  ca: join(folder, 'secrets/ca.pem'),
+  token: join(folder, 'secrets/operator.token'),
+};
+const chart = join(root, 'deploy/k8s/helm/aegis');
+const user = 10001;
+
+/** As the cluster has no storage class: one folder of this machine per claim, which every node sees, as a network disk would be. */
+async function volumes(claims: readonly string[]): Promise<void> {
+  const objects = claims.map((claim) => {
+    const path = join(folder, 'volumes', claim);
+    mkdirSync(path, { recursive: true });
+    chownSync(path, user, user);
+    return {
+      ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: claim } },
+      spec: {
+        ...{ capacity: { storage: '100Gi' }, accessModes: ['ReadWriteOnce'], hostPath: { path } },
+        ...{ claimRef: { namespace, name: claim }, persistentVolumeReclaimPolicy: 'Retain' },
+      },
+    };
+  });
+  await apply('volumes.json', { apiVersion: 'v1', kind: 'List', items: objects });
+}
+
+async function apply(name: string, content: unknown): Promise<void> {
+  const file = join(folder, name);
+  writeFileSync(file, JSON.stringify(content));
+  await cluster.kubectl('apply', '--server-side', '-f', file);
+}
+
+export interface InstallOptions {
+  /** Over values/single-node.yaml. */
+  readonly set?: Readonly<Record<string, unknown>>;
+  readonly natsServers?: number;
+}
+
+const valueArgs = ({ set = {} }: InstallOptions): string[] => [
+  ...['--values', join(root, 'deploy/k8s/values/single-node.yaml')],
+  ...Object.entries(set).flatMap(([path, value]) => ['--set-json', `${path}=${JSON.stringify(value)}`]),
+];
+
+/** What the README tells a newcomer to do, up to a suite that is ready. Resolves with the seconds that `helm install --wait` took. */
+export async function install(options: InstallOptions = {}): Promise<number> {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const servers = Array.from({ length: options.natsServers ?? 1 }, (_, i) => `state-aegis-nats-${i}`);
+  await volumes([...servers, 'state-aegis-aggregator-0', 'state-aegis-privacy-accountant-0']);
+  await cluster.kubectl('create', 'namespace', namespace);
+  await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
+  const made = ['kubernetes', 'secrets', '--dir', files.secrets, '--json'];
+  execFileSync(join(root, 'node_modules/.bin/aegis'), made, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await cluster.kubectl('apply', '--server-side', '-f', join(files.secrets, 'secrets.json'));
+  const began = performance.now();
+  const wait = ['--wait', '--timeout', '180s'];
+  await cluster.helm('install', 'aegis', chart, '--namespace', namespace, ...valueArgs(options), ...wait);
+  return (performance.now() - began) / 1_000;
+}
+
+export const upgrade = (options: InstallOptions): Promise<string> =>
+  cluster.helm(
+    ...['upgrade', 'aegis', chart, '--namespace', namespace, ...valueArgs(options), '--wait', '--timeout', '300s'],
+  );
+
+export const rollback = (): Promise<string> =>
+  cluster.helm('rollback', 'aegis', '--namespace', namespace, '--wait', '--timeout', '300s');
+
+export const uninstall = async (): Promise<void> => {
+  await cluster.helm('uninstall', 'aegis', '--namespace', namespace, '--wait');
+  await cluster.kubectl('delete', 'namespace', namespace, '--wait');
+  await cluster.kubectl('delete', 'persistentvolume', '--all');
+};
+
+/** Logs of everything, newest last, for whoever has to find out why. */
+export async function logs(): Promise<string> {
+  const pods = await cluster.get('pods', '-n', namespace).catch(() => ({ items: [] }));
+  const texts: string[] = [];
+  for (const { metadata } of pods.items) {
+    const { name } = metadata;
+    const text = await cluster.kubectl('logs', '-n', namespace, name, '--tail=30').catch(String);
+    texts.push(`== ${name}\n${text}`);
+  }
+  return texts.join('\n');
+}
+
+export const tokenOf = (): string => readFileSync(files.token, 'utf8').trim();
