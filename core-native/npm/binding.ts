@@ -177,7 +177,7 @@ export interface Binding {
   sha256HexSync(pieces: Uint8Array[]): string;
   verifyEcdsa(publicKeyPem: Uint8Array, message: Uint8Array, signatureDer: Uint8Array): Promise<boolean>;
   verifyEcdsaSync(publicKeyPem: Uint8Array, message: Uint8Array, signatureDer: Uint8Array): boolean;
-  DataKey: { generate(): RawDataKey };
+  DataKey: { generate(): RawDataKey; fromBytes(bytes: Uint8Array): RawDataKey };
   KeyFile: { open(path: string, create: boolean): RawKeyFile };
   sealFile(path: string, bytes: Uint8Array, key: RawDataKey, context: string): Promise<void>;
   openFile(path: string, key: RawDataKey, context: string): Promise<Buffer>;

@@ -15,6 +15,11 @@ export class DataKey {
     this.#raw = raw;
   }
 
+  /** 32 bytes that a key service made; ARGUMENT unless there are as many. They are copied: the caller wipes its own. */
+  static fromBytes(bytes: Uint8Array): DataKey {
+    return new DataKey(calling(() => binding.DataKey.fromBytes(bytes)));
+  }
+
   static {
     toDataKey = (raw) => new DataKey(raw);
     rawKey = (key) => calling(() => key.#raw); // anything but a DataKey is a TypeError here, so ARGUMENT

@@ -93,6 +93,21 @@ export const catalog = {
     'The state store does not answer.',
     'Operator: check that NATS runs and its disk is writable.',
   ),
+  OBJECTS_UNAVAILABLE: entry(
+    'unavailable',
+    'The object store (S3) does not answer, or lets nobody in.',
+    'Operator: check the bucket, the way to it and the role of this service; it is tried again by itself.',
+  ),
+  KEYS_UNAVAILABLE: entry(
+    'unavailable',
+    'The key service (KMS) does not answer, or lets nobody in.',
+    'Operator: check the key, the way to it and the role of this service; it is tried again by itself.',
+  ),
+  KEY_NOT_OPENED: entry(
+    'internal',
+    'A wrapped key does not open.',
+    'It is damaged, was moved, or was wrapped by another key: put the right one into `keys`. docs/operations.md, "Keys".',
+  ),
   DISK_FULL: entry(
     'unavailable',
     'The disk that takes updates is full.',
@@ -397,6 +412,12 @@ export const catalog = {
   RUN_NOT_ACTIVE: entry('over', 'The run is over.', 'Nothing: the node goes on with its next task.'),
   MODEL_NOT_FOUND: entry('not-found', 'There is no such model.', 'See `aegis models ls`.'),
   MODEL_MALFORMED: entry('invalid', 'The model file cannot be read.', 'Use .npz or .safetensors with numeric arrays.'),
+
+  MODEL_DAMAGED: entry(
+    'internal',
+    'A stored model is not the one that its name says.',
+    'Somebody changed it, or the disk did. Import it again from an export, or take the newest backup.',
+  ),
 
   INTAKE_CORRUPT: entry(
     'internal',

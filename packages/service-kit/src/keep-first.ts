@@ -6,14 +6,15 @@ import { dirname } from 'node:path';
  * The content of `file`, made with `first` (mode 0600, durable) when it is not there. When several processes make it at the same time, or one
  * was paused while it did, all get what the first to end has made: a file that is there never changes.
  */
-export async function keepFirst(file: string, first: () => Uint8Array): Promise<Buffer> {
+export async function keepFirst(file: string, first: () => Uint8Array | Promise<Uint8Array>): Promise<Buffer> {
   const kept = await readIfThere(file);
   if (kept !== null) return kept;
+  const content = await first();
   const temporary = `${file}.${randomBytes(8).toString('hex')}.tmp`;
   try {
     const handle = await open(temporary, 'wx', 0o600);
     try {
-      await handle.writeFile(first());
+      await handle.writeFile(content);
       await handle.sync();
     } finally {
       await handle.close();

@@ -1,3 +1,4 @@
+export { startTestAws, type TestAws, withAws } from './aws.ts';
 export { conformanceSuite } from './conformance.ts';
 export { type TestPki, testPki } from './dev-pki.ts';
 export { eventually } from './eventually.ts';

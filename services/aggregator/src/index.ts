@@ -1,4 +1,5 @@
 import type { Bus } from '@aegis/bus';
+import { openKeys, openS3 } from '@aegis/cloud';
 import {
   type Clock,
   type LocalService,
@@ -20,7 +21,7 @@ import { RunOwner } from './flows/own-runs.ts';
 import { ledgerPeer } from './peers/ledger.ts';
 import { natsPeers } from './peers/nats/index.ts';
 import { secaggPeer } from './peers/secagg.ts';
-import { openDurableStores } from './store/durable/index.ts';
+import { type Outside, openDurableStores } from './store/durable/index.ts';
 
 export { type AggregatorConfig, aggregatorConfig } from './config.ts';
 
@@ -49,7 +50,8 @@ export interface Aggregator {
 /** Opens the state and goes on with every run that was under way. */
 export async function startAggregator(config: AggregatorConfig, deps: AggregatorDeps): Promise<Aggregator> {
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
-  const stores = await openDurableStores(bus, config['state-dir'], random);
+  const { close: closeOutside, ...outside } = await openOutside(config);
+  const stores = await openDurableStores(bus, config['state-dir'], random, { ...outside, log, clock });
   const ledger = deps.ledger === undefined ? null : ledgerPeer(deps.ledger);
   const secagg = deps.secagg ? secaggPeer(deps.secagg) : null;
   const peers = await natsPeers(bus, clock, log, config['parallel-tasks'], { ledger, secagg });
@@ -59,7 +61,7 @@ export async function startAggregator(config: AggregatorConfig, deps: Aggregator
   const diskFullTold = new Map<bigint, number>();
   const watched = { telemetry, measures, log };
   const ground: Ground = { stores, peers, clock, random, limits, modelUse, diskFullTold, ...watched };
-  const abandonAfter = config['abandon-volume-after'];
+  const abandonAfter = config['abandon-volume-after'] ?? (config.s3 && ABANDON_SECONDS);
   const owner = new RunOwner(ground, {
     owner: stores.owner,
     volume: stores.volume,
@@ -87,6 +89,24 @@ export async function startAggregator(config: AggregatorConfig, deps: Aggregator
       await drain();
       await peers.close();
       await stores.close();
+      closeOutside();
+    },
+  };
+}
+
+/** With everything but its intake at hand elsewhere, a run waits this long for its volume: longer than a volume takes to come to another machine. */
+const ABANDON_SECONDS = 600;
+
+async function openOutside({ s3, keys }: AggregatorConfig): Promise<Outside & { close: () => void }> {
+  const { 'cache-bytes': cacheBytes = 0, ...place } = s3 ?? {};
+  const objects = s3 && (await openS3(place as typeof s3));
+  const wrapping = keys && (await openKeys(keys));
+  return {
+    keys: wrapping?.wrapper,
+    shared: objects && { objects, cacheBytes },
+    close: () => {
+      objects?.close();
+      wrapping?.close();
     },
   };
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aegis_core::error::{Code, Error};
 use aegis_core::seal;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -16,6 +17,17 @@ impl DataKey {
     #[napi(catch_unwind)]
     pub fn generate() -> napi::Result<DataKey> {
         on_loop(|| Ok(DataKey(seal::DataKey::generate())))
+    }
+
+    /// The key that somebody else made; the caller wipes what it came in.
+    #[napi(catch_unwind)]
+    pub fn from_bytes(bytes: Buffer) -> napi::Result<DataKey> {
+        on_loop(|| {
+            let bytes: &[u8; 32] = bytes.as_ref().try_into().map_err(|_| {
+                Error::new(Code::Argument, "a data key has 32 bytes").with("length", bytes.len())
+            })?;
+            Ok(DataKey(seal::DataKey::from_bytes(bytes)))
+        })
     }
 }
 

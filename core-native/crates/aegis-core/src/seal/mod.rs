@@ -49,7 +49,8 @@ impl DataKey {
         Self(Arc::new(Zeroizing::new(random())))
     }
 
-    fn from_bytes(bytes: &[u8; 32]) -> Self {
+    /// The key that a key service made and handed over.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
         Self(Arc::new(Zeroizing::new(*bytes)))
     }
 

@@ -4,6 +4,7 @@ import { AegisError, type ErrorCode } from '@aegis/errors';
 /** What the core says about a file or a log, in the words of the suite. Anything not listed is a fault of ours. */
 const fromCore: Partial<Record<CoreErrorCode, ErrorCode>> = {
   HASH_MISMATCH: 'PART_HASH',
+  KEY_FILE: 'CONFIG_INVALID',
   DISK_FULL: 'DISK_FULL',
   IO: 'STORE_UNAVAILABLE',
   LOG_LOCKED: 'UNAVAILABLE',

@@ -1,14 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  CoreError,
-  Fold,
-  IntakeLog,
-  type KeyFile,
-  ModelFile,
-  readNpyHeader,
-  type TensorSpec,
-} from '@aegis/core-native';
+import type { KeyWrapper } from '@aegis/cloud';
+import { CoreError, Fold, IntakeLog, ModelFile, readNpyHeader, type TensorSpec } from '@aegis/core-native';
 import type { AcceptedAnswer, PartSlice, TensorSource } from '../../domain/answer.ts';
 import type { ModelInfo } from '../../domain/model.ts';
 import type { TaskKind } from '../../domain/plan.ts';
@@ -35,10 +28,10 @@ const TREE_SECRET = 'tree-noise';
  */
 export class IntakeDirectory implements IntakeStore {
   private readonly folder: string;
-  private readonly keys: KeyFile;
+  private readonly keys: KeyWrapper;
   private readonly models: ModelDirectory;
 
-  constructor(folder: string, keys: KeyFile, models: ModelDirectory) {
+  constructor(folder: string, keys: KeyWrapper, models: ModelDirectory) {
     this.folder = folder;
     this.keys = keys;
     this.models = models;

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ModelInfo as CoreModelInfo, type DataKey, ModelFile } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
@@ -7,11 +7,22 @@ import type { Random } from '@aegis/service-kit';
 import type { ModelFormat, ModelInfo } from '../../domain/model.ts';
 import type { ModelStore } from '../contract.ts';
 import { inCore } from './core-errors.ts';
+import type { Depot } from './depot.ts';
 
 const OPEN_FILES = 32;
 const PIECE_BYTES = 1024 * 1024;
 
-/** Sealed model files in one folder, named by what is in them. */
+/** Where the models of all aggregators are kept. */
+export interface ModelDepot {
+  readonly depot: Depot;
+  /** Of the folder, which then only spares fetching; the models used least recently go first. */
+  readonly cacheBytes: number;
+}
+
+/**
+ * Sealed model files in one folder, named by what is in them. With a depot a model is there before anybody hears of it, and the folder has copies of what
+ * was used here: what is missing is fetched, and what the depot has no more is gone.
+ */
 export class ModelDirectory implements ModelStore {
   private readonly folder: string;
   private readonly key: DataKey;
@@ -19,8 +30,10 @@ export class ModelDirectory implements ModelStore {
   /** Begins the names of what this process is writing: others write in the same folder. */
   private readonly writing: string;
   private readonly opened = new Map<string, Promise<ModelFile>>();
+  private readonly shared: ModelDepot | null;
 
-  private constructor(folder: string, key: DataKey, writing: string, random: Random) {
+  private constructor(folder: string, key: DataKey, writing: string, random: Random, shared: ModelDepot | null) {
+    this.shared = shared;
     this.folder = folder;
     this.key = key;
     this.writing = writing;
@@ -28,13 +41,19 @@ export class ModelDirectory implements ModelStore {
   }
 
   /** `place`: of this process among those that work on the folder, held by no other as long as it lives. */
-  static async open(folder: string, key: DataKey, place: number, random: Random): Promise<ModelDirectory> {
+  static async open(
+    folder: string,
+    key: DataKey,
+    place: number,
+    random: Random,
+    shared: ModelDepot | null = null,
+  ): Promise<ModelDirectory> {
     const writing = `writing-${place}-`;
     await mkdir(folder, { recursive: true, mode: 0o700 });
     // what the process before this one left that ended in the middle
     for (const name of await readdir(folder))
       if (name.startsWith(writing)) await rm(join(folder, name), { force: true });
-    return new ModelDirectory(folder, key, writing, random);
+    return new ModelDirectory(folder, key, writing, random, shared);
   }
 
   import(format: ModelFormat, bytes: Uint8Array, maxBytes: number): Promise<ModelInfo> {
@@ -43,6 +62,12 @@ export class ModelDirectory implements ModelStore {
   }
 
   async remove(modelId: string): Promise<void> {
+    await this.shared?.depot.remove(nameOf(modelId));
+    await this.drop(modelId);
+  }
+
+  /** What is here of it. */
+  private async drop(modelId: string): Promise<void> {
     await rm(this.path(modelId), { force: true });
     const opened = this.opened.get(modelId);
     this.opened.delete(modelId);
@@ -64,6 +89,10 @@ export class ModelDirectory implements ModelStore {
 
   async get(modelId: string): Promise<ModelInfo | null> {
     try {
+      if (this.shared !== null && !(await this.shared.depot.has(nameOf(modelId)))) {
+        await this.drop(modelId);
+        return null;
+      }
       return infoOf((await this.file(modelId)).info);
     } catch (error) {
       if (error instanceof AegisError && error.code === 'MODEL_NOT_FOUND') return null;
@@ -93,8 +122,10 @@ export class ModelDirectory implements ModelStore {
     try {
       return await inCore(async () => {
         const info = infoOf(await write(path, this.key));
+        await this.shared?.depot.put(nameOf(info.modelId), path);
         await rename(path, this.path(info.modelId));
         await syncFolder(this.folder);
+        await this.trim();
         return info;
       });
     } catch (error) {
@@ -114,6 +145,7 @@ export class ModelDirectory implements ModelStore {
     return inCore(async () => {
       const written = await write(this.key);
       const model = infoOf(written.model);
+      await this.shared?.depot.put(nameOf(model.modelId), path);
       await link(path, this.path(model.modelId)).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error;
       });
@@ -156,19 +188,54 @@ export class ModelDirectory implements ModelStore {
   private async openFile(modelId: string): Promise<ModelFile> {
     const path = this.path(modelId);
     const there = await stat(path).catch(() => null);
-    if (there === null) throw new AegisError('MODEL_NOT_FOUND', modelId);
-    return inCore(() => ModelFile.open(path, this.key));
+    if (there === null) await this.fetch(modelId, path);
+    const file = await inCore(() => ModelFile.open(path, this.key));
+    // whoever may write where models are kept could have given one the name of another
+    if (file.info.sha256 === modelId) {
+      if (this.shared !== null) await utimes(path, new Date(), new Date()).catch(() => {});
+      return file;
+    }
+    file.close();
+    throw new AegisError('MODEL_DAMAGED', `${modelId} holds ${file.info.sha256}.`);
+  }
+
+  private async fetch(modelId: string, path: string): Promise<void> {
+    const temporary = this.temporary();
+    const fetched = await inCore(() => this.shared?.depot.fetch(nameOf(modelId), temporary) ?? false);
+    if (!fetched) throw new AegisError('MODEL_NOT_FOUND', modelId);
+    await rename(temporary, path);
+    await this.trim(modelId);
+  }
+
+  /** Removes what the depot has anyway, down to what may lie here. One that is being read stays readable until it is closed. */
+  private async trim(kept = ''): Promise<void> {
+    if (this.shared === null) return;
+    const names = (await readdir(this.folder)).filter((name) => name.endsWith(SUFFIX));
+    const found = await Promise.all(
+      names.map(async (name) => ({ name, facts: await stat(join(this.folder, name)).catch(() => null) })),
+    );
+    const files = found.flatMap(({ name, facts }) => (facts === null ? [] : [{ name, facts }]));
+    let bytes = files.reduce((sum, { facts }) => sum + facts.size, 0);
+    for (const { name, facts } of files.sort((a, b) => a.facts.mtimeMs - b.facts.mtimeMs)) {
+      if (bytes <= this.shared.cacheBytes) return;
+      if (name === nameOf(kept)) continue;
+      await rm(join(this.folder, name), { force: true });
+      bytes -= facts.size;
+    }
   }
 
   private path(modelId: string): string {
     if (!/^[0-9a-f]{64}$/.test(modelId)) throw new AegisError('MODEL_NOT_FOUND', modelId.slice(0, 80));
-    return join(this.folder, `${modelId}.model`);
+    return join(this.folder, nameOf(modelId));
   }
 
   private temporary(): string {
     return join(this.folder, `${this.writing}${this.random.bytes(8).toString('hex')}`);
   }
 }
+
+const SUFFIX = '.model';
+const nameOf = (modelId: string): string => `${modelId}${SUFFIX}`;
 
 const infoOf = (info: CoreModelInfo): ModelInfo => ({ modelId: info.sha256, bytes: info.bytes, tensors: info.tensors });
 
