@@ -94,6 +94,8 @@ export interface ClusterOptions {
   /** Where each aggregator keeps its state; default: one folder for all. */
   stateOf?: (index: number, folder: string) => string;
   leaseSeconds?: number;
+  /** More of the file of every aggregator. */
+  aggregator?: Readonly<Record<string, unknown>>;
   /** Also starts the privacy accountant, and tells the others where it is. */
   accountant?: boolean;
   /** Also starts the secagg service, which believes this root (PEM file), and tells the others where it is. */
@@ -177,7 +179,7 @@ export class Cluster {
       const state = stateOf(i, cluster.folder);
       await mkdir(state, { recursive: true });
       const aggregator = await service('aggregator', `aggregator-${i}`, port, {
-        aggregator: { 'state-dir': state, 'lease-seconds': leaseSeconds },
+        aggregator: { 'state-dir': state, 'lease-seconds': leaseSeconds, ...options.aggregator },
         listen: { address: `127.0.0.1:${port}`, advertise: `127.0.0.1:${port}`, insecure: true },
         nats,
         ...accountant,
@@ -224,6 +226,14 @@ export class Cluster {
   /** Resolves when the aggregator answers; after a restart, when it has taken its runs up. */
   async ready(aggregator: Service): Promise<void> {
     await eventually(() => this.#channel(aggregator).ready(), STARTING_MS);
+  }
+
+  /** What a probe of the aggregator is told: ready, the reason why not, or null when nobody answers. */
+  async probe(aggregator: Service): Promise<string | null> {
+    return fetch(`http://127.0.0.1:${aggregator.metricsPort}/readyz`).then(
+      async (answer) => (await answer.text()).trim(),
+      () => null,
+    );
   }
 
   /** Straight to one aggregator, as a gateway calls it. */

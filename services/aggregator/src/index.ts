@@ -1,5 +1,5 @@
 import type { Bus } from '@aegis/bus';
-import { openKeys, openS3 } from '@aegis/cloud';
+import { openKeys, openS3, type S3Config } from '@aegis/cloud';
 import {
   type Clock,
   type LocalService,
@@ -99,7 +99,7 @@ const ABANDON_SECONDS = 600;
 
 async function openOutside({ s3, keys }: AggregatorConfig): Promise<Outside & { close: () => void }> {
   const { 'cache-bytes': cacheBytes = 0, ...place } = s3 ?? {};
-  const objects = s3 && (await openS3(place as typeof s3));
+  const objects = s3 && (await openS3(place as S3Config));
   const wrapping = keys && (await openKeys(keys));
   return {
     keys: wrapping?.wrapper,

@@ -1,4 +1,5 @@
 import type { Bus } from '@aegis/bus';
+import { openKeys, openS3, type S3Config } from '@aegis/cloud';
 import {
   type Clock,
   type LocalService,
@@ -18,7 +19,7 @@ import { coreAccounting } from './flows/core-accounting.ts';
 import type { Ground } from './flows/ground.ts';
 import { Ledger } from './flows/ledger.ts';
 import { createMeasures, watchLedger } from './flows/measures.ts';
-import { openDurableStores } from './store/durable/index.ts';
+import { type Outside, openDurableStores } from './store/durable/index.ts';
 
 export { type AccountantConfig, accountantConfig } from './config.ts';
 
@@ -43,7 +44,8 @@ export interface Accountant {
 /** Opens the ledger, or stands by. One that does not verify is served all the same: it refuses everything and says why. */
 export async function startAccountant(config: AccountantConfig, deps: AccountantDeps): Promise<Accountant> {
   const { bus, telemetry, log, clock = systemClock, random = systemRandom } = deps;
-  const stores = await openDurableStores(bus, config['state-dir'], config['anchor-file']);
+  const { close: closeOutside, ...outside } = await openOutside(config);
+  const stores = await openDurableStores(bus, config['state-dir'], { ...outside, log, clock });
   const measures = createMeasures(telemetry);
   const ledgerGround = { stores, accounting: coreAccounting(), clock, random, telemetry, measures, log };
   const ledger = new Ledger(ledgerGround, {
@@ -69,6 +71,22 @@ export async function startAccountant(config: AccountantConfig, deps: Accountant
     close: async () => {
       await drain();
       await stores.close();
+      closeOutside();
+    },
+  };
+}
+
+async function openOutside(config: AccountantConfig): Promise<Outside & { close: () => void }> {
+  const { 'anchor-file': file, keys } = config;
+  const { name = '', ...place } = config['anchor-s3'] ?? {};
+  const objects = config['anchor-s3'] && (await openS3(place as S3Config));
+  const wrapping = keys && (await openKeys(keys));
+  return {
+    anchor: objects ? { objects, name } : file === undefined ? undefined : { file },
+    keys: wrapping?.wrapper,
+    close: () => {
+      objects?.close();
+      wrapping?.close();
     },
   };
 }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bus } from '@aegis/bus';
-import { type KeyWrapper, keyFileWrapper, type S3Objects, untilReachable } from '@aegis/cloud';
+import { dataKeyAt, dataKeyIn, type KeyWrapper, keyFileWrapper, type S3Objects, untilReachable } from '@aegis/cloud';
 import { type Clock, type Logger, type Random, silentLogger, systemClock } from '@aegis/service-kit';
 import type { Stores } from '../contract.ts';
 import { appFiles } from './app-files.ts';
@@ -10,7 +10,6 @@ import { objectDepot } from './depot.ts';
 import { busImports, busLeases, busPlans, busRounds, busRuns } from './documents.ts';
 import { takePlace, volumeOf } from './identity.ts';
 import { IntakeDirectory } from './intake-directory.ts';
-import { dataKeyAt, dataKeyIn } from './keys.ts';
 import { ModelDirectory } from './model-directory.ts';
 
 export interface DurableStores extends Stores {

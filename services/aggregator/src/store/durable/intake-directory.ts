@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { KeyWrapper } from '@aegis/cloud';
+import { dataKeyAt, type KeyWrapper } from '@aegis/cloud';
 import { CoreError, Fold, IntakeLog, ModelFile, readNpyHeader, type TensorSpec } from '@aegis/core-native';
 import type { AcceptedAnswer, PartSlice, TensorSource } from '../../domain/answer.ts';
 import type { ModelInfo } from '../../domain/model.ts';
@@ -10,7 +10,6 @@ import type { IntakeRoom, IntakeStore, RoundIntake } from '../contract.ts';
 import { decodeDocument, encodeDocument } from '../document-text.ts';
 import { CoreFlowerFold } from '../flower-fold.ts';
 import { inCore, refusalOf } from './core-errors.ts';
-import { dataKeyAt } from './keys.ts';
 import { LoggedMaskedFold } from './masked-fold.ts';
 import type { ModelDirectory } from './model-directory.ts';
 import { coreSources, LoggedPrivateFold } from './private-fold.ts';

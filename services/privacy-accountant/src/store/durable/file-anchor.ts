@@ -1,21 +1,17 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AegisError } from '@aegis/errors';
 import type { Secret } from '@aegis/service-kit';
 import { z } from 'zod';
+import { codeOf, codeShape, isCode, markShape, plain } from '../anchor-mark.ts';
 import type { Anchor, Position } from '../contract.ts';
 
 const SLOT = 512;
 const SLOTS = 2;
 
-const mark = z.strictObject({
-  page: z.number().int().min(1),
-  entries: z.number().int().min(1),
-  head: z.string().regex(/^[0-9a-f]{64}$/),
-  code: z.string().regex(/^[0-9a-f]{64}$/),
-});
+const KIND = 'aegis privacy ledger anchor';
+const mark = z.strictObject({ ...markShape, code: codeShape });
 
 /**
  * The anchor in a file of two slots that are written in turn, in place: one sync of 512 bytes for each page of the history, and a torn write
@@ -49,7 +45,7 @@ export class FileAnchor implements Anchor {
   async write(position: Position): Promise<void> {
     this.file ??= await this.openForWriting();
     const slot = Buffer.alloc(SLOT, ' ');
-    slot.write(JSON.stringify({ ...plain(position), code: this.codeOf(position) }));
+    slot.write(JSON.stringify({ ...plain(position), code: codeOf(KIND, textOf(position), this.key) }));
     await this.file.write(slot, 0, SLOT, (position.page % SLOTS) * SLOT);
     await this.file.datasync();
   }
@@ -83,16 +79,10 @@ export class FileAnchor implements Anchor {
   private readSlot(slot: Buffer): Position | null {
     try {
       const { code, ...position } = mark.parse(JSON.parse(slot.toString('utf8')));
-      const genuine = timingSafeEqual(Buffer.from(code, 'hex'), Buffer.from(this.codeOf(position), 'hex'));
-      return genuine ? position : null;
+      return isCode(code, KIND, textOf(position), this.key) ? position : null;
     } catch {
       return null;
     }
-  }
-
-  private codeOf(position: Position): string {
-    const text = JSON.stringify(plain(position));
-    return createHmac('sha256', this.key.reveal()).update('aegis privacy ledger anchor\n').update(text).digest('hex');
   }
 
   /** The size is fixed before the first mark, so that later ones change nothing but bytes. */
@@ -107,4 +97,4 @@ export class FileAnchor implements Anchor {
   }
 }
 
-const plain = ({ page, entries, head }: Position): Position => ({ page, entries, head });
+const textOf = (position: Position): string => JSON.stringify(plain(position));

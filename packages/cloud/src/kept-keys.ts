@@ -1,7 +1,8 @@
-import { type KeyWrapper, ObjectConflict, type Objects } from '@aegis/cloud';
 import type { DataKey } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
 import { keepFirst, writeFileAtomic } from '@aegis/service-kit';
+import type { KeyWrapper } from './key-wrapper.ts';
+import { ObjectConflict, type Objects } from './objects.ts';
 
 /**
  * The data key whose wrapped form lies in `file`, made on first use. `context` says what it is for and is bound to it: a wrapped key
