@@ -3,7 +3,7 @@
 import { createHash, randomBytes, randomFillSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { KeyFile } from '@aegis/core-native';
+import { keyFileWrapper } from '@aegis/cloud';
 import { Grid } from '@aegis/core-native/secagg';
 import { systemRandom } from '@aegis/service-kit';
 import type { AcceptedAnswer, PartSlice } from '../../services/aggregator/src/domain/answer.ts';
@@ -20,8 +20,8 @@ const PART_BYTES = 5 * 2 ** 20;
 const PREFIX_BYTES = 16;
 const RUN = 1n;
 
-const keys = KeyFile.open(join(folder, 'memory.key'), { create: true });
-const models = await ModelDirectory.open(join(folder, 'models'), keys.generate('bench').key, 1, systemRandom);
+const keys = keyFileWrapper(join(folder, 'memory.key'), { create: true });
+const models = await ModelDirectory.open(join(folder, 'models'), (await keys.generate('bench')).key, 1, systemRandom);
 const intakes = new IntakeDirectory(join(folder, 'intake'), keys, models);
 const model = await startModel();
 const intake = await intakes.open({ runId: RUN, round: 1, kind: 'train', attempt: 1 }, model, 1);
