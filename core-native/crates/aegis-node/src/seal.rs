@@ -23,9 +23,10 @@ impl DataKey {
     #[napi(catch_unwind)]
     pub fn from_bytes(bytes: Buffer) -> napi::Result<DataKey> {
         on_loop(|| {
-            let bytes: &[u8; 32] = bytes.as_ref().try_into().map_err(|_| {
-                Error::new(Code::Argument, "a data key has 32 bytes").with("length", bytes.len())
-            })?;
+            let bytes: &[u8; 32] = bytes
+                .as_ref()
+                .try_into()
+                .map_err(|_| Error::new(Code::Argument, "a data key has 32 bytes").with("length", bytes.len()))?;
             Ok(DataKey(seal::DataKey::from_bytes(bytes)))
         })
     }
