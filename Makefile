@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images npm-packages guard-executable guard-executable-round bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,15 @@ e2e-k8s: setup ## install the chart on a real local cluster and disturb it; ARGS
 
 images: setup ## container images of every service, aegis/NAME:VERSION, with the Docker engine that answers (BASE=IMAGE@sha256:… for a base of yours)
 	@node --disable-warning=ExperimentalWarning deploy/docker/build.ts $(ARGS)
+
+npm-packages: setup ## archives for `npm install`, in .cache/npm: the aegis and aegis-guard commands, with the native core of this system
+	@node --disable-warning=ExperimentalWarning scripts/npm-packages.ts $(ARGS)
+
+guard-executable: setup ## the guard as one file that needs nothing installed: .cache/guard/aegis-guard
+	@node --disable-warning=ExperimentalWarning scripts/guard-executable/build.ts $(ARGS)
+
+guard-executable-round: guard-executable ## tests/interop/test_guard.py with that file: real rounds behind stock SuperNodes of three releases, kills included
+	@AEGIS_GUARD=$(CURDIR)/.cache/guard/aegis-guard $$(scripts/flwr-venv.sh 1.41.0 pytest)/python -m pytest -q -p no:cacheprovider tests/interop/test_guard.py
 
 mobile: ## Kotlin and Swift bindings for this machine, and the Kotlin ones tried on the JVM; needs a JDK (17) and Maven besides
 	@sh clients/mobile/build.sh

@@ -124,6 +124,7 @@ const suites: Suite[] = [
   { name: 'python', run: () => pytest('python', ['clients/python', 'terraform/sagemaker']) },
   { name: 'interop', run: () => pytest('interop', ['tests/interop']) },
   { name: 'terraform', run: () => vitest('terraform', ['--config', 'terraform/vitest.config.ts']) },
+  { name: 'packages', run: () => vitest('packages', ['--config', 'tests/packages/vitest.config.ts']) },
   { name: 'e2e', run: e2e },
 ];
 

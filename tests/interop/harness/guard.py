@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from .releases import ROOT, Release
 from .supernode import Server
 
 BIN = ROOT / "node_modules" / ".bin"
+# The single-file executable instead of the command: `make guard-executable-round`.
+GUARD = [os.environ["AEGIS_GUARD"]] if "AEGIS_GUARD" in os.environ else [str(BIN / "aegis"), "guard"]
 
 
 class Authority:
@@ -86,7 +89,7 @@ class Guard(Process):
         local = str(free_port())
         supernode = Path(release.program("flower-supernode"))
         self.command = [
-            str(BIN / "aegis"), "guard", "--server", server.address, "--ca", str(server.ca),
+            *GUARD, "--server", server.address, "--ca", str(server.ca),
             "--certificate", str(certificate), "--key", str(key), "--policy", str(self.policy), "--state", str(self.state),
             *(authority.signing(name) if masks else ()), "--",
             str(supernode), "--node-config", f"partition-id={partition} num-partitions={partitions}",
@@ -113,7 +116,7 @@ class Guard(Process):
         return [line["accepted"] for line in self.events("verdict") if line["task"] == task]
 
     def explain(self, run_id: int) -> dict[str, Any]:
-        command = [str(BIN / "aegis"), "guard", "--policy", str(self.policy), "--state", str(self.state), "--explain", str(run_id), "--json"]
+        command = [*GUARD, "--policy", str(self.policy), "--state", str(self.state), "--explain", str(run_id), "--json"]
         done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
