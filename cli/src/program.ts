@@ -1,5 +1,4 @@
-import { Command, CommanderError } from 'commander';
-import { failureOf } from './command-error.ts';
+import { Command } from 'commander';
 import { addAppImport } from './commands/app-import.ts';
 import { addAppSign } from './commands/app-sign.ts';
 import { addAuditShow } from './commands/audit-show.ts';
@@ -43,68 +42,18 @@ import { addRunsTakeover } from './commands/runs-takeover.ts';
 import { addRunsWatch } from './commands/runs-watch.ts';
 import { addUp } from './commands/up.ts';
 import type { Context } from './context.ts';
-import { ExitCode, exitCodeHelp } from './exit-codes.ts';
-import { Interrupted } from './interruption.ts';
-import { Terminal, type TerminalOptions } from './terminal.ts';
-
-export interface Surroundings {
-  readonly stdout?: TerminalOptions['stdout'];
-  readonly stderr?: TerminalOptions['stderr'];
-  readonly env?: NodeJS.ProcessEnv;
-  /** Raised when the person presses Ctrl-C. */
-  readonly signal: AbortSignal;
-}
+import { exitCodeHelp } from './exit-codes.ts';
+import { runProgram, type Surroundings } from './run-program.ts';
+import { version } from './version.ts';
 
 /** Runs one command line (without `node` and the script's name) and returns the exit code. */
-export async function run(args: readonly string[], surroundings: Surroundings): Promise<number> {
-  const env = surroundings.env ?? process.env;
-  const terminal = new Terminal({ json: wantsJson(args), env, ...surroundings });
-  const { signal } = surroundings;
-  try {
-    const context: Context = { terminal, env, signal, exitCode: ExitCode.done };
-    await createProgram(context).parseAsync([...args], { from: 'user' });
-    return context.exitCode;
-  } catch (caught) {
-    if (terminal.closed.aborted && caught === terminal.closed.reason) return ExitCode.done;
-    terminal.clearTransient();
-    if (caught instanceof CommanderError) return usage(caught, terminal);
-    if (signal.aborted && (caught === signal.reason || signal.reason instanceof Interrupted)) {
-      terminal.failure({
-        code: 'INTERRUPTED',
-        message: (signal.reason as Error).message,
-        todo: '',
-        exitCode: ExitCode.interrupted,
-      });
-      return ExitCode.interrupted;
-    }
-    const failure = failureOf(caught);
-    terminal.failure(failure);
-    if (env.AEGIS_DEBUG) terminal.note((caught as Error).stack ?? '');
-    return failure.exitCode;
-  }
-}
-
-// Asked before parsing: errors of the parser itself are already printed in the wanted form.
-const wantsJson = (args: readonly string[]): boolean => {
-  const end = args.indexOf('--');
-  return (end < 0 ? args : args.slice(0, end)).includes('--json');
-};
-
-function usage(error: CommanderError, terminal: Terminal): number {
-  if (error.exitCode === 0) return ExitCode.done; // --help, --version
-  const message = error.message.replace(/^error: /, '');
-  // Commander shows the help itself when no command is given.
-  if (error.code !== 'commander.help') {
-    terminal.failure({ code: 'USAGE', message, todo: 'See: aegis --help', exitCode: ExitCode.usage });
-  }
-  return ExitCode.usage;
-}
+export const run = (args: readonly string[], surroundings: Surroundings): Promise<number> =>
+  runProgram(createProgram, args, surroundings);
 
 function createProgram(context: Context): Command {
-  const { terminal } = context;
   const program = new Command('aegis')
     .description('Federated learning for stock Flower clients: start the suite, see and steer what it does.')
-    .version('0.1.0')
+    .version(version)
     .helpCommand(false)
     .addHelpText('after', exitCodeHelp);
   const known = () => context;
@@ -145,19 +94,5 @@ function createProgram(context: Context): Command {
   addGuard(program, known);
   addIssuer(program, known);
   addDoctor(program, known);
-  forEachCommand(program, (command) => {
-    if (command.commands.length === 0) command.option('--json', 'one JSON value on stdout and nothing else');
-    command.exitOverride();
-    command.configureOutput({
-      writeOut: (text) => terminal.write(text),
-      writeErr: (text) => terminal.note(text.trimEnd()),
-      outputError: () => undefined, // printed by `usage`, in the wanted form
-    });
-  });
   return program;
-}
-
-function forEachCommand(command: Command, visit: (command: Command) => void): void {
-  visit(command);
-  for (const child of command.commands) forEachCommand(child, visit);
 }

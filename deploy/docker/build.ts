@@ -38,24 +38,15 @@ export const buildImages = (names: readonly string[] = Object.keys(images)): voi
   }
   const base = given ?? localBase();
   for (const name of names) {
-    const { context, dockerfile, args } = stage(name);
-    const given = images[name]?.entry === undefined ? args : { ...args, BASE: base };
+    const { context, dockerfile, target, args } = stage(name);
+    const image = `aegis/${name}:${version}`;
+    const given = target === undefined ? args : { ...args, BASE: base };
     const pairs = Object.entries(given).flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]);
+    if (target !== undefined) pairs.push('--target', target);
     // Nothing is fetched while an image is built.
-    docker([
-      'build',
-      '--quiet',
-      '--network',
-      'none',
-      ...pairs,
-      '--tag',
-      `aegis/${name}:${version}`,
-      '--file',
-      dockerfile,
-      context,
-    ]);
-    const size = Number(docker(['image', 'inspect', '--format', '{{.Size}}', `aegis/${name}:${version}`]));
-    console.log(`aegis/${name}:${version}  ${(size / 1e6).toFixed(0)} MB`);
+    docker(['build', '--quiet', '--network', 'none', ...pairs, '--tag', image, '--file', dockerfile, context]);
+    const size = Number(docker(['image', 'inspect', '--format', '{{.Size}}', image]));
+    console.log(`${image}  ${(size / 1e6).toFixed(0)} MB`);
   }
 };
 

@@ -5,6 +5,8 @@ export interface Image {
   readonly entry?: string;
   /** Programs beside it, by the name of their file in /app. */
   readonly beside?: Readonly<Record<string, string>>;
+  /** Stage of the Dockerfile. */
+  readonly target?: 'service' | 'guard';
 }
 
 const health = { 'health.js': 'packages/service-kit/src/health-check.ts' };
@@ -12,6 +14,7 @@ const service = (name: string, title: string): Image => ({
   title,
   entry: `services/${name}/src/main.ts`,
   beside: health,
+  target: 'service',
 });
 
 export const images: Readonly<Record<string, Image>> = {
@@ -20,5 +23,10 @@ export const images: Readonly<Record<string, Image>> = {
   secagg: service('secagg', "Aegis' secure aggregation: shares and the total mask, no vector"),
   'privacy-accountant': service('privacy-accountant', "Aegis' privacy ledger"),
   issuer: service('issuer', "Certificates of Aegis' guards, for those who were invited"),
+  guard: {
+    title: "The data owner's guard, for a SuperNode in a container beside it",
+    entry: 'cli/bin/aegis-guard.ts',
+    target: 'guard',
+  },
   nats: { title: 'NATS JetStream, as Aegis runs it' },
 };

@@ -13,6 +13,7 @@ import { type Image, images } from './images.ts';
 export interface Staged {
   readonly context: string;
   readonly dockerfile: string;
+  readonly target: string | undefined;
   /** For `docker build --build-arg`. */
   readonly args: Readonly<Record<string, string>>;
 }
@@ -48,6 +49,7 @@ export const stage = (name: string): Staged => {
   return {
     context,
     dockerfile: join(root, 'deploy/docker', image.entry === undefined ? 'nats.Dockerfile' : 'Dockerfile'),
+    target: image.target,
     args: {
       ...{ NAME: name, TITLE: image.title, VERSION: version, REVISION: revision },
       CREATED: new Date(seconds * 1000).toISOString(),

@@ -1,25 +1,28 @@
 // The suite as the compose file has it; stock flwr 1.41 nodes and commands outside, over TLS.
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, it, onTestFailed } from 'vitest';
 import { docker } from './compose.ts';
-import { type Suite, startSuite } from './suite-in-containers.ts';
+import { type GuardContainer, startGuard } from './guard-container.ts';
+import { freePort, type Suite, startSuite } from './suite-in-containers.ts';
 
 const root = join(import.meta.dirname, '../..');
 const app = join(root, 'tests/interop/apps/fedavg_msg');
 const run = promisify(execFile);
 
 let suite: Suite;
+let guard: GuardContainer | undefined;
 let flwr: string;
 const nodes: ChildProcess[] = [];
 
 beforeAll(async () => {
   flwr = execFileSync(join(root, 'scripts/flwr-venv.sh'), ['1.41.0'], { encoding: 'utf8' }).trim();
   suite = await startSuite();
-  for (const partition of [0, 1]) nodes.push(await startNode(partition));
+  nodes.push(await startNode(0, suite.address, ['--root-certificates', suite.ca]));
+  guard = await startGuard(suite);
+  nodes.push(await startNode(1, guard.address, ['--insecure']));
 });
 
 afterAll(async () => {
@@ -27,7 +30,7 @@ afterAll(async () => {
   suite?.stop();
 });
 
-beforeEach(() => onTestFailed(() => console.log(suite.logs())));
+beforeEach(() => onTestFailed(() => console.log(suite.logs(), guard?.logs())));
 
 it('trains a stock app over two rounds to the values Flower itself computes', async () => {
   await aegis('app', 'import', app, '--python', join(flwr, 'python'));
@@ -58,6 +61,13 @@ it('computes the same when the aggregator and NATS are killed one after the othe
   });
 });
 
+it('lets a node train behind the image of the guard, which keeps its owner informed', () => {
+  const left = (guard as GuardContainer).audit().filter(({ event }) => event === 'answer-released');
+  expect(left.filter(({ kind }) => kind === 'train')).not.toEqual([]);
+  for (const line of left) expect(line).toMatchObject({ metrics: [] });
+  expect((guard as GuardContainer).stopped()).toBe('0');
+});
+
 it('drains and ends with 0 when it is told to stop', () => {
   for (const service of ['gateway', 'aggregator', 'secagg', 'privacy-accountant'] as const) {
     const container = suite.container(service);
@@ -67,14 +77,14 @@ it('drains and ends with 0 when it is told to stop', () => {
   }
 });
 
-async function startNode(partition: number): Promise<ChildProcess> {
+async function startNode(partition: number, superlink: string, tls: readonly string[]): Promise<ChildProcess> {
   const home = join(suite.folder, `node-${partition}`);
   mkdirSync(home);
   const log = openSync(join(suite.folder, `node-${partition}.log`), 'a');
   return spawn(
     join(flwr, 'flower-supernode'),
     [
-      ...['--superlink', suite.address, '--root-certificates', suite.ca],
+      ...['--superlink', superlink, ...tls],
       ...['--node-config', `partition-id=${partition} num-partitions=2`, '--port', String(await freePort())],
     ],
     { env: flowerEnvironment(home), stdio: ['ignore', log, log], detached: true },
@@ -137,12 +147,4 @@ function endGroup(pid: number): void {
   } catch {
     // It ended by itself.
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
 }

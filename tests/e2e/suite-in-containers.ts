@@ -14,6 +14,8 @@ export interface Suite {
   readonly address: string;
   readonly folder: string;
   readonly ca: string;
+  /** The federation's own authority, as `aegis ca` keeps it. */
+  readonly authority: string;
   readonly tokenFile: string;
   /** The container of a service, for the docker command. */
   container(service: ServiceName): string;
@@ -42,7 +44,7 @@ export async function startSuite(): Promise<Suite> {
         ...['inspect', '--format', '{{.State.Status}} {{.State.Health.Status}}', project.container(service)],
       ).split(' ');
       if (health === 'healthy') return;
-      if (status === 'exited') throw new Error(`${service} ended`);
+      if (status === 'exited' || status === 'restarting') throw new Error(`${service} ended`);
       await sleep(500);
     }
   };
@@ -58,6 +60,7 @@ export async function startSuite(): Promise<Suite> {
     address: publish,
     folder,
     ca: join(state, 'pki/ca.pem'),
+    authority: join(state, 'ca'),
     tokenFile: join(state, 'gateway/secrets/operator.token'),
     container: (service) => project.container(service),
     kill: (service) => docker('kill', project.container(service)),
@@ -68,7 +71,7 @@ export async function startSuite(): Promise<Suite> {
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

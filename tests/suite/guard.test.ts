@@ -53,6 +53,8 @@ const openGateway = (listen = '127.0.0.1:0') =>
 const open = 'apps: ["*"]\nmetrics: [seen, loss]\n';
 
 interface Options {
+  /** Starts nothing; whoever wants is a SuperNode at `guard.listensAt()`. */
+  readonly listens?: boolean;
   readonly policy?: string;
   readonly dialect?: FlowerDialect;
   readonly app?: App;
@@ -61,7 +63,7 @@ interface Options {
 
 /** A guard with its own state, which may be started again. */
 const newGuard = async (name: string, options: Options = {}) => {
-  const { policy = open, dialect = 'A', app = adds(1, 10) } = options;
+  const { policy = open, dialect = 'A', app = adds(1, 10), listens = false } = options;
   const certificate = options.certificate ?? (await issueCertificate(root, { kind: 'guard', name, days: 9 }, now));
   const home = join(folder.path, name);
   await mkdir(home, { recursive: true });
@@ -76,7 +78,8 @@ const newGuard = async (name: string, options: Options = {}) => {
     const ended = runGuard({
       ...{ address: `${host}:${port}`, serverName: 'localhost', state, policyFile, loaded: loadPolicy(policyFile) },
       ...{
-        command: ['flower-supernode'],
+        command: listens ? [] : ['flower-supernode'],
+        listen: listens ? { host: '127.0.0.1', port: 0 } : undefined,
         env: {},
         signing: null,
         log: silentLogger,
@@ -113,7 +116,13 @@ const newGuard = async (name: string, options: Options = {}) => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-  return { start, nodeId, audit, said, state, supernodes, policyFile };
+  const listensAt = async () => {
+    const line = await eventually(
+      () => said.find((one) => one.startsWith('waiting')) ?? Promise.reject(new Error('no')),
+    );
+    return { host: '127.0.0.1', port: Number(/127\.0\.0\.1:(\d+) /.exec(line)?.[1]) };
+  };
+  return { start, nodeId, audit, said, state, supernodes, policyFile, listensAt };
 };
 
 const submittedFor = (taskId: string) =>
@@ -188,6 +197,26 @@ describe('a SuperNode behind a guard', () => {
     const keys = guard.supernodes.map(({ node }) => node.key.publicKeyPem.toString());
     expect(new Set(keys).size).toBe(2);
     expect(new Set(guard.supernodes.map(({ node }) => node.nodeId))).toEqual(new Set([nodeId]));
+  });
+
+  it('may be started by somebody else, and another one follows when it has taken leave', async () => {
+    const guard = await newGuard('listens', { listens: true });
+    const started = guard.start();
+    const nodeId = await guard.nodeId();
+    const at = await guard.listensAt();
+    const first = new WorkingNode(at, 'A', adds(1, 10));
+    expect(await first.start()).toBe(nodeId);
+    expect(arraysOf(await submittedFor((await fixture.task(nodeId)).taskId)).b).toEqual([1.5]);
+
+    const second = new WorkingNode(at, 'B', adds(2, 10));
+    await expect(second.start()).rejects.toThrow(/still there/);
+    await first.leave();
+    expect(await second.start()).toBe(nodeId);
+    expect(arraysOf(await submittedFor((await fixture.task(nodeId)).taskId)).b).toEqual([2.5]);
+    await second.kill();
+    expect(guard.supernodes).toEqual([]);
+    await started.end();
+    expect(await started.ended).toBe(0);
   });
 
   it('keeps the words of an app that fails, and tells the server that it failed', async () => {

@@ -1,10 +1,12 @@
 import type { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { LocalNoise } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
+import type { OnePort } from '@aegis/flower-wire';
 import { type Clock, type Logger, systemClock, type TlsMaterial } from '@aegis/service-kit';
 import { GuardFleet } from './api/fleet.ts';
-import { listenForSuperNode } from './api/listener.ts';
+import { type Loopback, listenForSuperNode } from './api/listener.ts';
 import { SuperNodeKey } from './api/supernode-key.ts';
 import type { LoadedPolicy } from './config.ts';
 import { OpenTasks } from './domain/open-tasks.ts';
@@ -54,6 +56,8 @@ export interface GuardOptions {
   readonly loaded: LoadedPolicy;
   /** The SuperNode: program and arguments. */
   readonly command: readonly string[];
+  /** Given: `command` is not started; a SuperNode that somebody else starts finds the guard here. */
+  readonly listen?: Loopback | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly launch: Launch;
   readonly log: Logger;
@@ -76,7 +80,7 @@ export interface OwnIdentity {
 export const auditFileOf = (state: string): string => join(state, 'audit.jsonl');
 
 /**
- * Runs a guard and the SuperNode behind it until the signal; returns the exit code. Throws what makes going on pointless: the
+ * Runs a guard, and the SuperNode behind it unless that is started elsewhere, until the signal; returns the exit code. Throws what makes going on pointless: the
  * server refuses this guard, another guard has the state, the journal cannot be opened.
  */
 export const runGuard = async (options: GuardOptions): Promise<number> => {
@@ -101,7 +105,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
   await parts.dropAllBut([...journal.unsettled().map(({ taskId }) => taskId), ...openRounds]);
   await secrets.dropAllBut(openRounds);
   const withdrawn = new Withdrawn();
-  const key = new SuperNodeKey(() => clock.now());
+  const key = new SuperNodeKey(() => clock.now(), options.listen ? () => guard.tasks.forgetOffers() : null);
   const failed = (err: unknown): void => {
     if (!ending.signal.aborted) log.error({ err }, 'something failed inside the guard');
   };
@@ -142,7 +146,6 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     ...{ signing: options.signing, secrets, rounds: new OpenRounds() },
   };
   const stopLooking = options.signing?.watch?.(clock, log);
-  const port = await listenForSuperNode(new GuardFleet(guard, key, withdrawn), log);
   for (const { taskId } of journal.unsettled()) void deliverAnswer(guard, taskId);
   for (const taskId of openRounds) void followRound(guard, taskId);
   let refused: AegisError | undefined;
@@ -150,7 +153,16 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     refused = error;
     ending.abort(error);
   });
+  let port: OnePort | undefined;
   try {
+    port = await listenForSuperNode(new GuardFleet(guard, key, withdrawn), log, options.listen ?? anyPort);
+    if (options.listen) {
+      const { host, port: at } = port.address;
+      say(`waiting for a SuperNode: flower-supernode --superlink ${host}:${at} --insecure`);
+      await untilAborted(ending.signal);
+      if (refused) throw refused;
+      return 0;
+    }
     const code = await superviseSuperNode({
       ...{ command: options.command, port: port.address.port, env: options.env, launch: options.launch },
       ...{ clock, log, say, signal: ending.signal },
@@ -166,11 +178,17 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     guard.held.wake();
     stopLooking?.();
     await upstream.close();
-    await port.close();
+    await port?.close();
     audit.close();
     journal.close();
     signal.removeEventListener('abort', end);
   }
+};
+
+const anyPort: Loopback = { host: '127.0.0.1', port: 0 };
+
+const untilAborted = async (signal: AbortSignal): Promise<void> => {
+  if (!signal.aborted) await once(signal, 'abort');
 };
 
 const certificatesOf = (

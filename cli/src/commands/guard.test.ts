@@ -36,6 +36,9 @@ describe('aegis guard', () => {
   it.each<[string, string[], number, RegExp]>([
     ['nothing to guard', [], 2, /aegis guard … -- flower-supernode/],
     ["an argument that is the guard's", ['--', 'flower-supernode', '--superlink', 'x:1'], 2, /Leave --superlink out/],
+    ['both a command and --listen', ['--listen', '127.0.0.1:9092', '--', 'true'], 2, /Say one of the two/],
+    ["a port that others than this machine's programs reach", ['--listen', '0.0.0.0:9092'], 2, /must be a loopback/],
+    ['a port that is none', ['--listen', '127.0.0.1:70000'], 2, /must be a loopback/],
     ['a program that is not there', ['--', 'no-such-program'], 5, /no program no-such-program/],
   ])('says what to do about %s', async (_name, args, exitCode, words) => {
     const ended = await guard(...given, ...args);

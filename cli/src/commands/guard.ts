@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import type { Explanation, Launch, OwnIdentity, readSigning, Signing } from '@aegis/guard';
 import { createLogger, federationIdentity, readRoots, readTls, type TlsMaterial } from '@aegis/service-kit';
+import { InvalidArgumentError } from 'commander';
 import { CommandError } from '../command-error.ts';
 import type { AddCommand } from '../context.ts';
 import { ExitCode } from '../exit-codes.ts';
@@ -25,11 +26,14 @@ interface Options {
   policy: string;
   state: string;
   explain?: bigint;
+  listen?: { host: string; port: number };
 }
 
-export const addGuard: AddCommand = (program, context) =>
-  program
-    .command('guard')
+export const addGuard: AddCommand = (program, context) => asGuard(program.command('guard'), context);
+
+/** Makes a command the guard's: `aegis guard`, or a program that is nothing else. */
+export const asGuard: AddCommand = (command, context) =>
+  command
     .description(
       "the data owner's door: runs a SuperNode behind a policy; what the policy does not allow does not leave",
     )
@@ -50,6 +54,11 @@ export const addGuard: AddCommand = (program, context) =>
     .option('--signing-key <file>', 'its key; only its owner may read it')
     .option('--federation-root <file>', "the federation's root.pem, your own copy: whose nodes are believed")
     .option('--federation-crl <file>', 'what that root revoked (crl.pem); read again when it changes')
+    .option(
+      '--listen <address:port>',
+      'instead of a command: wait here for a SuperNode that is started elsewhere; a loopback address',
+      parseLoopback,
+    )
     .option('--policy <file>', "the data owner's policy", 'policy.yaml')
     .option('--state <dir>', 'where journal and audit file are kept', '.aegis-guard')
     .option('--explain <run-id>', 'say what would leave for a run and why, and what has left; starts nothing', parseId)
@@ -63,11 +72,7 @@ export const addGuard: AddCommand = (program, context) =>
         const files = { state, auditFile: guard.auditFileOf(state), now: Date.now(), canMask };
         return explain(terminal, guard.explainRun(files, loaded, options.explain));
       }
-      if (command.length === 0) {
-        throw new CommandError('USAGE', 'Say what to guard: aegis guard … -- flower-supernode …', {
-          exitCode: ExitCode.usage,
-        });
-      }
+      mustSayWhat(command, options.listen);
       const reserved = guard.reservedArgument(command);
       if (reserved !== undefined) {
         throw new CommandError('USAGE', `${reserved} is the guard's to give: it is the SuperLink of this SuperNode.`, {
@@ -89,7 +94,7 @@ export const addGuard: AddCommand = (program, context) =>
           exitCode: ExitCode.usage,
         });
       }
-      await mustBeFound(command[0] ?? '', env);
+      if (options.listen === undefined) await mustBeFound(command[0] ?? '', env);
       const log = createLogger({ name: 'guard', destination: join(state, 'guard.log') });
       const code = await guard.runGuard({
         ...{
@@ -101,6 +106,7 @@ export const addGuard: AddCommand = (program, context) =>
           policyFile,
           loaded,
           command,
+          listen: options.listen,
           env,
           launch,
           log,
@@ -118,6 +124,28 @@ export const addGuard: AddCommand = (program, context) =>
 const launch: Launch = (command, args, env) => {
   const group = new ProcessGroup(command, args, { env, cwd: process.cwd(), output: 2 });
   return { ended: group.ended, end: (graceMs) => group.end(graceMs) };
+};
+
+/**
+ * What reaches the guard there is plain text and may be the SuperNode: it is for this machine, or the containers of one pod, alone.
+ */
+function parseLoopback(text: string): { host: string; port: number } {
+  const [, host = '', port = ''] = /^(127(?:\.\d{1,3}){3}|\[::1\]|localhost):(\d{1,5})$/.exec(text) ?? [];
+  if (host === '' || Number(port) > 65_535) {
+    throw new InvalidArgumentError(
+      'It must be a loopback address and a port, 127.0.0.1:9092. A SuperNode in another container shares the network of the guard (docs/guard.md).',
+    );
+  }
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
+}
+
+const mustSayWhat = (command: readonly string[], listen: Options['listen']): void => {
+  if ((command.length === 0) !== (listen === undefined)) return;
+  const message =
+    listen === undefined
+      ? 'Say what to guard: aegis guard … -- flower-supernode …, or --listen 127.0.0.1:9092 for one that is started elsewhere.'
+      : 'Say one of the two: --listen for a SuperNode that is started elsewhere, or a command after -- to start.';
+  throw new CommandError('USAGE', message, { exitCode: ExitCode.usage });
 };
 
 const required = (value: string | undefined, option: string): string => {

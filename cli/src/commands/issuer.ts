@@ -5,6 +5,7 @@ import type { AddCommand } from '../context.ts';
 import { raised } from '../interruption.ts';
 import { collect, parseHours } from '../parse.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
+import { version } from '../version.ts';
 
 interface Options {
   certificate: string;
@@ -37,7 +38,7 @@ export const addIssuer: AddCommand = (program, context) =>
       const { issuerConfig, startIssuer } = await import('@aegis/issuer');
       await mkdir(state.root, { recursive: true, mode: 0o700 });
       const log = createLogger({ name: 'issuer', destination: join(state.root, 'log', 'issuer.log') });
-      const telemetry = createTelemetry({ service: 'issuer', version: '0.1.0', env });
+      const telemetry = createTelemetry({ service: 'issuer', version, env });
       const issuer = startIssuer(
         issuerConfig.parse({
           ...{ certificate: resolve(options.certificate), key: resolve(options.key) },

@@ -23,6 +23,7 @@ import { formatAddress } from '../connection.ts';
 import { ensureGatewayCertificate } from '../pki.ts';
 import { prepareStateDirectory, type StateDirectory, writeConnectionFile } from '../state-directory.ts';
 import { lockState } from '../state-lock.ts';
+import { version } from '../version.ts';
 import { demandFreePort, listenFailure } from './free-port.ts';
 import { ensureKeyFile } from './key-file.ts';
 import { findNatsServer, startNatsChild } from './nats-child.ts';
@@ -88,8 +89,6 @@ export interface Suite {
   /** Answers what is under way, then ends everything, in the reverse order of the start. Repeating it changes nothing. */
   close(): Promise<void>;
 }
-
-const version = '0.1.0';
 
 /**
  * The whole suite in this process: a private nats-server as a child, the privacy accountant, the secagg service, the aggregator, and the gateway, which

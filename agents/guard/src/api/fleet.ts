@@ -53,14 +53,17 @@ export class GuardFleet implements FleetHandler {
   // The guard is the node, and stays: a SuperNode that ends takes nothing with it.
   async deactivate(c: NodeCredential, nodeId: bigint): Promise<void> {
     await this.#caller(c, nodeId);
+    this.#key.leave();
   }
 
   async unregister(c: NodeCredential, nodeId: bigint): Promise<void> {
     await this.#caller(c, nodeId);
+    this.#key.leave();
   }
 
   async deleteNode(c: NodeCredential, nodeId: bigint): Promise<void> {
     await this.#caller(c, nodeId);
+    this.#key.leave();
   }
 
   async heartbeat(c: NodeCredential, nodeId: bigint): Promise<boolean> {

@@ -12,8 +12,15 @@ import {
 import type { Logger } from '@aegis/service-kit';
 import { Server } from '@grpc/grpc-js';
 
+/** A loopback address of this machine, or of the network that the containers of a pod share. */
+export interface Loopback {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+}
+
 /** The loopback port that the SuperNode is told is its SuperLink: dialects A, B and C, through the gateway's own doors. */
-export const listenForSuperNode = async (handler: FleetHandler, log: Logger): Promise<OnePort> => {
+export const listenForSuperNode = async (handler: FleetHandler, log: Logger, at: Loopback): Promise<OnePort> => {
   const fleet = new FleetService(handler);
   const onError = (error: AegisError, where: { path: string; status: number }): void =>
     log.debug({ code: error.code, detail: error.detail, ...where }, 'call of the SuperNode refused');
@@ -26,6 +33,6 @@ export const listenForSuperNode = async (handler: FleetHandler, log: Logger): Pr
   const grpc = new Server(grpcServerOptions);
   let port: OnePort | undefined;
   addFlowerServices(grpc, { fleet, connectionOf: (peer) => port?.connectionOf(peer), onError });
-  port = await listenOnePort({ host: '127.0.0.1', port: 0, tls: null, http, grpc });
+  port = await listenOnePort({ ...at, tls: null, http, grpc });
   return port;
 };

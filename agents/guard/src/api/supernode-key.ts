@@ -2,16 +2,25 @@ import { verifyEcdsa } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
 import { checkCredential, type NodeCredential } from '@aegis/flower-wire';
 
+/** A stock SuperNode has a heartbeat every 30 s, also while its app runs: one that missed three is gone. */
+const GONE_MS = 90_000;
+
 /**
- * The throw-away key of the SuperNode that the guard started: the first one that registers after its start. Others on this
- * machine reach the loopback port, too; they have no such key.
+ * The throw-away key of the one SuperNode that the guard serves: the first that registers. Others on this machine reach the loopback port,
+ * too; they have no such key. When the guard starts the SuperNode itself, it says when another begins (`forget`). One that is started
+ * elsewhere is followed by another when it has taken leave, or has been silent for so long that it must be gone.
  */
 export class SuperNodeKey {
   readonly #now: () => number;
+  readonly #onFollowed: (() => void) | null;
   #key: Buffer | null = null;
+  #heardAt = 0;
+  #hasLeft = false;
 
-  constructor(now: () => number) {
+  /** @param onFollowed called when another SuperNode takes the place of one; null: none does, but for `forget`. */
+  constructor(now: () => number, onFollowed: (() => void) | null = null) {
     this.#now = now;
+    this.#onFollowed = onFollowed;
   }
 
   /** Another SuperNode begins, with a key of its own. */
@@ -19,9 +28,16 @@ export class SuperNodeKey {
     this.#key = null;
   }
 
+  /** The SuperNode says that it ends. It may still call. */
+  leave(): void {
+    this.#hasLeft = true;
+  }
+
   async register(credential: NodeCredential): Promise<void> {
     await checkCredential(credential, this.#now(), verifyEcdsa);
+    if (this.#key !== null && !this.#key.equals(credential.publicKeyPem)) this.#makeRoom();
     this.#key ??= Buffer.from(credential.publicKeyPem);
+    this.#hasLeft = false;
     this.#same(credential);
   }
 
@@ -31,8 +47,20 @@ export class SuperNodeKey {
     this.#same(credential);
   }
 
+  #makeRoom(): void {
+    if (this.#onFollowed === null) return;
+    if (!this.#hasLeft && this.#now() - this.#heardAt < GONE_MS) {
+      // What a stock SuperNode comes back after, and goes on with once the other is gone.
+      throw new AegisError('UNAVAILABLE', 'This guard serves another SuperNode, which is still there.');
+    }
+    this.#key = null;
+    this.#onFollowed();
+  }
+
   #same({ publicKeyPem }: NodeCredential): void {
-    if (this.#key?.equals(publicKeyPem)) return;
-    throw new AegisError('NODE_KEY_UNKNOWN', 'This guard serves the SuperNode that it started, and no other.');
+    if (!this.#key?.equals(publicKeyPem)) {
+      throw new AegisError('NODE_KEY_UNKNOWN', 'This guard serves one SuperNode, and this is another.');
+    }
+    this.#heardAt = this.#now();
   }
 }
