@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images npm-packages guard-executable guard-executable-round bench bench-crash bench-privacy bench-secagg bench-edge up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images npm-packages guard-executable guard-executable-round bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -101,6 +101,9 @@ bench-secagg: setup ## masking, sharing, unmasking and a cohort of 1,000, beside
 
 bench-edge: setup ## TLS handshakes with certificates, and how long a revoked one still opens anything
 	@node bench/main.ts handshakes-per-s $(ARGS)
+
+bench-attack: setup ## 1,000 hostile connections against honest nodes, and what the checks of every call cost
+	@node bench/main.ts hostile-goodput security-overhead $(ARGS)
 
 up: setup ## start the suite for development in .aegis (stop it with make down)
 	@aegis up

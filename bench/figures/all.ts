@@ -4,6 +4,7 @@ import { cpuPerGb } from './cpu-per-gb.ts';
 import { crash } from './crash.ts';
 import { edge } from './edge.ts';
 import { foldGbps } from './fold.ts';
+import { hostile, securityOverhead } from './hostile.ts';
 import { idle } from './idle-nodes.ts';
 import { ledgerPairs } from './ledger.ts';
 import { maskedMemory } from './masked-memory.ts';
@@ -34,6 +35,8 @@ export const BENCHMARKS: Benchmark[] = [
   maskedMemory,
   adverts,
   edge,
+  hostile,
+  securityOverhead,
 ];
 
 export const SPECS: FigureSpec[] = BENCHMARKS.flatMap(({ figures }) => figures);

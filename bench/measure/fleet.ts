@@ -1,7 +1,15 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CallsReport, FleetOptions, FleetReport, FromNodes, IdleReport, ToNodes } from '../nodes/protocol.ts';
+import type {
+  CallsReport,
+  FleetOptions,
+  FleetReport,
+  FromNodes,
+  IdleReport,
+  PacedReport,
+  ToNodes,
+} from '../nodes/protocol.ts';
 import { Child } from './child.ts';
 
 const NODES_MAIN = fileURLToPath(new URL('../nodes/main.ts', import.meta.url));
@@ -46,6 +54,16 @@ export class Fleet {
     const { report } = await this.#hear('calls-end', seconds * 1_000 + 30_000);
     at('end');
     return report;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Heartbeats of all nodes together at this pace. */
+  async paced(perSecond: number, seconds: number): Promise<PacedReport> {
+    this.#tell({ kind: 'paced', perSecond, seconds });
+    return (await this.#hear('paced-end', seconds * 1_000 + 60_000)).report;
   }
 
   /** Idle nodes, counted for a while; `at` is called when counting begins and ends. */

@@ -61,6 +61,9 @@ export class GrpcTransport implements Transport {
     return answerOf(stream, method, timeoutMs);
   }
 
+  /** A gRPC channel keeps its one connection. */
+  forgetIdle(): void {}
+
   close(): void {
     this.#session.destroy();
   }

@@ -13,13 +13,13 @@ const path = (method: FleetMethod): string =>
 export class HttpTransport implements Transport {
   readonly #place: Place;
   readonly #opener: Opener;
-  readonly #signer: Signer;
+  readonly #signer: Pick<Signer, 'publicKeyPem' | 'credential'>;
   readonly #key: string;
   readonly #idle: HttpConnection[] = [];
   readonly #busy = new Set<HttpConnection>();
   #closed = false;
 
-  constructor(place: Place, opener: Opener, signer: Signer) {
+  constructor(place: Place, opener: Opener, signer: Pick<Signer, 'publicKeyPem' | 'credential'>) {
     this.#place = place;
     this.#opener = opener;
     this.#signer = signer;
@@ -38,6 +38,10 @@ export class HttpTransport implements Transport {
     } finally {
       this.#busy.delete(connection);
     }
+  }
+
+  forgetIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.close();
   }
 
   close(): void {

@@ -115,6 +115,46 @@ async function calls(warmupSeconds: number, seconds: number): Promise<void> {
   await Promise.all(lanes);
 }
 
+/** One in ten of the paced calls of each node comes over a connection of its own, as heartbeats of stock nodes do. */
+const FRESH_EVERY = 10;
+/** What a stock node waits for the answer to a heartbeat. */
+const HEARTBEAT_PATIENCE_MS = 5_000;
+
+/** Heartbeats at a steady pace, each node in turn; none waits for the one before. */
+async function paced(perSecond: number, seconds: number): Promise<void> {
+  const times: number[] = [];
+  const report = { due: 0, answered: 0, failed: 0, late: 0 };
+  const reasons: Record<string, number> = {};
+  const beat = async (node: SuperNode): Promise<void> => {
+    const begin = performance.now();
+    try {
+      await node.heartbeat();
+      const ms = performance.now() - begin;
+      times.push(ms);
+      if (ms <= HEARTBEAT_PATIENCE_MS) report.answered += 1;
+      else report.late += 1;
+    } catch (error) {
+      report.failed += 1;
+      const reason = (error as Error).message.slice(0, 60);
+      reasons[reason] = (reasons[reason] ?? 0) + 1;
+    }
+  };
+  const begin = performance.now();
+  const under: Promise<void>[] = [];
+  for (let elapsed = 0; elapsed < seconds; elapsed = (performance.now() - begin) / 1_000) {
+    for (; report.due < elapsed * perSecond; report.due += 1) {
+      const node = nodes[report.due % nodes.length] as SuperNode;
+      if (Math.floor(report.due / nodes.length) % FRESH_EVERY === 0) node.forgetIdle();
+      under.push(beat(node));
+    }
+    await sleep(5);
+  }
+  await Promise.race([Promise.all(under), sleep(2 * HEARTBEAT_PATIENCE_MS)]);
+  times.sort((a, b) => a - b);
+  const at = (part: number): number => times[Math.min(times.length - 1, Math.floor(part * times.length))] ?? 0;
+  tell({ kind: 'paced-end', report: { ...report, reasons, seconds, medianMs: at(0.5), longMs: at(0.99) } });
+}
+
 async function stop(): Promise<void> {
   stopping = true;
   const leaving = nodes;
@@ -129,6 +169,8 @@ function obey(message: ToNodes): Promise<void> {
       return start(message.options);
     case 'calls':
       return calls(message.warmupSeconds, message.seconds);
+    case 'paced':
+      return paced(message.perSecond, message.seconds);
     case 'idle':
       return idle(message.settleSeconds, message.seconds);
     case 'stop':

@@ -42,6 +42,21 @@ export interface CallsReport {
   failed: number;
 }
 
+/** Heartbeats at a steady pace, whether or not those before were answered. */
+export interface PacedReport {
+  seconds: number;
+  /** To be sent; answered within the five seconds that a stock node waits; refused or lost; answered too late. */
+  due: number;
+  answered: number;
+  failed: number;
+  late: number;
+  /** Of the failed ones, how often each was given. */
+  reasons: Record<string, number>;
+  medianMs: number;
+  /** Of 99 in 100. */
+  longMs: number;
+}
+
 export interface RoundReport {
   round: number;
   /** Unix ms: the first node has its task, the last node has its task, the last answer is acknowledged. */
@@ -75,6 +90,7 @@ export interface FleetReport {
 export type ToNodes =
   | { kind: 'start'; options: FleetOptions }
   | { kind: 'calls'; warmupSeconds: number; seconds: number }
+  | { kind: 'paced'; perSecond: number; seconds: number }
   | { kind: 'idle'; settleSeconds: number; seconds: number }
   | { kind: 'stop' };
 
@@ -83,6 +99,7 @@ export type FromNodes =
   | { kind: 'first-task'; round: number }
   | { kind: 'calls-begin' }
   | { kind: 'calls-end'; report: CallsReport }
+  | { kind: 'paced-end'; report: PacedReport }
   | { kind: 'idle-begin' }
   | { kind: 'idle-end'; report: IdleReport }
   | { kind: 'finished'; report: FleetReport }

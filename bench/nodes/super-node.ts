@@ -103,6 +103,11 @@ export class SuperNode {
     if (!SendNodeHeartbeatResponse.decode(answer).success) throw new FleetError('fatal', 'heartbeat refused');
   }
 
+  /** Its next call begins with a connection, over HTTP. */
+  forgetIdle(): void {
+    this.#transport.forgetIdle();
+  }
+
   /** Says good-bye as a stock node does: errors are not its problem any more. */
   async leave(): Promise<void> {
     this.#stop.abort();

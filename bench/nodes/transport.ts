@@ -22,6 +22,8 @@ export interface Place {
 /** One node's way to the server. The body is given in pieces so that megabytes are never joined in the driver. */
 export interface Transport {
   call(method: FleetMethod, body: Uint8Array[], timeoutMs: number): Promise<Buffer>;
+  /** Closes what is idle, as a stock client does with connections it has not used for a while. */
+  forgetIdle(): void;
   close(): void;
 }
 

@@ -24,6 +24,7 @@ interface Beginning {
   port: number;
   ca: string;
   reach: Reach;
+  gatewayNode: readonly string[];
 }
 
 /** Gateway, aggregator and nats-server as processes of their own, as a cluster runs them: mTLS and gRPC in between. */
@@ -35,21 +36,27 @@ export class SeparateAegis implements Server {
   readonly #folder: string;
   readonly #port: number;
   readonly #natsOptions: NatsServerOptions;
+  readonly #gatewayNode: readonly string[];
   readonly #services = new Map<Service, Child>();
   #nats: NatsServer;
   #natsAlive = true;
 
-  private constructor({ folder, nats, natsOptions, port, ca, reach }: Beginning) {
+  private constructor({ folder, nats, natsOptions, port, ca, reach, gatewayNode }: Beginning) {
     this.#folder = folder;
     this.#nats = nats;
     this.#natsOptions = natsOptions;
     this.#port = port;
     this.ca = ca;
     this.reach = reach;
+    this.#gatewayNode = gatewayNode;
   }
 
-  /** `gateway`: keys of the gateway's configuration besides those that are needed. */
-  static async start(folder: string, gateway: Record<string, unknown> = {}): Promise<SeparateAegis> {
+  /** `gateway`: keys of the gateway's configuration besides those that are needed; `gatewayNode`: options for its Node. */
+  static async start(
+    folder: string,
+    gateway: Record<string, unknown> = {},
+    gatewayNode: readonly string[] = [],
+  ): Promise<SeparateAegis> {
     const natsOptions = {
       binary: natsServerBinary(),
       storeDir: join(folder, 'nats'),
@@ -61,7 +68,7 @@ export class SeparateAegis implements Server {
     try {
       const [port, inner] = [await freePort(), await freePort()];
       const { ca, caFile, reach } = await writeConfiguration(folder, nats, { port, inner, gateway });
-      suite = new SeparateAegis({ folder, nats, natsOptions, port, ca, reach: { ...reach, caFile } });
+      suite = new SeparateAegis({ folder, nats, natsOptions, port, ca, gatewayNode, reach: { ...reach, caFile } });
       for (const [service, opened] of [
         ['aggregator', inner],
         ['gateway', port],
@@ -121,8 +128,9 @@ export class SeparateAegis implements Server {
 
   #launch(service: Service): void {
     const main = join(ROOT, 'services', service, 'src/main.ts');
+    const node = service === 'gateway' ? this.#gatewayNode : [];
     const config = join(this.#folder, `${service}.yaml`);
-    const child = new Child(process.execPath, [...profiling(), main, '--config', config], {
+    const child = new Child(process.execPath, [...profiling(), ...node, main, '--config', config], {
       cwd: this.#folder,
       log: join(this.#folder, `${service}.log`),
     });

@@ -7,6 +7,7 @@ import { bodyBuffers } from './body-buffers.ts';
 import type { ControlService } from './control-service.ts';
 import { Departure } from './departure.ts';
 import type { CallHead, FleetService } from './fleet-service.ts';
+import { limits } from './limits.ts';
 import { announcedLength, type BodyMeter, discardRest, readBody } from './read-body.ts';
 import { flowerStatus, httpErrorBody, type StatusOf } from './status.ts';
 
@@ -125,10 +126,17 @@ class Door {
     if (status.http === 503) response.setHeader('retry-after', RETRY_SECONDS);
     // Whoever calls too often begins again with a connection: those are counted, too, and cost less to refuse.
     if (AegisError.from(caught).code === 'RATE_LIMIT') response.setHeader('connection', 'close');
-    if (!request.complete) discardRest(request);
+    if (!request.complete) discardRest(request, mostDiscarded(status.http));
     send(response, status.http, 'application/json', [httpErrorBody(status)]);
   }
 }
+
+/**
+ * What of a refused body is read and thrown away, so that its sender reads the answer. Who shall come again comes again after a broken
+ * connection, too; and a stranger who announces much shall not cost us much.
+ */
+const mostDiscarded = (status: number): number =>
+  status === 503 ? limits.discardWhenBusy : status === 401 ? limits.discardOfStrangers : limits.discard;
 
 const offered = (control: ControlService | undefined): ControlService => {
   if (control) return control;

@@ -32,4 +32,8 @@ export const limits = {
   /** What a refused client still sends is read and thrown away for so long, and so much of it: the largest body there is. */
   discardMs: 30_000,
   discard: 64 * MiB + 64 * KiB,
+  /** Of callers who were not let in: the largest object of a stock client fits. */
+  discardOfStrangers: 21 * MiB,
+  /** Of callers who are to come back. */
+  discardWhenBusy: 256 * KiB,
 } as const;

@@ -1,3 +1,4 @@
+import { AegisError } from '@aegis/errors';
 import { type BodyLease, type CallHead, readCredential, type StatusOf } from '@aegis/flower-wire';
 import { classOf } from '../domain/admission.ts';
 import { checkTimestamp } from '../domain/credential.ts';
@@ -16,10 +17,12 @@ export type AdmitBody = (
 
 export interface BodyAdmissionParts {
   readonly budget: BodyBudget;
-  readonly admission: Pick<Admission, 'arrives'>;
+  readonly admission: Pick<Admission, 'arrives' | 'pressure'>;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
+
+const notNow = new AegisError('RATE_LIMIT', 'large bodies of strangers, while the gateway is busy.');
 
 /**
  * Who may call, and who may send a large body: on the Fleet API, whoever shows a node's three headers with a timestamp of now. That keeps
@@ -37,6 +40,9 @@ export const bodyAdmission =
     });
     if (api === 'fleet' && (announced === null || announced > LARGE_BODY)) {
       checkTimestamp(readCredential(head).timestamp, now());
+      // Under load nothing large is read for somebody whom we may not know at all. Nodes show who they are with their next heartbeat.
+      const isLarge = announced !== null || method === 'push-object';
+      if (holder === null && isLarge && admission.pressure !== 'calm') throw notNow;
     }
     // Whoever uses the Control API shows no account, and has apps to send.
     return budget.open(announced ?? (method === 'push-object' ? CHUNK : 0), api === 'control' ? 'control' : holder);

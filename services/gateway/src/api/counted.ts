@@ -103,8 +103,11 @@ export const countedBy = (
           });
         }
       } else if (kind === 'internal') log.error({ ...fields, err: error }, 'call failed');
-      else if (kind === 'unavailable') log.warn({ ...fields, cause: causeOf(error) }, 'call put off');
-      else log.debug(fields, 'call refused');
+      else if (kind === 'unavailable') {
+        for (const { suppressed, ...last } of lines.of(fields)) {
+          log.warn({ ...last, suppressed, cause: causeOf(error) }, 'call put off');
+        }
+      } else log.debug(fields, 'call refused');
     },
     limited: (what, payer) => limits.add(1, { class: what, payer }),
     bytesIn: (count) => bodies.add(count),

@@ -50,6 +50,12 @@ export const householdOf = (address: string): string => {
 export const PRESSURES = ['calm', 'busy', 'full'] as const;
 export type Pressure = (typeof PRESSURES)[number];
 
+export interface Circumstances {
+  readonly pressure: Pressure;
+  /** A node at this address has shown who it is. */
+  readonly isAtHome: boolean;
+}
+
 /** What comes back once the caller has shown who it is. The other classes cost us something for good. */
 export const comesBack = (what: CallClass): boolean =>
   what !== 'enrolment' && what !== 'control' && what !== 'registrations';
@@ -58,9 +64,9 @@ export const comesBack = (what: CallClass): boolean =>
  * What one call of a stranger takes from its allowance. Under load a flood is over soon, and who shows who it is gets all of it back; when
  * memory runs out nobody new is let in.
  */
-export const priceOf = (what: CallClass, pressure: Pressure, { burst }: Rate): number => {
+export const priceOf = (what: CallClass, { pressure, isAtHome }: Circumstances, { burst }: Rate): number => {
   if (pressure === 'full') return Number.POSITIVE_INFINITY;
   if (pressure === 'calm' || what === 'registrations') return 1;
   // Of a small allowance, still some calls.
-  return Math.max(1, Math.min(comesBack(what) ? 20 : 4, burst / 20));
+  return Math.max(1, Math.min(comesBack(what) && !isAtHome ? 20 : 4, burst / 20));
 };

@@ -79,6 +79,16 @@ describe('a stranger', () => {
     expect(calls({ address: '192.0.2.9', claims: 'key 8' })).toBe(0);
   });
 
+  it('is let in where nodes live, whatever all the others do', () => {
+    const { admission, calls } = open();
+    const connection = {};
+    admission.begins(address, connection);
+    admission.proved(connection, 'key', 'node 1');
+    for (let other = 10; other < 20; other += 1) calls({ address: `192.0.2.${other}` });
+    expect(calls({ address: '192.0.2.9' })).toBe(0);
+    expect(calls({ address })).toBe(100);
+  });
+
   it('gets nothing back for bringing nodes in', () => {
     const { admission, calls } = open();
     const connection = {};

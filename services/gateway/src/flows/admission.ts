@@ -20,6 +20,8 @@ export interface Caller {
 interface Pending {
   readonly what: CallClass;
   readonly price: number;
+  /** Its household was known: it paid nothing of everybody's. */
+  readonly isAtHome: boolean;
 }
 
 interface Known {
@@ -47,6 +49,8 @@ export class Admission {
   readonly #parts: AdmissionParts;
   readonly #unlimited: ReadonlySet<string>;
   readonly #connections = new WeakMap<object, Known>();
+  /** Households of which somebody proved itself; the oldest goes first. */
+  readonly #homes = new Set<string>();
   /** Principals by address and claim. */
   readonly #proven = new Map<string, string>();
   /** A node or an operator proved itself on the connection. */
@@ -71,8 +75,8 @@ export class Admission {
       this.#pay(what, 'caller', principal, 1);
       return principal;
     }
-    const price = this.#asStranger(what, household);
-    if (connection) this.#pending(connection, household, { what, price });
+    const paid = this.#asStranger(what, household);
+    if (connection) this.#pending(connection, household, paid);
     return null;
   }
 
@@ -86,8 +90,7 @@ export class Admission {
   begins(address: string, connection: object): boolean {
     const household = householdOf(address);
     try {
-      const price = this.#asStranger('connections', household);
-      this.#pending(connection, household, { what: 'connections', price });
+      this.#pending(connection, household, this.#asStranger('connections', household));
       return true;
     } catch {
       return false;
@@ -104,10 +107,11 @@ export class Admission {
       this.#remember(place, principal);
       this.#parts.allowances.spend('calls', 'caller', principal, now, 1);
     }
-    for (const { what, price } of known.pending.splice(0)) {
+    for (const { what, price, isAtHome } of known.pending.splice(0)) {
       this.#parts.allowances.spend(what, 'address', known.household, now, -price);
-      this.#parts.allowances.spend(what, 'everybody', '', now, -price);
+      if (!isAtHome) this.#parts.allowances.spend(what, 'everybody', '', now, -price);
     }
+    this.#atHome(known.household);
     this.onProved(connection);
   }
 
@@ -125,28 +129,31 @@ export class Admission {
     if (known) this.#connections.set(other, known);
   }
 
-  /** What it paid; RATE_LIMIT when there is not that much left. */
-  #asStranger(what: CallClass, household: string): number {
-    if (this.#unlimited.has(household)) return 0;
-    const price = priceOf(what, this.#parts.pressure(), this.#parts.allowances.rates[what].address);
+  /**
+   * What it paid; RATE_LIMIT when there is not that much left. Where nodes of ours live, others may be new; what comes from elsewhere
+   * shares one allowance besides, so that many addresses take no place from those.
+   */
+  #asStranger(what: CallClass, household: string): Pending {
+    if (this.#unlimited.has(household)) return { what, price: 0, isAtHome: true };
+    const isAtHome = this.#homes.has(household);
+    const { allowances, clock, pressure } = this.#parts;
+    const price = priceOf(what, { pressure: pressure(), isAtHome }, allowances.rates[what].address);
     this.#pay(what, 'address', household, price);
+    if (isAtHome) return { what, price, isAtHome };
     try {
       this.#pay(what, 'everybody', '', price);
     } catch (caught) {
-      this.#parts.allowances.spend(what, 'address', household, this.#parts.clock.monotonic(), -price);
+      allowances.spend(what, 'address', household, clock.monotonic(), -price);
       throw caught;
     }
-    return price;
+    return { what, price, isAtHome };
   }
 
   #pay(what: CallClass, payer: Payer, name: string, price: number): void {
     const { allowances, clock, limited } = this.#parts;
     if (allowances.take(what, payer, name, clock.monotonic(), price)) return;
     limited?.(what, payer);
-    throw new AegisError(
-      what === 'registrations' ? 'REGISTRATIONS' : 'RATE_LIMIT',
-      `${what} of ${payer === 'caller' ? 'one caller' : payer === 'address' ? 'one address' : 'all strangers'}.`,
-    );
+    throw refusalOf(what, payer);
   }
 
   #pending(connection: object, household: string, pending: Pending): void {
@@ -164,4 +171,28 @@ export class Admission {
     }
     this.#proven.set(place, principal);
   }
+
+  #atHome(household: string): void {
+    this.#homes.delete(household);
+    for (const oldest of this.#homes) {
+      if (this.#homes.size < REMEMBERED) break;
+      this.#homes.delete(oldest);
+    }
+    this.#homes.add(household);
+  }
 }
+
+const WHOSE: Readonly<Record<Payer, string>> = {
+  caller: 'one caller',
+  address: 'one address',
+  everybody: 'all strangers',
+};
+
+/** Made once each: a flood shall not cost us a stack trace for every call. */
+const refusals = new Map<string, AegisError>();
+const refusalOf = (what: CallClass, payer: Payer): AegisError => {
+  const key = `${what} of ${WHOSE[payer]}.`;
+  const known = refusals.get(key) ?? new AegisError(what === 'registrations' ? 'REGISTRATIONS' : 'RATE_LIMIT', key);
+  refusals.set(key, known);
+  return known;
+};
