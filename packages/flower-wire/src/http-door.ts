@@ -125,18 +125,21 @@ class Door {
     if (status.http === 401 && where.api === 'control') response.setHeader('www-authenticate', 'Bearer');
     if (status.http === 503) response.setHeader('retry-after', RETRY_SECONDS);
     // Whoever calls too often begins again with a connection: those are counted, too, and cost less to refuse.
-    if (AegisError.from(caught).code === 'RATE_LIMIT') response.setHeader('connection', 'close');
-    if (!request.complete) discardRest(request, mostDiscarded(status.http));
+    const error = AegisError.from(caught);
+    if (error.code === 'RATE_LIMIT') response.setHeader('connection', 'close');
+    if (!request.complete) discardRest(request, mostDiscarded(error, status.http));
     send(response, status.http, 'application/json', [httpErrorBody(status)]);
   }
 }
 
 /**
- * What of a refused body is read and thrown away, so that its sender reads the answer. Who shall come again comes again after a broken
- * connection, too; and a stranger who announces much shall not cost us much.
+ * What of a refused body is read and thrown away, so that its sender reads the answer. Whoever calls too often comes again after a broken
+ * connection just as well; and a stranger who announces much shall not cost us much.
  */
-const mostDiscarded = (status: number): number =>
-  status === 503 ? limits.discardWhenBusy : status === 401 ? limits.discardOfStrangers : limits.discard;
+const mostDiscarded = (error: AegisError, status: number): number => {
+  if (error.code === 'RATE_LIMIT') return limits.discardOfMany;
+  return status === 401 ? limits.discardOfStrangers : limits.discard;
+};
 
 const offered = (control: ControlService | undefined): ControlService => {
   if (control) return control;

@@ -34,6 +34,6 @@ export const limits = {
   discard: 64 * MiB + 64 * KiB,
   /** Of callers who were not let in: the largest object of a stock client fits. */
   discardOfStrangers: 21 * MiB,
-  /** Of callers who are to come back. */
-  discardWhenBusy: 256 * KiB,
+  /** Of callers who call too often. */
+  discardOfMany: 256 * KiB,
 } as const;
