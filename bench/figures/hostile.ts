@@ -28,6 +28,8 @@ const RAMP_SECONDS = 5;
 
 const OVERHEAD_TURNS = 6;
 const OVERHEAD_SECONDS = 5;
+/** Without proofs everybody stays a stranger. */
+const UNLIMITED = { 'calls-of-strangers': 1_000_000_000 };
 const UNGUARDED = fileURLToPath(new URL('../peers/unguarded.ts', import.meta.url));
 
 const fleetOf = async (folder: string, server: SeparateAegis, dialect: Dialect): Promise<Fleet> => {
@@ -163,7 +165,10 @@ const overhead = (): Promise<Reading> =>
       try {
         for (const side of ['on', 'off'] as const) {
           const suite = join(folder, `${dialect}-${side}`);
-          const server = await SeparateAegis.start(suite, {}, side === 'off' ? ['--import', UNGUARDED] : []);
+          const server =
+            side === 'on'
+              ? await SeparateAegis.start(suite)
+              : await SeparateAegis.start(suite, { limits: UNLIMITED }, ['--import', UNGUARDED]);
           open.push({ side, server, fleet: await fleetOf(suite, server, dialect) });
         }
         const turns = { on: { cpu: 0, calls: 0 }, off: { cpu: 0, calls: 0 } };

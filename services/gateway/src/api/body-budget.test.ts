@@ -12,6 +12,7 @@ import { BodyBudget, LARGE_BODY } from './body-budget.ts';
 
 describe('body budget', () => {
   const full = expect.objectContaining({ code: 'UNAVAILABLE' });
+  const limited = expect.objectContaining({ code: 'RATE_LIMIT' });
 
   it('counts what has arrived, and gives it back once', () => {
     const budget = new BodyBudget(10 * LARGE_BODY);
@@ -96,10 +97,10 @@ describe('body budget', () => {
     const bodies = Array.from({ length: 10 }, () => budget.open(LARGE_BODY, null));
     for (const body of bodies) expect(body.add(LARGE_BODY / 2)).toBeUndefined();
     expect(budget.bytes()).toBe(5 * LARGE_BODY);
-    expect(() => bodies[0]?.add(1)).toThrow(full);
+    expect(() => bodies[0]?.add(1)).toThrow(limited);
     const waiting = Array.from({ length: 64 }, () => budget.open(1, null).add(LARGE_BODY));
     expect(waiting.every((turn) => turn instanceof Promise)).toBe(true);
-    expect(() => budget.open(1, null).add(LARGE_BODY)).toThrow(full);
+    expect(() => budget.open(1, null).add(LARGE_BODY)).toThrow(limited);
     expect(budget.open(5 * LARGE_BODY, 'node').add(LARGE_BODY)).toBeUndefined();
   });
 

@@ -48,9 +48,9 @@ export class BodyBudget {
   /** Takes the room of a body that begins; a promise when it must wait: UNAVAILABLE when none becomes free. */
   enter(body: LargeBody): Promise<void> | undefined {
     if (this.#goesFirst(body) && this.#admit(body)) return;
-    if (body.holder === null && this.#strangersWaiting >= MOST_WAITING) throw tooMuch();
+    if (body.holder === null && this.#strangersWaiting >= MOST_WAITING) throw tooMuch(body);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const late = setTimeout(() => body.release(tooMuch()), this.#waitMs);
+    const late = setTimeout(() => body.release(tooMuch(body)), this.#waitMs);
     body.waiting = {
       start: resolve,
       refuse: (reason) => {
@@ -182,7 +182,7 @@ class LargeBody implements BodyLease {
     const reserved = Math.min(more, this.#reserved);
     if (more > reserved && !this.#budget.fits(this, this.#taken, more)) {
       this.release();
-      throw tooMuch();
+      throw tooMuch(this);
     }
     this.#taken += more;
     this.#reserved -= reserved;
@@ -197,6 +197,9 @@ class LargeBody implements BodyLease {
   }
 }
 
-const tooMuch = (): AegisError => new AegisError('UNAVAILABLE', 'Too much is being uploaded at once.');
+const TOO_MUCH = 'Too much is being uploaded at once.';
+const strangersTooMuch = new AegisError('RATE_LIMIT', TOO_MUCH);
+const tooMuch = ({ holder }: LargeBody): AegisError =>
+  holder === null ? strangersTooMuch : new AegisError('UNAVAILABLE', TOO_MUCH);
 /** One for all: nobody reads it. */
 const callerGone = new AegisError('UNAVAILABLE', 'The caller is gone.');

@@ -28,11 +28,11 @@ it('knows what a method is', () => {
 });
 
 it('asks more of strangers under load, most where they get it back, and lets none in when memory runs out', () => {
-  const price = (what: CallClass, pressure: Pressure, burst = 1_000, isAtHome = false) =>
+  const price = (what: CallClass, pressure: Pressure, burst = 20_000, isAtHome = false) =>
     priceOf(what, { pressure, isAtHome }, { perSecond: 1, burst });
-  expect([price('calls', 'calm'), price('calls', 'busy'), price('enrolment', 'busy')]).toEqual([1, 20, 4]);
+  expect([price('calls', 'calm'), price('calls', 'busy'), price('enrolment', 'busy')]).toEqual([1, 100, 4]);
   expect([price('calls', 'busy', 100), price('calls', 'busy', 1), price('registrations', 'busy')]).toEqual([5, 1, 1]);
-  expect([price('calls', 'busy', 1_000, true), price('calls', 'calm', 1_000, true)]).toEqual([4, 1]);
+  expect([price('calls', 'busy', 20_000, true), price('calls', 'calm', 20_000, true)]).toEqual([4, 1]);
   expect(price('calls', 'full')).toBe(Number.POSITIVE_INFINITY);
   expect([comesBack('connections'), comesBack('enrolment')]).toEqual([true, false]);
 });

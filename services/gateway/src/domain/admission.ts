@@ -68,5 +68,5 @@ export const priceOf = (what: CallClass, { pressure, isAtHome }: Circumstances, 
   if (pressure === 'full') return Number.POSITIVE_INFINITY;
   if (pressure === 'calm' || what === 'registrations') return 1;
   // Of a small allowance, still some calls.
-  return Math.max(1, Math.min(comesBack(what) && !isAtHome ? 20 : 4, burst / 20));
+  return Math.max(1, Math.min(comesBack(what) && !isAtHome ? 100 : 4, burst / 20));
 };
