@@ -55,6 +55,13 @@ describe('the audit trail', () => {
     expect(store.pages).toBeLessThanOrEqual(3);
   });
 
+  it('writes what is noted the moment an earlier entry is written', async () => {
+    const store = new Store();
+    const { trail } = trailOn(store);
+    for (const subject of ['1', '2', '3']) await trail.note(removed(subject));
+    expect(store.entries.map(({ subject }) => subject)).toEqual(['1', '2', '3']);
+  });
+
   it('tells who waits that the store is away, and writes the rest when it is back', async () => {
     const store = new Store();
     const { trail, clock } = trailOn(store);

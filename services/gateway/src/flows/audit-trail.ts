@@ -84,34 +84,38 @@ export class AuditTrail {
 
   #put(waiting: Waiting): void {
     this.#waiting.push(waiting);
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = null;
-    });
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
     const { store, clock, log } = this.#parts;
     // what else happens in this turn of the event loop shares the page
     await Promise.resolve();
-    while (store !== null && this.#waiting.length > 0) {
-      const page = this.#waiting.splice(0, PAGE_ENTRIES);
-      const lost = this.#lost;
-      const tally = lost === 0 ? [] : [this.#entryOf({ event: 'entries-lost', actor: 'gateway', detail: `${lost}` })];
-      try {
-        await store.append([...page.map(({ entry }) => entry), ...tally]);
-        this.#lost -= lost;
-        this.#told = '';
-        for (const { done } of page) done();
-      } catch (error) {
-        const { message } = AegisError.from(error);
-        if (message !== this.#told) log.error({ err: error, entries: page.length }, 'the audit log cannot be written');
-        this.#told = message;
-        for (const { awaited, failed } of page) if (awaited) failed(error);
-        const rest = page.filter(({ awaited }) => !awaited);
-        if (this.#ending) return;
-        this.#waiting.unshift(...rest);
-        if (rest.length > 0) await new Promise<void>((go) => void clock.schedule(AGAIN_MS, go));
+    try {
+      while (store !== null && this.#waiting.length > 0) {
+        const page = this.#waiting.splice(0, PAGE_ENTRIES);
+        const lost = this.#lost;
+        const tally = lost === 0 ? [] : [this.#entryOf({ event: 'entries-lost', actor: 'gateway', detail: `${lost}` })];
+        try {
+          await store.append([...page.map(({ entry }) => entry), ...tally]);
+          this.#lost -= lost;
+          this.#told = '';
+          for (const { done } of page) done();
+        } catch (error) {
+          const { message } = AegisError.from(error);
+          if (message !== this.#told)
+            log.error({ err: error, entries: page.length }, 'the audit log cannot be written');
+          this.#told = message;
+          for (const { awaited, failed } of page) if (awaited) failed(error);
+          const rest = page.filter(({ awaited }) => !awaited);
+          if (this.#ending) return;
+          this.#waiting.unshift(...rest);
+          if (rest.length > 0) await new Promise<void>((go) => void clock.schedule(AGAIN_MS, go));
+        }
       }
+    } finally {
+      // in the very turn that found nothing more: whoever heard that his entry is written may note the next at once
+      this.#writing = null;
     }
   }
 }
