@@ -88,6 +88,12 @@ beforeAll(async () => {
       return { token: 'aegis-invite-A', invitation: invitation('open') };
     },
     listInvitations: async () => ({ invitations: [invitation('open'), { ...invitation('used'), nodeId: largest }] }),
+    listConsents: async () => ({
+      consents: [
+        { nodeId: 7n, to: 'purpose:ecg', version: '2026-11', given: true, at: 1_800_000_000 },
+        { nodeId: largest, to: 'run:9', version: '', given: false, at: 1_800_000_001 },
+      ],
+    }),
     revokeInvitation: async ({ id }) => {
       if (id !== 'abcd12345678') throw new AegisError('INVITATION_NOT_FOUND');
       return {};
@@ -216,6 +222,16 @@ describe('aegis, for people', () => {
   it.each(['24', '0h', '1.5h', '-1h', '1w', ''])('invites nobody for the time %j', async (time) => {
     expect((await aegis('nodes', 'invite', '--expires', time, ...there())).code).toBe(2);
     expect(asked).toEqual([]);
+  });
+
+  it('lists what nodes consent to', async () => {
+    const { out } = await aegis('consent', 'ls', ...there());
+    expect(out).toMatch(/7 +purpose:ecg +2026-11 +given/);
+    expect(out).toMatch(/run:9 +withdrawn/);
+    const { out: some } = await aegis('consent', 'ls', '--purpose', 'ecg', '--json', ...there());
+    expect(JSON.parse(some)).toMatchObject([{ to: 'purpose:ecg', given: true, version: '2026-11' }]);
+    const { out: none } = await aegis('consent', 'ls', '--run', '8', ...there());
+    expect(none).toContain('Nodes say it themselves');
   });
 
   it('lists invitations, and takes one back', async () => {

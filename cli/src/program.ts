@@ -12,6 +12,7 @@ import { addCaIssue } from './commands/ca-issue.ts';
 import { addCaIssuer } from './commands/ca-issuer.ts';
 import { addCaRevoke } from './commands/ca-revoke.ts';
 import { addCerts } from './commands/certs.ts';
+import { addConsentLs } from './commands/consent-ls.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addDown } from './commands/down.ts';
@@ -78,6 +79,8 @@ function createProgram(context: Context): Command {
   for (const add of [addBudgetLs, addBudgetSet, addBudgetWatch]) add(budget, known);
   const operators = program.command('operators').description('who may ask this server what, by tokens with roles');
   for (const add of [addOperatorsAdd, addOperatorsLs, addOperatorsRm, addOperatorsLogin]) add(operators, known);
+  const consent = program.command('consent').description('what nodes said they consent to; only they can say it');
+  addConsentLs(consent, known);
   const audit = program.command('audit').description('who was let in, who did what, who was refused');
   for (const add of [addAuditShow, addAuditTail, addAuditVerify]) add(audit, known);
   const ledger = program.command('ledger').description('the privacy ledger: everything that was ever let out');

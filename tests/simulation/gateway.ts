@@ -26,6 +26,7 @@ import { RunOwners } from '../../services/gateway/src/peers/run-owners.ts';
 import { secaggPeer } from '../../services/gateway/src/peers/secagg.ts';
 import { BusTaskFeed } from '../../services/gateway/src/peers/task-feed.ts';
 import { DurableAppSignatureStore } from '../../services/gateway/src/store/durable-app-signatures.ts';
+import { DurableConsentStore } from '../../services/gateway/src/store/durable-consents.ts';
 import { DurableInvitationStore } from '../../services/gateway/src/store/durable-invitations.ts';
 import { DurableNodeStore } from '../../services/gateway/src/store/durable-nodes.ts';
 import { DurableUploadStore } from '../../services/gateway/src/store/durable-uploads.ts';
@@ -85,6 +86,7 @@ export class GatewayProcess {
         invitationOffered: () => {},
       },
       nodes,
+      consents: await DurableConsentStore.open(bus),
       invitations: await DurableInvitationStore.open(bus),
       uploads: await DurableUploadStore.open(bus),
       appSignatures: await DurableAppSignatureStore.open(bus),

@@ -66,6 +66,9 @@ function show(terminal: Terminal, summary: RunSummary): void {
     ['started', formatTime(summary.runningAt || summary.pendingAt)],
     ['finished', formatTime(summary.finishedAt)],
     ...privacyFacts(summary.privacy),
+    ...(summary.consent
+      ? [['consent', `${summary.consent.purpose}, version ${summary.consent.version}`] as [string, string]]
+      : []),
     ...maskingFacts(summary.masking),
     ['model', summary.modelId],
     ['sent', formatBytes(summary.bytesSent)],

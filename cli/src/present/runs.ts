@@ -45,6 +45,7 @@ export const runJson = (summary: RunSummary) => ({
   bytesReceived: summary.bytesReceived,
   ...(summary.privacy && { privacy: summary.privacy }),
   ...(summary.masking && { masking: summary.masking }),
+  ...(summary.consent && { consent: summary.consent }),
   history: summary.history.map(roundJson),
 });
 

@@ -26,6 +26,7 @@ export const buckets = {
   'node-subjects': bucket('public key by subject of its certificate (gateway)', small),
   // Used and expired ones are listed for a while after: none is good for longer than 30 days.
   invitations: bucket('invitations of nodes, by hash of the token (gateway)', small, 90 * day),
+  consents: bucket('what nodes consent to, by node id (written by the gateway, read by the aggregator)', small),
   'app-signatures': bucket('signatures of apps, by bundle hash (gateway)', small),
   uploads: bucket('push sessions (gateway)', large, hour),
   tasks: bucket('mailboxes: <node id>.<task id> (written by the aggregator, watched by the gateway)', large),

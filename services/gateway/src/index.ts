@@ -54,6 +54,7 @@ import { BusTaskFeed } from './peers/task-feed.ts';
 import { ratesOf } from './rates-config.ts';
 import { DurableAppSignatureStore } from './store/durable-app-signatures.ts';
 import { DurableAuditStore } from './store/durable-audit.ts';
+import { DurableConsentStore } from './store/durable-consents.ts';
 import { DurableInvitationStore } from './store/durable-invitations.ts';
 import { DurableNodeStore } from './store/durable-nodes.ts';
 import { DurableUploadStore } from './store/durable-uploads.ts';
@@ -129,6 +130,7 @@ export const startGateway = async (config: GatewayConfig, deps: GatewayDeps): Pr
     observed: counted,
     nodes,
     invitations: await DurableInvitationStore.open(bus),
+    consents: await DurableConsentStore.open(bus),
     uploads: await DurableUploadStore.open(bus),
     appSignatures: await DurableAppSignatureStore.open(bus),
     aggregator: aggregatorPeer(deps.aggregator),

@@ -61,6 +61,7 @@ export function writeSummary(view: RunOverview): RunSummary {
     bytesReceived: BigInt(Math.round(run.bytesReceived)),
     privacy: writePrivacy(view.run),
     masking: writeMasking(view.run),
+    consent: view.run.plan.consent && { ...view.run.plan.consent },
   };
 }
 

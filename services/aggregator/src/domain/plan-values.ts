@@ -26,6 +26,8 @@ const aegisKeys = [
   'aegis.selection.sampling',
   'aegis.evaluate.every',
   'aegis.join',
+  'aegis.consent.purpose',
+  'aegis.consent.version',
   'aegis.privacy.unit',
   'aegis.privacy.epsilon',
   'aegis.privacy.delta',

@@ -3,6 +3,7 @@
 import { AegisError } from '@aegis/errors';
 import { type CapturedPlan, type ConfigSchedule, configOfRound } from './captured-plan.ts';
 import { type Sampling, smallestCohort } from './cohort.ts';
+import { type ConsentTerms, consentNotes, readConsent } from './consent.ts';
 import { type FlowerSecaggPlan, flowerSecaggNotes, readFlowerSecagg } from './flower-secagg/plan.ts';
 import {
   capturedValues,
@@ -60,6 +61,8 @@ export interface Plan {
   readonly initialModel: InitialModel;
   /** Clients without identity (Flower's start_client) may take part. */
   readonly join: boolean;
+  /** Only nodes that agreed to this are asked. Absent: all that are there. */
+  readonly consent?: ConsentTerms | undefined;
   /** Absent: the run promises nothing. */
   readonly privacy?: PrivacyPlan | undefined;
   /** Absent: answers travel in the clear. */
@@ -137,6 +140,7 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
   const flowerSecagg = byFlower
     ? readFlowerSecagg(value, train, { isPrivate: privacy !== undefined, dialect })
     : undefined;
+  const consent = readConsent(value) ?? undefined;
   const notes = known === undefined ? [] : compareWithCapture(known, overrides);
   const plan: Plan = {
     strategy,
@@ -150,11 +154,13 @@ export function buildPlan(sources: PlanSources): { plan: Plan; notes: string[] }
     evaluateConfig: schedule(known?.evaluateConfig, known, overrides, value.below(EVALUATE_CONFIG)),
     initialModel,
     join: value.flag('aegis.join', false),
+    ...(consent && { consent }),
     ...(privacy && { privacy }),
     ...(secagg && { secagg }),
     ...(flowerSecagg && { flowerSecagg }),
   };
   const evaluation = fractionEvaluate === 0 ? 'off' : silent ? 'unasked' : 'clear';
+  if (consent !== undefined) notes.push(...consentNotes(consent));
   if (privacy !== undefined) notes.push(...privacyNotes(privacy, train, evaluation, rounds));
   if (secagg !== undefined) notes.push(...secaggNotes(secagg));
   if (flowerSecagg !== undefined) notes.push(...flowerSecaggNotes(flowerSecagg));

@@ -69,8 +69,9 @@ class Machine {
             input.unmasked ?? 0,
             input.standingBack ?? new Set(),
             input.worn ?? new Set(),
+            input.unwilling?.size ?? 0,
           );
-        else this.dropOffline(input.online);
+        else this.dropOffline(input.online, input.unwilling ?? new Set());
         break;
       case 'drawn':
         this.drawn(input);
@@ -133,6 +134,7 @@ class Machine {
     unmasked: number,
     standingBack: ReadonlySet<bigint>,
     worn: ReadonlySet<bigint>,
+    unwilling: number,
   ): void {
     const awake = [...online].filter((node) => !overdue.has(node));
     const apart = awake.filter((node) => !standingBack.has(node));
@@ -162,6 +164,7 @@ class Machine {
       const others = [
         ...(silent === 0 ? [] : [`${silent} that did not answer their last task`]),
         ...(standingBack.size === 0 ? [] : [`${standingBack.size} more of the same users`]),
+        ...(unwilling === 0 ? [] : [`${unwilling} that did not consent to it`]),
         ...(unmasked === 0 ? [] : [`${unmasked} that cannot mask: ${this.maskers()} can`]),
       ];
       const without = others.length === 0 ? '' : ` (and ${others.join('; ')})`;
@@ -264,21 +267,27 @@ class Machine {
     this.advance();
   }
 
-  private dropOffline(online: ReadonlySet<bigint>): void {
+  private dropOffline(online: ReadonlySet<bigint>, unwilling: ReadonlySet<bigint>): void {
     if (this.draft.stage !== 'collecting') return;
     const gone = [...this.members.values()].filter(
       (member) => member.state === 'waiting' && !online.has(member.nodeId),
     );
     if (gone.length === 0) return;
-    for (const member of gone) this.move(member.taskId, ['waiting'], 'dropped', '', 'the node went offline');
+    const isUnwilling = ({ nodeId }: Member) => unwilling.has(nodeId);
+    const [withdrawn, offline] = [gone.filter(isUnwilling), gone.filter((member) => !isUnwilling(member))];
+    for (const member of offline) this.move(member.taskId, ['waiting'], 'dropped', '', 'the node went offline');
+    for (const member of withdrawn)
+      this.move(member.taskId, ['waiting'], 'dropped', '', 'the node does not consent any more');
     this.save();
     this.withdraw(gone);
-    this.logOf(
-      gone.length === 1
-        ? `node ${gone[0]?.nodeId} dropped: it went offline`
-        : `${gone.length} nodes dropped: they went offline`,
-    );
+    this.logDropped(offline, ['it went offline', 'they went offline']);
+    this.logDropped(withdrawn, ['it does not consent any more', 'they do not consent any more']);
     this.advance();
+  }
+
+  private logDropped(gone: readonly Member[], [one, many]: readonly [string, string]): void {
+    if (gone.length === 0) return;
+    this.logOf(gone.length === 1 ? `node ${gone[0]?.nodeId} dropped: ${one}` : `${gone.length} nodes dropped: ${many}`);
   }
 
   private notRecorded(taskId: string): void {

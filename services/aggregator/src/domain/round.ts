@@ -80,6 +80,8 @@ export type RoundInput =
       readonly worn?: ReadonlySet<bigint>;
       /** So many more are online and cannot mask, where that is asked for. */
       readonly unmasked?: number;
+      /** These are online and do not consent to the run: not among `online`, which they would be otherwise. */
+      readonly unwilling?: ReadonlySet<bigint>;
     }
   | {
       readonly type: 'drawn';

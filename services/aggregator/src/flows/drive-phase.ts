@@ -105,9 +105,15 @@ export class PhaseDriver {
     this.reject = reject;
     const parent = setting.traceparent || undefined;
     this.selecting = state.stage === 'selecting' ? ground.telemetry.startSpan('select', { parent }) : null;
-    this.unsubscribe = ground.peers.presence.onChange(() => {
+    const nodesChanged = (): void => {
       if (this.isBegun) this.postQuietly(this.nodes());
-    });
+    };
+    const stopPresence = ground.peers.presence.onChange(nodesChanged);
+    const stopConsents = setting.plan.consent && ground.peers.consents.onChange(nodesChanged);
+    this.unsubscribe = () => {
+      stopPresence();
+      stopConsents?.();
+    };
   }
 
   /** Begins the phase, or goes on with it where a process before left off. */
@@ -222,11 +228,21 @@ export class PhaseDriver {
       this.state = next.state;
       effects.push(...next.effects.filter((effect) => effect.do !== 'draw'));
       const draw = next.effects.find((effect) => effect.do === 'draw');
-      pending = draw === undefined ? [] : [this.draw(draw)];
+      pending = draw === undefined ? [] : [(await this.newlyUnwilling(draw)) ?? this.draw(draw)];
     }
     if (effects.some((effect) => effect.do === 'save')) this.saving = this.setting.document.save(this.state);
     await this.saving;
     for (const effect of effects) await this.carryOut(effect);
+  }
+
+  /** The nodes anew, if one that could be drawn has withdrawn its consent unheard: nobody is asked by what was true a moment ago. */
+  private async newlyUnwilling({ from }: RoundEffect & { do: 'draw' }): Promise<RoundInput | null> {
+    const { consent } = this.setting.plan;
+    if (consent === undefined) return null;
+    const { consents } = this.ground.peers;
+    await this.untilAvailable(() => consents.refresh());
+    const agreed = consents.agreed(consent, this.state.runId);
+    return from.every((node) => agreed.has(node)) ? null : this.nodes();
   }
 
   private draw({ from, draw, wanted }: RoundEffect & { do: 'draw' }): RoundInput {
@@ -257,6 +273,8 @@ export class PhaseDriver {
         break;
       case 'dispatch':
         await this.dispatch(effect.tasks);
+        // what was withdrawn between the draw and now was news to a round that was not collecting yet
+        if (this.setting.plan.consent !== undefined) this.postQuietly(this.nodes());
         break;
       case 'reserve':
         this.reserving = this.paying.reserve(this.state);

@@ -11,9 +11,9 @@ export interface TakingPart {
   readonly participation: Participation;
 }
 
-/** Who is online, and of them who can be asked, charged, masked, and has not taken part too often. */
+/** Who is online, and of them who consents, can be asked, charged, masked, and has not taken part too often. */
 export function nodesNow({ peers, random }: Ground, setting: TakingPart, state: RoundState): RoundInput {
-  const { presence } = peers;
+  const { presence, consents } = peers;
   const kinds = presence.kinds();
   const work = {
     firstModel: state.kind === 'initial-model',
@@ -27,13 +27,21 @@ export function nodesNow({ peers, random }: Ground, setting: TakingPart, state: 
   const units = privacy === undefined ? null : presence.units(privacy.unit);
   // who cannot mask is not asked for what is to be masked
   const masks = state.rules.masked ? presence.masks() : null;
+  // who does not consent is not asked, and not asked any longer
+  const { consent } = setting.plan;
+  const agreed = consent === undefined ? null : consents.agreed(consent, state.runId);
   const isAble = (node: bigint) =>
-    suits(kinds.get(node), work) && (units === null || units.has(node)) && (masks === null || masks.has(node));
-  const suited = isUnsuited || units !== null || masks !== null ? new Set([...online].filter(isAble)) : online;
+    suits(kinds.get(node), work) &&
+    (agreed === null || agreed.has(node)) &&
+    (units === null || units.has(node)) &&
+    (masks === null || masks.has(node));
+  const isLimited = isUnsuited || [agreed, units, masks].some((some) => some !== null);
+  const suited = isLimited ? new Set([...online].filter(isAble)) : online;
   const cannotMask = (node: bigint) => (work.appMasks ? kinds.get(node) !== undefined : masks?.has(node) === false);
   const unmasked = work.appMasks || masks !== null ? [...online].filter(cannotMask).length : 0;
   const overdue = presence.overdue();
-  const input = { type: 'nodes' as const, online: suited, overdue, unmasked };
+  const unwilling = agreed === null ? undefined : new Set([...online].filter((node) => !agreed.has(node)));
+  const input = { type: 'nodes' as const, online: suited, overdue, unmasked, ...(unwilling && { unwilling }) };
   if (units === null) return input;
   const awake = state.stage !== 'selecting' ? [] : [...suited].filter((node) => !overdue.has(node));
   // whichever of a user's nodes: none is worn out

@@ -1,4 +1,5 @@
 // Whom the aggregator speaks to: the nodes' mailboxes, the gateways that see nodes come and go, and whoever watches a run.
+import type { ConsentTerms } from '../domain/consent.ts';
 import type { Request } from '../domain/flower-secagg/request.ts';
 import type { Masking } from '../domain/masking.ts';
 import type { RecordLayout, TaskKind } from '../domain/plan.ts';
@@ -65,6 +66,16 @@ export interface PresenceView {
   meet(node: bigint): void;
   /** Counts these as online until a gateway has had time to say otherwise. */
   assume(nodes: Iterable<bigint>): void;
+  /** Called after every change; returns the way to stop it. */
+  onChange(listener: () => void): () => void;
+}
+
+/** What nodes consent to, as the gateways keep it. */
+export interface ConsentView {
+  /** Who agrees to the run, as far as heard: before the first word, nobody. */
+  agreed(terms: ConsentTerms, runId: bigint): ReadonlySet<bigint>;
+  /** Resolves when everything is heard that was durable at the call. */
+  refresh(): Promise<void>;
   /** Called after every change; returns the way to stop it. */
   onChange(listener: () => void): () => void;
 }
@@ -199,6 +210,7 @@ export interface TotalMask {
 export interface Peers {
   readonly mailbox: Mailbox;
   readonly presence: PresenceView;
+  readonly consents: ConsentView;
   readonly feed: RunFeed;
   /** Null: no private run can be started here. */
   readonly ledger: Ledger | null;

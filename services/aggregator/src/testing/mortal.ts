@@ -95,6 +95,7 @@ export function mortalPeers(peers: Peers, life: Life): Peers {
   const { mailbox, secagg } = peers;
   return {
     presence: peers.presence,
+    consents: peers.consents,
     feed: {
       ...peers.feed,
       log: (runId, line) => {

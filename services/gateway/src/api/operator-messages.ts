@@ -4,8 +4,13 @@ import type {
   RunSummary as WireSummary,
   ModelVersion as WireVersion,
 } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
-import type { Invitation as WireInvitation, NodeRecord as WireNode } from '@aegis/contracts/aegis/operator/v1/operator';
+import type {
+  NodeConsent,
+  Invitation as WireInvitation,
+  NodeRecord as WireNode,
+} from '@aegis/contracts/aegis/operator/v1/operator';
 import { fromEntry } from '@aegis/flower-wire';
+import type { Consent } from '../domain/consent.ts';
 import { type Invitation, invitationId, invitationState } from '../domain/invitation.ts';
 import type { ModelVersion, RoundSummary, RunEvent, RunSummary } from '../domain/run.ts';
 import type { NodeView } from '../flows/list-nodes.ts';
@@ -35,8 +40,12 @@ export const encodeInvitation = (invitation: Invitation, now: number): WireInvit
   nodeId: invitation.use?.nodeId ?? 0n,
 });
 
-export const encodeRun = ({ run, history, masking, ...rest }: RunSummary): WireSummary => ({
+export const encodeConsents = ({ nodeId, consents }: { nodeId: bigint; consents: readonly Consent[] }): NodeConsent[] =>
+  consents.map(({ to, version, given, at }) => ({ nodeId, to, version, given, at: at / 1000 }));
+
+export const encodeRun = ({ run, history, masking, consent, ...rest }: RunSummary): WireSummary => ({
   ...rest,
+  consent,
   masking: masking && { ...masking, metrics: [...masking.metrics], limits: [...masking.limits] },
   run: { ...run, owner: run.owner, overrides: run.overrides.map(fromEntry) },
   history: history.map(encodeRound),

@@ -3,6 +3,7 @@ import { type LocalService, serviceOf } from '@aegis/service-kit';
 import type { AuditEvent } from '../domain/audit.ts';
 import { invitationId } from '../domain/invitation.ts';
 import { approveNode } from '../flows/approve-node.ts';
+import { listConsents } from '../flows/consent.ts';
 import type { Gateway } from '../flows/gateway.ts';
 import { inviteNode, listInvitations, withdrawInvitation } from '../flows/invitations.ts';
 import { listModels } from '../flows/list-models.ts';
@@ -16,7 +17,14 @@ import { stopRun } from '../flows/stop-run.ts';
 import { takeOverRun } from '../flows/take-over-run.ts';
 import { watchRun } from '../flows/watch-run.ts';
 import { ledgerHandlers } from './operator-ledger.ts';
-import { encodeEvent, encodeInvitation, encodeModel, encodeNode, encodeRun } from './operator-messages.ts';
+import {
+  encodeConsents,
+  encodeEvent,
+  encodeInvitation,
+  encodeModel,
+  encodeNode,
+  encodeRun,
+} from './operator-messages.ts';
 
 /** The name of whoever has the first token; others have names of their own. */
 const FIRST = 'operator';
@@ -45,6 +53,7 @@ export const operatorService = (gateway: Gateway): LocalService => {
     listInvitations: async () => ({
       invitations: (await listInvitations(gateway)).map((one) => encodeInvitation(one, gateway.clock.now())),
     }),
+    listConsents: async () => ({ consents: (await listConsents(gateway)).flatMap(encodeConsents) }),
     revokeInvitation: async ({ id }, { caller }) => {
       await withdrawInvitation(gateway, id);
       await did(caller, 'invitation-revoked', `invitation ${id}`);

@@ -17,6 +17,8 @@ export const AUDIT_EVENTS = [
   'model-exported',
   'budget-set',
   'statement-made',
+  'consent-given',
+  'consent-withdrawn',
   'caller-refused',
   'account-logged-in',
   'account-renewed',

@@ -1,5 +1,5 @@
 /**
- * `viewer` sees runs, nodes, models and budgets. `runner` also starts from plans, stops, signs, imports and exports. `auditor` sees what a
+ * `viewer` sees runs, nodes, what they consent to, models and budgets. `runner` also starts from plans, stops, signs, imports and exports. `auditor` sees what a
  * viewer sees, and reads the audit log and the ledger. `admin` may do everything.
  */
 export const OPERATOR_ROLES = ['viewer', 'runner', 'auditor', 'admin'] as const;
@@ -11,7 +11,7 @@ export interface OperatorIdentity {
   readonly role: OperatorRole;
 }
 
-const viewing = ['listNodes', 'listRuns', 'watchRun', 'listModels', 'listBudgets', 'watchBudgets'];
+const viewing = ['listNodes', 'listConsents', 'listRuns', 'watchRun', 'listModels', 'listBudgets', 'watchBudgets'];
 const allowed: Readonly<Record<Exclude<OperatorRole, 'admin'>, ReadonlySet<string>>> = {
   viewer: new Set(viewing),
   runner: new Set([...viewing, ...['stopRun', 'putPlan', 'signApp', 'importModel', 'exportModel', 'privacyStatement']]),

@@ -106,6 +106,13 @@ export interface RunSummary {
   readonly privacy: RunPrivacy | undefined;
   /** Absent: answers travel in the clear. */
   readonly masking: RunMasking | undefined;
+  /** Absent: any node may be asked. */
+  readonly consent?: RunConsent | undefined;
+}
+
+export interface RunConsent {
+  readonly purpose: string;
+  readonly version: string;
 }
 
 export interface RunMasking {

@@ -12,7 +12,7 @@ import type {
   SecaggPeer,
   TaskFeed,
 } from '../peers/contract.ts';
-import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
+import type { AppSignatureStore, ConsentStore, InvitationStore, NodeStore, UploadStore } from '../store/contract.ts';
 import type { Accounts } from './accounts.ts';
 import type { Admission } from './admission.ts';
 import type { AuditTrail } from './audit-trail.ts';
@@ -36,6 +36,7 @@ export interface Gateway {
   readonly observed: Observed;
   readonly nodes: NodeStore;
   readonly invitations: InvitationStore;
+  readonly consents: ConsentStore;
   readonly uploads: UploadStore;
   readonly appSignatures: AppSignatureStore;
   readonly aggregator: AggregatorPeer;

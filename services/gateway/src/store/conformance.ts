@@ -1,9 +1,10 @@
 import { conformanceSuite, eventually } from '@aegis/testkit';
 import { expect, it } from 'vitest';
+import type { Consent } from '../domain/consent.ts';
 import { type Invitation, judgeInvitation, makeInvitation } from '../domain/invitation.ts';
 import { activateNode, deactivateNode, type NodeRecord, registerNode, removeNode } from '../domain/node.ts';
 import type { UploadRecord } from '../domain/upload.ts';
-import type { AppSignatureStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
+import type { AppSignatureStore, ConsentStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
 
 // What every implementation of the two contracts must do. `other` is the store as another gateway sees it.
 
@@ -272,6 +273,44 @@ export const invitationStoreSuite = conformanceSuite<{ store: InvitationStore; o
         }),
       ).rejects.toThrow('no');
       expect(await store.list()).toContainEqual(one);
+    });
+  },
+);
+
+export const consentStoreSuite = conformanceSuite<{ store: ConsentStore; other: ConsentStore }>(
+  'ConsentStore',
+  (subject) => {
+    const yes = (to: string, at: number): Consent => ({ to, version: 'v1', given: true, at });
+
+    it('keeps what was said, for everybody, and knows nothing else', async () => {
+      const { store, other } = subject();
+      lastId += 1n;
+      expect(await store.of(lastId)).toEqual([]);
+      const said = [yes('purpose:a', 1)];
+      expect(await store.change(lastId, () => said)).toEqual({ before: [], after: said });
+      expect(await other.of(lastId)).toEqual(said);
+      expect(await other.list()).toContainEqual([lastId, said]);
+      expect(await other.change(lastId, (before) => before)).toEqual({ before: said, after: said });
+    });
+
+    it('loses nothing of what is said at once, wherever', async () => {
+      const { store, other } = subject();
+      lastId += 1n;
+      const say = (at: number) =>
+        (at % 2 ? store : other).change(lastId, (before) => [...before, yes(`run:${at}`, at)]);
+      await Promise.all([1, 2, 3, 4, 5, 6].map(say));
+      expect((await store.of(lastId)).map(({ to }) => to).sort()).toEqual([1, 2, 3, 4, 5, 6].map((at) => `run:${at}`));
+    });
+
+    it('passes on what a change throws, and keeps what was there', async () => {
+      const { store } = subject();
+      lastId += 1n;
+      await store.change(lastId, () => [yes('purpose:a', 1)]);
+      const failing = store.change(lastId, () => {
+        throw new Error('no');
+      });
+      await expect(failing).rejects.toThrow('no');
+      expect(await store.of(lastId)).toEqual([yes('purpose:a', 1)]);
     });
   },
 );

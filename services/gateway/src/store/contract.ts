@@ -1,4 +1,5 @@
 import type { AuditEntry, KeptAuditEntry } from '../domain/audit.ts';
+import type { Consent } from '../domain/consent.ts';
 import type { Invitation } from '../domain/invitation.ts';
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
@@ -42,6 +43,18 @@ export interface InvitationStore {
    */
   change(hash: string, change: (latest: Invitation) => Invitation): Promise<Invitation | null>;
   list(): Promise<Invitation[]>;
+}
+
+/** What nodes consent to: all that a node said, shared by all gateways and read by the aggregators. */
+export interface ConsentStore {
+  /** Atomic read-modify-write, past every cache; `change` may be called more than once, and returns what it was given to leave it alone. */
+  change(
+    nodeId: bigint,
+    change: (before: readonly Consent[]) => readonly Consent[],
+  ): Promise<{ readonly before: readonly Consent[]; readonly after: readonly Consent[] }>;
+  /** Empty: it never said anything. */
+  of(nodeId: bigint): Promise<readonly Consent[]>;
+  list(): Promise<(readonly [bigint, readonly Consent[]])[]>;
 }
 
 /** What happened, in one chain that all gateways write. */

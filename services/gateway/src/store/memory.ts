@@ -1,8 +1,16 @@
 import type { AuditEntry, KeptAuditEntry } from '../domain/audit.ts';
+import type { Consent } from '../domain/consent.ts';
 import type { Invitation } from '../domain/invitation.ts';
 import type { NodeRecord } from '../domain/node.ts';
 import type { UploadRecord, Verdict } from '../domain/upload.ts';
-import type { AppSignatureStore, AuditStore, InvitationStore, NodeStore, UploadStore } from './contract.ts';
+import type {
+  AppSignatureStore,
+  AuditStore,
+  ConsentStore,
+  InvitationStore,
+  NodeStore,
+  UploadStore,
+} from './contract.ts';
 
 /** For tests, and for reading what the contract means. Forgets everything when the process ends. */
 export class MemoryNodeStore implements NodeStore {
@@ -146,5 +154,24 @@ export class MemoryAuditStore implements AuditStore {
     for (const [at, entry] of this.entries.entries()) {
       if (at >= after) yield { ...entry, sequence: at + 1, hash: '' };
     }
+  }
+}
+
+export class MemoryConsentStore implements ConsentStore {
+  readonly #consents = new Map<bigint, readonly Consent[]>();
+
+  async change(nodeId: bigint, change: (before: readonly Consent[]) => readonly Consent[]) {
+    const before = this.#consents.get(nodeId) ?? [];
+    const after = change(before);
+    if (after !== before) this.#consents.set(nodeId, after);
+    return { before, after };
+  }
+
+  async of(nodeId: bigint): Promise<readonly Consent[]> {
+    return this.#consents.get(nodeId) ?? [];
+  }
+
+  async list(): Promise<(readonly [bigint, readonly Consent[]])[]> {
+    return [...this.#consents];
   }
 }

@@ -2,12 +2,25 @@ import { silentLogger } from '@aegis/service-kit';
 import { withNats } from '@aegis/testkit';
 import { expect, it } from 'vitest';
 import { registerNode } from '../domain/node.ts';
-import { appSignatureStoreSuite, invitationStoreSuite, nodeStoreSuite, uploadStoreSuite } from './conformance.ts';
+import {
+  appSignatureStoreSuite,
+  consentStoreSuite,
+  invitationStoreSuite,
+  nodeStoreSuite,
+  uploadStoreSuite,
+} from './conformance.ts';
 import { DurableAppSignatureStore } from './durable-app-signatures.ts';
+import { DurableConsentStore } from './durable-consents.ts';
 import { DurableInvitationStore } from './durable-invitations.ts';
 import { DurableNodeStore } from './durable-nodes.ts';
 import { DurableUploadStore } from './durable-uploads.ts';
-import { MemoryAppSignatureStore, MemoryInvitationStore, MemoryNodeStore, MemoryUploadStore } from './memory.ts';
+import {
+  MemoryAppSignatureStore,
+  MemoryConsentStore,
+  MemoryInvitationStore,
+  MemoryNodeStore,
+  MemoryUploadStore,
+} from './memory.ts';
 import { decodeNode, encodeNode } from './node-codec.ts';
 
 const nats = withNats();
@@ -42,6 +55,17 @@ appSignatureStoreSuite('memory', async () => {
 
 appSignatureStoreSuite('durable', async () => {
   const open = async () => DurableAppSignatureStore.open(await nats().connect());
+  const [store, other] = await Promise.all([open(), open()]);
+  return { subject: { store, other } };
+});
+
+consentStoreSuite('memory', async () => {
+  const store = new MemoryConsentStore();
+  return { subject: { store, other: store } };
+});
+
+consentStoreSuite('durable', async () => {
+  const open = async () => DurableConsentStore.open(await nats().connect());
   const [store, other] = await Promise.all([open(), open()]);
   return { subject: { store, other } };
 });

@@ -20,6 +20,7 @@ import { secaggPeer } from '../peers/secagg.ts';
 import {
   MemoryAppSignatureStore,
   MemoryAuditStore,
+  MemoryConsentStore,
   MemoryInvitationStore,
   MemoryNodeStore,
   MemoryUploadStore,
@@ -51,6 +52,7 @@ export const memoryGateway = async (changes: Partial<NodeRecord> = {}, unitNames
     },
     nodes: new MemoryNodeStore(),
     invitations: new MemoryInvitationStore(),
+    consents: new MemoryConsentStore(),
     uploads: new MemoryUploadStore(),
     appSignatures: new MemoryAppSignatureStore(),
     aggregator: {

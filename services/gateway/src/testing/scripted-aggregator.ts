@@ -167,6 +167,7 @@ export class ScriptedAggregator {
       bytesReceived: 2n,
       privacy: undefined,
       masking: undefined,
+      consent: undefined,
     });
     const version = {
       modelId: 'm',

@@ -1,5 +1,6 @@
+import { agrees, type Said } from '../../domain/consent.ts';
 import type { NodeKind } from '../../domain/presence.ts';
-import type { LogLine, Mailbox, Peers, PresenceView, RunFeed, Secagg, Task } from '../contract.ts';
+import type { ConsentView, LogLine, Mailbox, Peers, PresenceView, RunFeed, Secagg, Task } from '../contract.ts';
 import { MemoryLedger } from './ledger.ts';
 
 /** For tests and simulation: mailboxes, presence and feed that can be looked into and that outlive an aggregator. */
@@ -15,6 +16,11 @@ export class MemoryPeers implements Peers {
   readonly units = new Map<bigint, string>();
   readonly users = new Map<bigint, string>();
   readonly masks = new Set<bigint>();
+  readonly consents: ConsentView;
+  private readonly said = new Map<bigint, readonly Said[]>();
+  private readonly consentListeners = new Set<() => void>();
+  /** Said, and not heard of before somebody reads it. */
+  private readonly unheard = new Map<bigint, readonly Said[]>();
   secagg: Secagg | null = null;
   private readonly withdrawn = new Set<string>();
   private nodes: ReadonlySet<bigint> = new Set();
@@ -57,6 +63,18 @@ export class MemoryPeers implements Peers {
         return () => void this.listeners.delete(listener);
       },
     };
+    this.consents = {
+      agreed: (terms, runId) =>
+        new Set([...this.said].filter(([, said]) => agrees(said, terms, runId)).map(([node]) => node)),
+      refresh: async () => {
+        for (const [node, said] of this.unheard) this.said.set(node, said);
+        this.unheard.clear();
+      },
+      onChange: (listener) => {
+        this.consentListeners.add(listener);
+        return () => void this.consentListeners.delete(listener);
+      },
+    };
     this.feed = {
       log: (runId, text) => {
         const lines = this.lines.get(runId) ?? [];
@@ -76,6 +94,12 @@ export class MemoryPeers implements Peers {
   setOnline(nodes: Iterable<bigint>): void {
     this.nodes = new Set(nodes);
     for (const listener of this.listeners) listener();
+  }
+
+  /** What nodes consent to from now on. `late`: nobody is told before a selection reads it. */
+  setConsent(nodes: Iterable<bigint>, said: readonly Said[], { late = false } = {}): void {
+    for (const node of nodes) (late ? this.unheard : this.said).set(node, said);
+    if (!late) for (const listener of this.consentListeners) listener();
   }
 
   /** A gateway says that the node shows itself again. */

@@ -28,6 +28,8 @@ export const nodeLimits = {
   framesPerSecond: 1_000,
   burst: 5_000,
   modelReads: 64,
+  /** As many as a node may ever have said something of. */
+  purposes: 100,
   /**
    * Of one answer in a masked round. The largest are sealed shares: about 310 bytes of JSON for each neighbour, 999 of them in a
    * complete graph of a thousand nodes.

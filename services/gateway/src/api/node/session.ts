@@ -1,9 +1,10 @@
-import type { FailTask, ReadApp, ReadModel, ReadRun, StageAnswer } from '@aegis/contracts/aegis/node/v1/node';
+import type { FailTask, Purposes, ReadApp, ReadModel, ReadRun, StageAnswer } from '@aegis/contracts/aegis/node/v1/node';
 import { AegisError } from '@aegis/errors';
 import { fromEntry } from '@aegis/flower-wire';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task } from '../../domain/task.ts';
 import { confirmTask } from '../../flows/confirm-task.ts';
+import { statePurposes } from '../../flows/consent.ts';
 import { deactivateNode } from '../../flows/deactivate-node.ts';
 import { describeRun } from '../../flows/describe-run.ts';
 import { failTask } from '../../flows/fail-task.ts';
@@ -128,6 +129,8 @@ export class NodeSession {
       case 'stageAnswer':
         this.#exchange(said.value);
         return null;
+      case 'purposes':
+        return this.#purposes(said.value);
       case 'failTask':
         return this.#failTask(said.value);
       case 'leave':
@@ -222,6 +225,14 @@ export class NodeSession {
       // The task stays in hand whatever is said of its round: the client says FailTask when it has stopped working on it.
       (caught: unknown) => this.#refuse({ taskId }, AegisError.from(caught)),
     );
+  }
+
+  #purposes({ requestId, given }: Purposes): Promise<void> {
+    return this.#serve({ requestId }, async () => {
+      const purposes = given.map(({ name: purpose, version }) => ({ purpose, version }));
+      await statePurposes(this.#parts.gateway, this.node, purposes);
+      this.#stream.out.say({ $case: 'purposesKept', value: { requestId } });
+    });
   }
 
   #failTask({ taskId, code, reason }: FailTask): Promise<void> {

@@ -3,7 +3,7 @@ import { nodeLimits } from './limits.ts';
 
 // Two bytes of a message can become an object of a hundred: what repeats is counted before the decoder makes objects of it.
 
-const frameField = { beginUpdate: 5, submit: 6 } as const;
+const frameField = { beginUpdate: 5, submit: 6, purposes: 12 } as const;
 const LENGTH_DELIMITED = 2;
 const fixed: Readonly<Record<number, number>> = { 1: 8, 5: 4 };
 
@@ -14,10 +14,16 @@ export const checkShape = (frame: Buffer): void => {
   let slices = 0;
   let metrics = 0;
   let metricBytes = 0;
+  let purposes = 0;
   eachField(frame, (field, value) => {
     if (field === frameField.beginUpdate) {
       eachField(value, (inner) => {
         if (inner === 2) parts += 1;
+      });
+    }
+    if (field === frameField.purposes) {
+      eachField(value, (inner) => {
+        if (inner === 2) purposes += 1;
       });
     }
     if (field !== frameField.submit) return;
@@ -35,6 +41,7 @@ export const checkShape = (frame: Buffer): void => {
       }
     });
   });
+  refuseAbove('purposes', purposes, nodeLimits.purposes);
   refuseAbove('parts', parts, nodeLimits.parts);
   refuseAbove('tensors', tensors, nodeLimits.tensors);
   refuseAbove('slices', slices, nodeLimits.slices);

@@ -108,7 +108,10 @@ export class NodeStream {
     this.#frames.holder = `node ${node.nodeId}`;
     this.#out.say({
       $case: 'welcome',
-      value: { nodeId: node.nodeId, heartbeatSeconds, windowBytes: BigInt(window), maxPartBytes: BigInt(part) },
+      value: {
+        ...{ nodeId: node.nodeId, heartbeatSeconds, windowBytes: BigInt(window), maxPartBytes: BigInt(part) },
+        takesPurposes: true,
+      },
     });
     this.#session = new NodeSession(this.#parts, node, {
       out: this.#out,

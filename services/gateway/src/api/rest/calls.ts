@@ -2,11 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AegisError, isErrorCode } from '@aegis/errors';
 import type { Telemetry } from '@aegis/service-kit';
 import type { z } from 'zod';
+import type { Consent } from '../../domain/consent.ts';
 import type { NodeRecord } from '../../domain/node.ts';
 import type { Task } from '../../domain/task.ts';
 import type { Verdict } from '../../domain/upload.ts';
 import { restKeysOf } from '../../flows/authenticate-request.ts';
 import { confirmTask } from '../../flows/confirm-task.ts';
+import { consentsOf, stateConsent } from '../../flows/consent.ts';
 import { enrolRestNode } from '../../flows/enrol-rest-node.ts';
 import { FAILURE, failTask } from '../../flows/fail-task.ts';
 import { findTask } from '../../flows/find-task.ts';
@@ -72,6 +74,8 @@ export class RestCalls {
 
   /** Before a byte of the body is read: whether the node is at work, and there can be anything to say about the task that the path names. */
   async admit(name: EndpointName, { task = '' }: RestCall['parameters'], node: NodeRecord): Promise<void> {
+    // who has not come to work yet says first what to
+    if (name === 'consent' || name === 'consents') return;
     if (name !== 'tasks') await checkStarted(this.#gateway, node);
     if (name === 'fail') await this.#taskOf(node, task);
     if (name !== 'update') return;
@@ -92,6 +96,8 @@ export class RestCalls {
     update: (call: SignedCall) => this.#update(call),
     fail: (call: SignedCall) => this.#fail(call),
     stats: (call: SignedCall) => this.#stats(call),
+    consents: async ({ node }: SignedCall) => consentsAnswer(await consentsOf(this.#gateway, node)),
+    consent: (call: SignedCall) => this.#consent(call),
   };
 
   async #nonce(): Promise<unknown> {
@@ -178,6 +184,12 @@ export class RestCalls {
     return { failed: true };
   }
 
+  async #consent({ node, body }: SignedCall): Promise<unknown> {
+    const { given, version = '', ...about } = body as schemas.RestConsentStatement;
+    const to = 'purpose' in about ? `purpose:${about.purpose}` : `run:${about.run}`;
+    return consentsAnswer(await stateConsent(this.#gateway, node, { to, version, given }));
+  }
+
   async #stats({ node }: SignedCall): Promise<unknown> {
     const { mailbox, uploads } = this.#gateway;
     const answered = (await uploads.ofNode(node.nodeId)).map(({ task }) => task.runId);
@@ -222,6 +234,13 @@ const readTaskId = (text: string): string => {
   if (schemas.taskId.safeParse(text).success) return text;
   throw new AegisError('TASK_NOT_FOUND');
 };
+
+const consentsAnswer = (consents: readonly Consent[]): unknown => ({
+  consents: consents.map(({ to, version, given, at }) => {
+    const [kind = '', ...rest] = to.split(':');
+    return { [kind]: rest.join(':'), version, given, at: new Date(at).toISOString() };
+  }),
+});
 
 const told = (verdict: Verdict): unknown => {
   if (verdict.accepted) return { status: 'accepted', missing: [] };

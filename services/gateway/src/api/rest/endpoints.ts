@@ -4,7 +4,18 @@ import * as schemas from './schemas.ts';
 
 export const PREFIX = '/api/v1';
 
-export type EndpointName = 'nonce' | 'register' | 'tasks' | 'model' | 'part' | 'update' | 'fail' | 'stats' | 'openapi';
+export type EndpointName =
+  | 'nonce'
+  | 'register'
+  | 'tasks'
+  | 'model'
+  | 'part'
+  | 'update'
+  | 'fail'
+  | 'stats'
+  | 'consents'
+  | 'consent'
+  | 'openapi';
 
 export interface Endpoint {
   readonly name: EndpointName;
@@ -90,6 +101,23 @@ export const endpoints: readonly Endpoint[] = [
     summary: 'How the runs go that the node takes part in.',
     isSigned: true,
     answer: schemas.stats,
+  },
+  {
+    name: 'consents',
+    method: 'GET',
+    path: '/consent',
+    summary: 'What the node said it consents to, newest first.',
+    isSigned: true,
+    answer: schemas.consents,
+  },
+  {
+    name: 'consent',
+    method: 'PUT',
+    path: '/consent',
+    summary: 'Gives or withdraws consent to a purpose, or to a single run. Counts from the next selection on.',
+    isSigned: true,
+    body: schemas.consentStatement,
+    answer: schemas.consents,
   },
   {
     name: 'openapi',

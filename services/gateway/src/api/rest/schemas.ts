@@ -147,3 +147,22 @@ export const problem = z.object({
   /** What to do about it. */
   do: z.string(),
 });
+
+const purpose = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+const version = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
+const statement = {
+  /** false: withdrawn, or, of a run, declined whatever its purpose. */
+  given: z.boolean(),
+  /** Of the text that is agreed to: needed when it is given. */
+  version: version.optional(),
+};
+export const consentStatement = z.union([
+  z.strictObject({ purpose, ...statement }),
+  z.strictObject({ run: uint64, ...statement }),
+]);
+export type RestConsentStatement = z.infer<typeof consentStatement>;
+
+const consent = { version: z.string(), given: z.boolean(), /** ISO 8601: when it was said. */ at: z.iso.datetime() };
+export const consents = z.strictObject({
+  consents: z.array(z.union([z.strictObject({ purpose, ...consent }), z.strictObject({ run: uint64, ...consent })])),
+});

@@ -237,6 +237,12 @@ export interface RunSummary {
   bytesReceived: bigint;
   privacy: RunPrivacy | undefined;
   masking: RunMasking | undefined;
+  consent: RunConsent | undefined;
+}
+
+export interface RunConsent {
+  purpose: string;
+  version: string;
 }
 
 export interface RunMasking {
@@ -3104,6 +3110,7 @@ function createBaseRunSummary(): RunSummary {
     bytesReceived: 0n,
     privacy: undefined,
     masking: undefined,
+    consent: undefined,
   };
 }
 
@@ -3156,6 +3163,9 @@ export const RunSummary: MessageFns<RunSummary> = {
     }
     if (message.masking !== undefined) {
       RunMasking.encode(message.masking, writer.uint32(114).fork()).join();
+    }
+    if (message.consent !== undefined) {
+      RunConsent.encode(message.consent, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -3285,6 +3295,14 @@ export const RunSummary: MessageFns<RunSummary> = {
             message.masking = RunMasking.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.consent = RunConsent.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3322,6 +3340,76 @@ export const RunSummary: MessageFns<RunSummary> = {
     message.masking = (object.masking !== undefined && object.masking !== null)
       ? RunMasking.fromPartial(object.masking)
       : undefined;
+    message.consent = (object.consent !== undefined && object.consent !== null)
+      ? RunConsent.fromPartial(object.consent)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunConsent(): RunConsent {
+  return { purpose: "", version: "" };
+}
+
+export const RunConsent: MessageFns<RunConsent> = {
+  encode(message: RunConsent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.purpose !== "") {
+      writer.uint32(10).string(message.purpose);
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunConsent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunConsent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.purpose = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RunConsent>): RunConsent {
+    return RunConsent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunConsent>): RunConsent {
+    const message = createBaseRunConsent();
+    message.purpose = object.purpose ?? "";
+    message.version = object.version ?? "";
     return message;
   },
 };

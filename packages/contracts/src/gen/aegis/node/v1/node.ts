@@ -39,6 +39,7 @@ export interface ClientFrame {
     | { $case: "readRun"; value: ReadRun }
     | { $case: "readApp"; value: ReadApp }
     | { $case: "stageAnswer"; value: StageAnswer }
+    | { $case: "purposes"; value: Purposes }
     | { $case: "part"; value: Part }
     | undefined;
   content: Buffer;
@@ -59,6 +60,7 @@ export interface ServerFrame {
     | { $case: "runFacts"; value: RunFacts }
     | { $case: "appBytes"; value: AppBytes }
     | { $case: "stageRequest"; value: StageRequest }
+    | { $case: "purposesKept"; value: PurposesKept }
     | { $case: "modelBytes"; value: ModelBytes }
     | undefined;
   content: Buffer;
@@ -83,6 +85,7 @@ export interface Welcome {
   heartbeatSeconds: number;
   windowBytes: bigint;
   maxPartBytes: bigint;
+  takesPurposes: boolean;
 }
 
 export interface Heartbeat {
@@ -227,6 +230,20 @@ export interface StageRequest {
   request: Buffer;
 }
 
+export interface Purposes {
+  requestId: bigint;
+  given: Purpose[];
+}
+
+export interface Purpose {
+  name: string;
+  version: string;
+}
+
+export interface PurposesKept {
+  requestId: bigint;
+}
+
 export interface FailTask {
   taskId: string;
   code: number;
@@ -309,6 +326,9 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         break;
       case "stageAnswer":
         StageAnswer.encode(message.frame.value, writer.uint32(90).fork()).join();
+        break;
+      case "purposes":
+        Purposes.encode(message.frame.value, writer.uint32(98).fork()).join();
         break;
       case "part":
         Part.encode(message.frame.value, writer.uint32(114).fork()).join();
@@ -421,6 +441,14 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             message.frame = { $case: "stageAnswer", value: StageAnswer.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.frame = { $case: "purposes", value: Purposes.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -521,6 +549,12 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         }
         break;
       }
+      case "purposes": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "purposes", value: Purposes.fromPartial(object.frame.value) };
+        }
+        break;
+      }
       case "part": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "part", value: Part.fromPartial(object.frame.value) };
@@ -578,6 +612,9 @@ export const ServerFrame: MessageFns<ServerFrame> = {
         break;
       case "stageRequest":
         StageRequest.encode(message.frame.value, writer.uint32(106).fork()).join();
+        break;
+      case "purposesKept":
+        PurposesKept.encode(message.frame.value, writer.uint32(130).fork()).join();
         break;
       case "modelBytes":
         ModelBytes.encode(message.frame.value, writer.uint32(114).fork()).join();
@@ -706,6 +743,14 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             message.frame = { $case: "stageRequest", value: StageRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.frame = { $case: "purposesKept", value: PurposesKept.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 14: {
             if (tag !== 114) {
               break;
@@ -815,6 +860,12 @@ export const ServerFrame: MessageFns<ServerFrame> = {
       case "stageRequest": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "stageRequest", value: StageRequest.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "purposesKept": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "purposesKept", value: PurposesKept.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -1021,7 +1072,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { nodeId: 0n, heartbeatSeconds: 0, windowBytes: 0n, maxPartBytes: 0n };
+  return { nodeId: 0n, heartbeatSeconds: 0, windowBytes: 0n, maxPartBytes: 0n, takesPurposes: false };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1046,6 +1097,9 @@ export const Welcome: MessageFns<Welcome> = {
         throw new globalThis.Error("value provided for field message.maxPartBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.maxPartBytes);
+    }
+    if (message.takesPurposes !== false) {
+      writer.uint32(40).bool(message.takesPurposes);
     }
     return writer;
   },
@@ -1095,6 +1149,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.maxPartBytes = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.takesPurposes = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1120,6 +1182,7 @@ export const Welcome: MessageFns<Welcome> = {
     message.maxPartBytes = (object.maxPartBytes !== undefined && object.maxPartBytes !== null)
       ? BigInt(object.maxPartBytes)
       : 0n;
+    message.takesPurposes = object.takesPurposes ?? false;
     return message;
   },
 };
@@ -3089,6 +3152,201 @@ export const StageRequest: MessageFns<StageRequest> = {
     message.taskId = object.taskId ?? "";
     message.stage = object.stage ?? 0;
     message.request = object.request ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBasePurposes(): Purposes {
+  return { requestId: 0n, given: [] };
+}
+
+export const Purposes: MessageFns<Purposes> = {
+  encode(message: Purposes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== 0n) {
+      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.requestId);
+    }
+    for (const v of message.given) {
+      Purpose.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Purposes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurposes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.given.push(Purpose.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Purposes>): Purposes {
+    return Purposes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Purposes>): Purposes {
+    const message = createBasePurposes();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
+    message.given = object.given?.map((e) => Purpose.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePurpose(): Purpose {
+  return { name: "", version: "" };
+}
+
+export const Purpose: MessageFns<Purpose> = {
+  encode(message: Purpose, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Purpose {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurpose();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Purpose>): Purpose {
+    return Purpose.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Purpose>): Purpose {
+    const message = createBasePurpose();
+    message.name = object.name ?? "";
+    message.version = object.version ?? "";
+    return message;
+  },
+};
+
+function createBasePurposesKept(): PurposesKept {
+  return { requestId: 0n };
+}
+
+export const PurposesKept: MessageFns<PurposesKept> = {
+  encode(message: PurposesKept, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== 0n) {
+      if (BigInt.asUintN(64, message.requestId) !== message.requestId) {
+        throw new globalThis.Error("value provided for field message.requestId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PurposesKept {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurposesKept();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PurposesKept>): PurposesKept {
+    return PurposesKept.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PurposesKept>): PurposesKept {
+    const message = createBasePurposesKept();
+    message.requestId = (object.requestId !== undefined && object.requestId !== null) ? BigInt(object.requestId) : 0n;
     return message;
   },
 };

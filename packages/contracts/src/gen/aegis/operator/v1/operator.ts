@@ -138,6 +138,21 @@ export interface ListInvitationsResponse {
   invitations: Invitation[];
 }
 
+export interface ListConsentsRequest {
+}
+
+export interface ListConsentsResponse {
+  consents: NodeConsent[];
+}
+
+export interface NodeConsent {
+  nodeId: bigint;
+  to: string;
+  version: string;
+  given: boolean;
+  at: number;
+}
+
 export interface RevokeInvitationRequest {
   id: string;
 }
@@ -1257,6 +1272,210 @@ export const ListInvitationsResponse: MessageFns<ListInvitationsResponse> = {
   },
 };
 
+function createBaseListConsentsRequest(): ListConsentsRequest {
+  return {};
+}
+
+export const ListConsentsRequest: MessageFns<ListConsentsRequest> = {
+  encode(_: ListConsentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListConsentsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListConsentsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListConsentsRequest>): ListConsentsRequest {
+    return ListConsentsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListConsentsRequest>): ListConsentsRequest {
+    const message = createBaseListConsentsRequest();
+    return message;
+  },
+};
+
+function createBaseListConsentsResponse(): ListConsentsResponse {
+  return { consents: [] };
+}
+
+export const ListConsentsResponse: MessageFns<ListConsentsResponse> = {
+  encode(message: ListConsentsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.consents) {
+      NodeConsent.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListConsentsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListConsentsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.consents.push(NodeConsent.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListConsentsResponse>): ListConsentsResponse {
+    return ListConsentsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListConsentsResponse>): ListConsentsResponse {
+    const message = createBaseListConsentsResponse();
+    message.consents = object.consents?.map((e) => NodeConsent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNodeConsent(): NodeConsent {
+  return { nodeId: 0n, to: "", version: "", given: false, at: 0 };
+}
+
+export const NodeConsent: MessageFns<NodeConsent> = {
+  encode(message: NodeConsent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== 0n) {
+      if (BigInt.asUintN(64, message.nodeId) !== message.nodeId) {
+        throw new globalThis.Error("value provided for field message.nodeId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.nodeId);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.version !== "") {
+      writer.uint32(26).string(message.version);
+    }
+    if (message.given !== false) {
+      writer.uint32(32).bool(message.given);
+    }
+    if (message.at !== 0) {
+      writer.uint32(41).double(message.at);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeConsent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeConsent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nodeId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.given = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.at = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<NodeConsent>): NodeConsent {
+    return NodeConsent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeConsent>): NodeConsent {
+    const message = createBaseNodeConsent();
+    message.nodeId = (object.nodeId !== undefined && object.nodeId !== null) ? BigInt(object.nodeId) : 0n;
+    message.to = object.to ?? "";
+    message.version = object.version ?? "";
+    message.given = object.given ?? false;
+    message.at = object.at ?? 0;
+    return message;
+  },
+};
+
 function createBaseRevokeInvitationRequest(): RevokeInvitationRequest {
   return { id: "" };
 }
@@ -1526,6 +1745,16 @@ export const OperatorService = {
       Buffer.from(ListInvitationsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListInvitationsResponse => ListInvitationsResponse.decode(value),
   },
+  listConsents: {
+    path: "/aegis.operator.v1.Operator/ListConsents" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListConsentsRequest): Buffer => Buffer.from(ListConsentsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListConsentsRequest => ListConsentsRequest.decode(value),
+    responseSerialize: (value: ListConsentsResponse): Buffer =>
+      Buffer.from(ListConsentsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListConsentsResponse => ListConsentsResponse.decode(value),
+  },
   revokeInvitation: {
     path: "/aegis.operator.v1.Operator/RevokeInvitation" as const,
     requestStream: false as const,
@@ -1689,6 +1918,7 @@ export interface OperatorServer extends UntypedServiceImplementation {
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;
   inviteNode: handleUnaryCall<InviteNodeRequest, InviteNodeResponse>;
   listInvitations: handleUnaryCall<ListInvitationsRequest, ListInvitationsResponse>;
+  listConsents: handleUnaryCall<ListConsentsRequest, ListConsentsResponse>;
   revokeInvitation: handleUnaryCall<RevokeInvitationRequest, RevokeInvitationResponse>;
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
   watchRun: handleServerStreamingCall<WatchRunRequest, RunEvent>;
@@ -1783,6 +2013,21 @@ export interface OperatorClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListInvitationsResponse) => void,
+  ): ClientUnaryCall;
+  listConsents(
+    request: ListConsentsRequest,
+    callback: (error: ServiceError | null, response: ListConsentsResponse) => void,
+  ): ClientUnaryCall;
+  listConsents(
+    request: ListConsentsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListConsentsResponse) => void,
+  ): ClientUnaryCall;
+  listConsents(
+    request: ListConsentsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListConsentsResponse) => void,
   ): ClientUnaryCall;
   revokeInvitation(
     request: RevokeInvitationRequest,
