@@ -20,6 +20,7 @@ export class GuardedNodes {
   readonly root: string;
   readonly crl: string;
   readonly #folder: string;
+  readonly #issued = new Map<string, Awaited<ReturnType<typeof issueCertificate>>>();
   readonly #authority: Awaited<ReturnType<typeof createRoot>>;
 
   private constructor(folder: string, authority: Awaited<ReturnType<typeof createRoot>>) {
@@ -37,10 +38,18 @@ export class GuardedNodes {
     return nodes;
   }
 
+  /** The same for the same name: a guard that is started again is who it was. */
+  async #issue(kind: 'guard' | 'signing', name: string) {
+    const known = this.#issued.get(`${kind} ${name}`);
+    const issued = known ?? (await issueCertificate(this.#authority, { kind, name, days: 9 }, Date.now()));
+    this.#issued.set(`${kind} ${name}`, issued);
+    return issued;
+  }
+
   /** Resolves when the server knows it. */
   async start(name: string, { host, port, ca = Buffer.alloc(0) }: Target, policy: string, app: App) {
-    const issue = (kind: 'guard' | 'signing') => issueCertificate(this.#authority, { kind, name, days: 9 }, Date.now());
-    const [certificate, signing] = [await issue('guard'), await issue('signing')];
+    const certificate = await this.#issue('guard', name);
+    const signing = await this.#issue('signing', name);
     const state = join(this.#folder, name);
     await mkdir(state, { recursive: true });
     const policyFile = join(state, 'policy.yaml');

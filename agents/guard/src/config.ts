@@ -21,6 +21,8 @@ const rangeRule = z.union([
     .refine(({ min, max }) => min <= max, 'min is above max'),
 ]);
 
+const purpose = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be lower-case letters, digits and ._-');
+const version = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits and ._-; in quotes');
 const positive = z.number().positive();
 const localNoise = z.union(
   [
@@ -50,6 +52,11 @@ export const policyFile = z
       })
       .prefault({})
       .refine(({ cohort, survivors }) => survivors <= cohort, 'survivors is above cohort'),
+    consent: z
+      .array(z.strictObject({ purpose, version }))
+      .max(100)
+      .default([])
+      .refine((all) => new Set(all.map((one) => one.purpose)).size === all.length, 'names a purpose twice'),
     tensors: z.array(rangeRule).prefault(['*']),
     metrics: z.array(rangeRule).default([]),
     weight: z
@@ -95,6 +102,7 @@ export const loadPolicy = (file: string): LoadedPolicy => {
       floors: { cohort, survivors, colluders },
       leastNoise: read.masking['noise-multiplier'],
       noiseBudget: read.masking.budget ?? null,
+      consent: read.consent,
       tensors: read.tensors,
       metrics: read.metrics,
       weight: read.weight,

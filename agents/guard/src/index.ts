@@ -114,6 +114,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     tls,
     serverName: options.serverName,
     canMask: options.signing !== null,
+    purposes: loaded.policy.consent,
     clock,
     chance: Math.random,
     events: {
@@ -123,6 +124,15 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
         journal.rememberNode(nodeId);
         log.info({ node: nodeId }, 'connected');
         say(`connected to ${options.address} as node ${nodeId}`);
+      },
+      consented: (purposes) => {
+        const to = purposes.map(({ purpose, version }) => `${purpose} ${version}`);
+        audit.write({ event: 'consent-stated', to });
+        if (to.length > 0) say(`the server knows what you consent to: ${to.join(', ')}`);
+      },
+      notConsented: (reason) => {
+        log.error({ reason }, 'the server did not keep what the policy consents to');
+        say(`the server did not keep what your policy consents to: ${reason}`);
       },
       lost: (reason, retryMs) => {
         log.warn({ reason, retryMs }, 'no connection');

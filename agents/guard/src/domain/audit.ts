@@ -1,6 +1,11 @@
 /** One line of the owner's audit file. Names and numbers of what was decided, never data. */
 export type AuditEvent =
   | {
+      readonly event: 'consent-stated';
+      /** `purpose version`, of all that the server was told; whatever else it had heard is withdrawn. */
+      readonly to: readonly string[];
+    }
+  | {
       readonly event: 'offer-allowed';
       readonly task: string;
       readonly run: string;

@@ -19,6 +19,7 @@ const open: Policy = {
   runs: null,
   kinds: ['train', 'evaluate'],
   requireSignedApp: false,
+  consent: [],
   requireMasking: false,
   floors: { cohort: 3, survivors: 3, colluders: 0 },
   leastNoise: 0,

@@ -14,6 +14,8 @@ export interface Policy extends MaskingRules {
   readonly runs: readonly bigint[] | null;
   readonly kinds: readonly TaskKind[];
   readonly requireSignedApp: boolean;
+  /** What the owner agrees to, for runs that ask for consent. The server is told; it counts there. */
+  readonly consent: readonly Purpose[];
   /** Tensors that may leave; with bounds, each of their values must lie within those of one rule. */
   readonly tensors: readonly RangeRule[];
   readonly weight: { readonly min: number; readonly max: number };
@@ -23,6 +25,12 @@ export interface Policy extends MaskingRules {
   readonly localNoise: LocalNoiseRule | null;
   readonly updateBytes: number;
   readonly perDay: { readonly answers: number; readonly bytes: number };
+}
+
+/** A purpose, and the version of the text that was agreed to. */
+export interface Purpose {
+  readonly purpose: string;
+  readonly version: string;
 }
 
 /** Of each update, before it leaves. `sigma` is of each element; or the least that keeps any two updates within (ε, δ) of each other. */

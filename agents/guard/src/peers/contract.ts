@@ -1,6 +1,7 @@
 import type { TlsMaterial } from '@aegis/service-kit';
 import type { Verdict } from '../domain/answer.ts';
 import type { Stage } from '../domain/masking.ts';
+import type { Purpose } from '../domain/policy.ts';
 import type { App, ConfigEntry, RunFacts, Task } from '../domain/task.ts';
 
 export interface SentPart {
@@ -56,6 +57,10 @@ export interface UpstreamEvents {
   withdrawn(taskId: string, reason: string): void;
   connected(nodeId: bigint): void;
   lost(reason: string, retryMs: number): void;
+  /** The server has kept what the owner consents to. */
+  consented(purposes: readonly Purpose[]): void;
+  /** It did not, and will not over this connection. */
+  notConsented(reason: string): void;
 }
 
 /** Where certificates come from: the node's and its issuer's, PEM. Fails with the server's code, UNAVAILABLE while it is away. `csr`: DER. */

@@ -235,6 +235,7 @@ const keyOf = (said: Said): string => {
     case 'modelBytes':
     case 'runFacts':
     case 'appBytes':
+    case 'purposesKept':
       return `request ${said.value.requestId}`;
     case 'missingParts':
       return `missing ${said.value.taskId}`;

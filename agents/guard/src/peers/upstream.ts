@@ -5,6 +5,7 @@ import { type Clock, orAborted, type TlsMaterial } from '@aegis/service-kit';
 import type { Client } from '@grpc/grpc-js';
 import type { Verdict } from '../domain/answer.ts';
 import type { Stage } from '../domain/masking.ts';
+import type { Purpose } from '../domain/policy.ts';
 import type { App, RunFacts } from '../domain/task.ts';
 import type { StageRequest, Submission, Upstream, UpstreamEvents } from './contract.ts';
 import { readStageRequest, stageFrame } from './masking.ts';
@@ -17,6 +18,7 @@ const STEADY_MS = 10_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
 const LONGEST_REASON = 300;
+const CONSENT_AGAIN_MS = 1_000;
 /** Asked at once of a model. */
 const MODEL_PIECE = 4 * 2 ** 20;
 const CLIENT = 'aegis-guard/0.1.0';
@@ -27,6 +29,8 @@ export interface UpstreamOptions {
   readonly serverName?: string | undefined;
   /** Takes part in secure aggregation. */
   readonly canMask: boolean;
+  /** What the owner consents to: said with every connection. */
+  readonly purposes: readonly Purpose[];
   readonly clock: Clock;
   /** In [0, 1). */
   readonly chance: () => number;
@@ -218,6 +222,7 @@ export class NodeUpstream implements Upstream {
       this.#nodeId.resolve(welcome.nodeId);
       events.connected(welcome.nodeId);
       this.#opened.resolve();
+      void this.#sayPurposes(stream, welcome);
       return await stream.ended;
     } catch (caught) {
       stream.close();
@@ -229,6 +234,31 @@ export class NodeUpstream implements Upstream {
         this.#opened = Promise.withResolvers();
       }
       if (client !== this.#client) client.close();
+    }
+  }
+
+  /** A server that knows no consent has no runs that ask for it. Said until it is kept: what is not said was perhaps given before. */
+  async #sayPurposes(stream: NodeStream, { takesPurposes }: Welcome): Promise<void> {
+    const { purposes, clock, events } = this.#options;
+    if (!takesPurposes) {
+      if (purposes.length > 0) events.notConsented('The server knows no consent.');
+      return;
+    }
+    const given = purposes.map(({ purpose: name, version }) => ({ name, version }));
+    while (this.#stream === stream) {
+      const requestId = this.#next();
+      try {
+        await stream.ask({ $case: 'purposes', value: { requestId, given } }, `request ${requestId}`);
+        events.consented(purposes);
+        return;
+      } catch (caught) {
+        const error = AegisError.from(caught);
+        if (error.entry.kind !== 'unavailable') {
+          events.notConsented(error.message);
+          return;
+        }
+        await clock.sleep(CONSENT_AGAIN_MS, this.#closing.signal).catch(() => {});
+      }
     }
   }
 

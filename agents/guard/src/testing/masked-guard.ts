@@ -24,7 +24,7 @@ import { APP_HASH } from './masked-server.ts';
 import { npyOf } from './npy.ts';
 
 export const openPolicy: Policy = {
-  ...{ apps: ['*'], appHashes: null, runs: null, kinds: ['train', 'evaluate'], requireSignedApp: false },
+  ...{ apps: ['*'], appHashes: null, runs: null, kinds: ['train', 'evaluate'], requireSignedApp: false, consent: [] },
   ...{
     requireMasking: true,
     localNoise: null,
