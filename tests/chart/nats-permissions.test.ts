@@ -19,10 +19,10 @@ import { render } from './render.ts';
 
 const owns: Record<string, { writes: BucketName[]; reads: BucketName[] }> = {
   gateway: {
-    writes: ['nodes', 'node-keys', 'node-subjects', 'invitations', 'app-signatures', 'uploads'],
+    writes: ['nodes', 'node-keys', 'node-subjects', 'invitations', 'consents', 'app-signatures', 'uploads'],
     reads: ['tasks', 'leases'],
   },
-  aggregator: { writes: ['tasks', 'runs', 'rounds', 'apps', 'plans', 'models', 'leases'], reads: [] },
+  aggregator: { writes: ['tasks', 'runs', 'rounds', 'apps', 'plans', 'models', 'leases'], reads: ['consents'] },
   secagg: { writes: ['secagg-rounds', 'secagg-facts'], reads: [] },
   'privacy-accountant': { writes: ['accountants'], reads: [] },
 };

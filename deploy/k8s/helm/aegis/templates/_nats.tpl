@@ -77,14 +77,14 @@ accounts {
     users: [
     {
       {{- include "aegis.nats.user" (dict "user" "gateway"
-        "streams" (list "KV_nodes" "KV_node-keys" "KV_node-subjects" "KV_invitations" "KV_app-signatures" "KV_uploads" "KV_tasks" "KV_leases" "JOURNAL_audit")
-        "writes" (list "$KV.nodes.>" "$KV.node-keys.>" "$KV.node-subjects.>" "$KV.invitations.>" "$KV.app-signatures.>" "$KV.uploads.>" "aegis.journal.audit"
+        "streams" (list "KV_nodes" "KV_node-keys" "KV_node-subjects" "KV_invitations" "KV_consents" "KV_app-signatures" "KV_uploads" "KV_tasks" "KV_leases" "JOURNAL_audit")
+        "writes" (list "$KV.nodes.>" "$KV.node-keys.>" "$KV.node-subjects.>" "$KV.invitations.>" "$KV.consents.>" "$KV.app-signatures.>" "$KV.uploads.>" "aegis.journal.audit"
           "aegis.events.presence" "aegis.events.presence-ask" "aegis.events.task-confirmed" "aegis.events.allowances-spent")
         "hears" (list "aegis.events.presence" "aegis.events.presence-ask" "aegis.events.allowances-spent")) }}
     }
     {
       {{- include "aegis.nats.user" (dict "user" "aggregator"
-        "streams" (list "KV_tasks" "KV_runs" "KV_rounds" "KV_apps" "KV_plans" "KV_models" "KV_leases" "aegis-run-logs")
+        "streams" (list "KV_tasks" "KV_runs" "KV_rounds" "KV_apps" "KV_plans" "KV_models" "KV_leases" "KV_consents" "aegis-run-logs")
         "writes" (list "$KV.tasks.>" "$KV.runs.>" "$KV.rounds.>" "$KV.apps.>" "$KV.plans.>" "$KV.models.>" "$KV.leases.>" "aegis.run-log.*"
           "aegis.events.presence-ask" "aegis.events.run-changed")
         "hears" (list "aegis.events.presence" "aegis.events.run-changed" "aegis.events.task-confirmed")) }}
