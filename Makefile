@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images npm-packages guard-executable guard-executable-round bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images npm-packages guard-executable guard-executable-round e2e-aws check-aws bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,12 @@ mobile: ## Kotlin and Swift bindings for this machine, and the Kotlin ones tried
 
 soak: setup ## random disturbances in simulation for an hour (SOAK_SECONDS=…), until a rule is broken
 	@node tests/simulation/soak.ts
+
+e2e-aws: node_modules/.stamp ## the Terraform example dev, applied and destroyed with the real AWS provider against an emulator; needs terraform
+	@node terraform/e2e/main.ts
+
+check-aws: node_modules/.stamp ## checkov (and tflint, if there) over terraform/: no finding without a reason
+	@node terraform/e2e/policies.ts
 
 bench: setup ## the same work on Aegis and on Flower's own server; ARGS="--long" or figure names
 	@node bench/main.ts $(ARGS)

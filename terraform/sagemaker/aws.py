@@ -24,20 +24,16 @@ def read_settings(file: Path, part: str, wanted: tuple[str, ...]) -> dict[str, A
     return settings
 
 
-def client(service: str, region: str | None) -> Any:
-    """A client of boto3. AWS_ENDPOINT_URL, credentials and profile are boto3's own business. Raises Refused without boto3 or region."""
+def client(service: str, settings: dict[str, Any]) -> Any:
+    """A client of boto3 in the region of the settings' key. AWS_ENDPOINT_URL, credentials and profile are boto3's own business."""
     try:
         import boto3
         from botocore.config import Config
-        from botocore.exceptions import NoRegionError
     except ImportError:
         raise Refused("boto3 is not installed: pip install boto3") from None
     # Path-style addresses work with AWS and with emulators, which have no name for each bucket.
     config = Config(s3={"addressing_style": "path"}) if service == "s3" else None
-    try:
-        return boto3.client(service, region_name=region, config=config)
-    except NoRegionError:
-        raise Refused("No region: give --region, or set AWS_REGION.") from None
+    return boto3.client(service, region_name=settings["key_arn"].split(":")[3], config=config)
 
 
 def exit_with(command: Any) -> None:

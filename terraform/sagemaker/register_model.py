@@ -87,7 +87,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--image", required=True, help="image that will serve it")
     parser.add_argument("--content-type", default="application/x-npy", help="what that image takes and gives")
     parser.add_argument("--instance-type", action="append", help="where it may run; may be repeated (default ml.m5.large)")
-    parser.add_argument("--region")
     options = parser.parse_args()
     options.instance_type = options.instance_type or ["ml.m5.large"]
     return options
@@ -112,11 +111,11 @@ def main() -> None:
         metadata["aegis-statement-sha256"] = hashlib.sha256(statement).hexdigest()
     packed = pack(files)
     key = f"packages/{options.run}/{hashlib.sha256(packed).hexdigest()}/model.tar.gz"
-    client("s3", options.region).put_object(
+    client("s3", settings).put_object(
         Bucket=settings["bucket"], Key=key, Body=packed, ServerSideEncryption="aws:kms", SSEKMSKeyId=settings["key_arn"]
     )
     request = package(settings, options, f"s3://{settings['bucket']}/{key}", metadata)
-    answer = client("sagemaker", options.region).create_model_package(**request)
+    answer = client("sagemaker", settings).create_model_package(**request)
     print(json.dumps({"package": answer["ModelPackageArn"], "object": f"s3://{settings['bucket']}/{key}", "sha256": digest}))
 
 

@@ -88,15 +88,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-run", type=int, default=86400, help="seconds")
     parser.add_argument("--spot", action="store_true", help="on managed spot capacity")
     parser.add_argument("--max-wait", type=int, default=172800, help="seconds, with --spot, waiting included")
-    parser.add_argument("--region")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
     wanted = ("role_arn", "image", "gateway", "subnet_ids", "security_group_ids", "identity_prefix", "output_path", "checkpoint_path", "key_arn")
-    request = job(read_settings(options.settings, "job", wanted), options)
-    answer = client("sagemaker", options.region).create_training_job(**request)
+    settings = read_settings(options.settings, "job", wanted)
+    request = job(settings, options)
+    answer = client("sagemaker", settings).create_training_job(**request)
     print(json.dumps({"job": request["TrainingJobName"], "arn": answer["TrainingJobArn"]}))
 
 

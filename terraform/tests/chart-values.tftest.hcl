@@ -68,9 +68,10 @@ run "refuses_bad_values" {
     service_accounts = {}
     repository_urls  = {}
     key_arns         = {}
+    secret_store     = "AWS!"
   }
 
-  expect_failures = [var.key_arns, var.image_tag, var.replicas, var.source_ranges, var.service_accounts, var.repository_urls]
+  expect_failures = [var.secret_store, var.key_arns, var.image_tag, var.replicas, var.source_ranges, var.service_accounts, var.repository_urls]
 }
 
 run "refuses_three_copies_on_one_node" {

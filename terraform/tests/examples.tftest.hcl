@@ -29,7 +29,7 @@ run "production" {
   }
 
   assert {
-    condition     = output.helm_values.secrets.mode == "external-secrets" && output.helm_values.secrets.externalSecrets.prefix == "aegis"
+    condition     = output.helm_values.secrets.mode == "external-secrets" && output.helm_values.secrets.externalSecrets.prefix == "aegis" && output.helm_values.secrets.externalSecrets.storeName == "aws-secrets-manager"
     error_message = "Keys come from Secrets Manager in production."
   }
 

@@ -47,6 +47,28 @@ run "a_node_that_calls_out" {
     condition     = output.registration.group == "aegis-models" && output.job.identity_prefix == "s3://aegis-models/sagemaker/identity/" && output.job.gateway == "aegis.example.org:9443"
     error_message = "The scripts' settings are wrong."
   }
+
+  assert {
+    condition     = aws_sagemaker_model_package_group.models[0].model_package_group_name == output.registration.group && length(output.left_out) == 0
+    error_message = "Models are registered in a group that is not there."
+  }
+}
+
+run "emulator" {
+  command = plan
+
+  module {
+    source = "./modules/sagemaker"
+  }
+
+  variables {
+    emulator = true
+  }
+
+  assert {
+    condition     = length(aws_sagemaker_model_package_group.models) == 0 && one(output.left_out) == "aws_sagemaker_model_package_group"
+    error_message = "emulator = true leaves out the group and nothing else."
+  }
 }
 
 run "gateway_on_443" {

@@ -93,6 +93,7 @@ module "sagemaker" {
   subnet_ids     = module.network.private_subnet_ids
   gateway        = "${var.gateway_host}:443"
   training_image = "${module.data.repository_urls.sagemaker}:${var.image_tag}"
+  emulator       = var.emulator
 
   models_bucket = {
     name    = module.data.bucket_names.models

@@ -32,5 +32,5 @@ output "sagemaker" {
 
 output "left_out" {
   description = "What emulator = true left out."
-  value       = distinct(concat(module.eks.left_out, module.identity.left_out, module.observability.left_out))
+  value       = distinct(concat(module.eks.left_out, module.identity.left_out, module.observability.left_out, module.sagemaker.left_out))
 }

@@ -94,7 +94,7 @@ module "chart_values" {
   key_arns         = module.data.key_arns
   image_tag        = var.image_tag
   secret_prefix    = var.name
-  external_secrets = true
+  secret_store     = var.secret_store
   source_ranges    = var.gateway_source_ranges
   replicas         = { gateway = 3, aggregator = 3, secagg = 3, nats = 3 }
 }

@@ -62,6 +62,12 @@ variable "image_tag" {
   type        = string
 }
 
+variable "secret_store" {
+  description = "ClusterSecretStore of External Secrets for AWS Secrets Manager, or null to make the suite's keys in the cluster."
+  type        = string
+  default     = "aws-secrets-manager"
+}
+
 variable "autoscaler" {
   description = "cluster-autoscaler or karpenter."
   type        = string

@@ -35,10 +35,10 @@ locals {
     image      = { registry = local.registry }
     singleNode = var.single_node
 
-    secrets = {
-      mode            = var.external_secrets ? "external-secrets" : "secret"
-      externalSecrets = { prefix = var.secret_prefix }
-    }
+    secrets = merge(
+      { mode = var.secret_store == null ? "secret" : "external-secrets" },
+      var.secret_store == null ? {} : { externalSecrets = { storeName = var.secret_store, storeKind = "ClusterSecretStore", prefix = var.secret_prefix } },
+    )
 
     gateway = merge(local.account["gateway"], local.bears_spot, {
       image    = local.image["gateway"]

@@ -53,10 +53,15 @@ variable "secret_prefix" {
   type        = string
 }
 
-variable "external_secrets" {
-  description = "Whether External Secrets brings the keys of gateway and NATS from Secrets Manager; false: `aegis kubernetes secrets` made them in the cluster."
-  type        = bool
-  default     = false
+variable "secret_store" {
+  description = "ClusterSecretStore of External Secrets that brings the keys of gateway and NATS from Secrets Manager. Null: `aegis kubernetes secrets` made them in the cluster."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.secret_store == null || can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", var.secret_store))
+    error_message = "secret_store must be the name of a ClusterSecretStore: lower-case letters, digits, dots and hyphens."
+  }
 }
 
 variable "internal" {

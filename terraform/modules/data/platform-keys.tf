@@ -15,10 +15,10 @@ data "aws_iam_policy_document" "cluster_key" {
     }
   }
 
-  # EKS uses the key by a grant that the cluster's creator makes for it.
+  # EKS uses the key by a grant that the cluster's creator makes for it; nobody can make one for himself.
   statement {
     sid       = "Cluster"
-    actions   = ["kms:CreateGrant", "kms:DescribeKey", "kms:Encrypt", "kms:Decrypt"]
+    actions   = ["kms:CreateGrant"]
     resources = ["*"]
 
     principals {
@@ -27,9 +27,9 @@ data "aws_iam_policy_document" "cluster_key" {
     }
 
     condition {
-      test     = "StringEquals"
-      variable = "kms:ViaService"
-      values   = ["eks.${local.region}.amazonaws.com"]
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
     }
   }
 

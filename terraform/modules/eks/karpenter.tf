@@ -148,14 +148,7 @@ data "aws_iam_policy_document" "karpenter" {
   }
 }
 
-# Instances that Karpenter starts join as nodes by this entry; managed groups bring their own.
-resource "aws_eks_access_entry" "karpenter_nodes" {
-  count = var.autoscaler == "karpenter" && !var.emulator ? 1 : 0
-
-  cluster_name  = aws_eks_cluster.this.name
-  principal_arn = aws_iam_role.node.arn
-  type          = "EC2_LINUX"
-}
+# Instances that Karpenter starts join by the access entry that EKS made for the node role with the first managed group; a second is refused.
 
 # How Karpenter's EC2NodeClass finds the group of its nodes.
 resource "aws_ec2_tag" "karpenter_discovery" {

@@ -13,6 +13,8 @@ locals {
   account   = data.aws_caller_identity.current.account_id
   port      = tonumber(split(":", var.gateway)[1])
 
+  group = "${var.name}-models"
+
   # ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG
   registry   = split(".", split("/", var.training_image)[0])
   repository = regex("^[^/]+/([^:@]+)", var.training_image)[0]
@@ -193,7 +195,9 @@ resource "aws_vpc_security_group_egress_rule" "aws" {
 }
 
 resource "aws_sagemaker_model_package_group" "models" {
-  model_package_group_name        = "${var.name}-models"
+  count = var.emulator ? 0 : 1
+
+  model_package_group_name        = local.group
   model_package_group_description = "Models that a federation trained with Aegis, as registered by terraform/sagemaker/register_model.py"
 }
 
@@ -216,8 +220,8 @@ data "aws_iam_policy_document" "register" {
     actions = ["sagemaker:CreateModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages", "sagemaker:DescribeModelPackageGroup"]
 
     resources = [
-      aws_sagemaker_model_package_group.models.arn,
-      "arn:${local.partition}:sagemaker:${local.region}:${local.account}:model-package/${aws_sagemaker_model_package_group.models.model_package_group_name}/*",
+      "arn:${local.partition}:sagemaker:${local.region}:${local.account}:model-package-group/${local.group}",
+      "arn:${local.partition}:sagemaker:${local.region}:${local.account}:model-package/${local.group}/*",
     ]
   }
 }

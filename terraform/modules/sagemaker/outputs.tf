@@ -16,7 +16,7 @@ output "job" {
 output "registration" {
   description = "What register_model.py needs, as it reads it with --settings."
   value = {
-    group   = aws_sagemaker_model_package_group.models.model_package_group_name
+    group   = local.group
     bucket  = var.models_bucket.name
     key_arn = var.models_bucket.key_arn
   }
@@ -30,4 +30,9 @@ output "training_role_name" {
 output "register_policy_arn" {
   description = "IAM policy for roles that register models."
   value       = aws_iam_policy.register.arn
+}
+
+output "left_out" {
+  description = "Resources left out because of emulator = true."
+  value       = var.emulator ? ["aws_sagemaker_model_package_group"] : []
 }

@@ -73,3 +73,9 @@ variable "models_bucket" {
   description = "The models bucket as `{ name, arn, key_arn }`: jobs keep their identity and checkpoints below sagemaker/ and read no model; registered packages lie below packages/."
   type        = object({ name = string, arn = string, key_arn = string })
 }
+
+variable "emulator" {
+  description = "Leave out the model package group, which AWS emulators make and cannot delete."
+  type        = bool
+  default     = false
+}

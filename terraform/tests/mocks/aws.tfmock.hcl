@@ -95,6 +95,3 @@ mock_resource "aws_prometheus_workspace" {
   }
 }
 
-mock_resource "aws_sagemaker_model_package_group" {
-  defaults = { arn = "arn:aws:sagemaker:eu-central-1:111122223333:model-package-group/mock" }
-}
