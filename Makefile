@@ -6,7 +6,7 @@ export PATH := $(BIN):$(PATH)
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-k8s images npm-packages guard-executable guard-executable-round e2e-aws check-aws bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
+.PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-skew e2e-k8s images npm-packages guard-executable guard-executable-round e2e-aws check-aws bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -91,6 +91,10 @@ e2e-aws: node_modules/.stamp ## the Terraform example dev, applied and destroyed
 
 check-aws: node_modules/.stamp ## checkov (and tflint, if there) over terraform/: no finding without a reason
 	@node terraform/e2e/policies.ts
+
+OLD ?= HEAD~1
+e2e-skew: setup ## services of another release (OLD=REV) beside those of this one: rounds, and an upgrade and back in the middle of a run
+	@AEGIS_OLD=$$(scripts/skew-worktree.sh $(OLD)) vitest run --config tests/skew/vitest.config.ts
 
 bench: setup ## the same work on Aegis and on Flower's own server; ARGS="--long" or figure names
 	@node bench/main.ts $(ARGS)

@@ -24,7 +24,7 @@ export const freePort = (): Promise<number> =>
     });
   });
 
-type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant' | 'secagg' | 'issuer';
+export type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant' | 'secagg' | 'issuer';
 
 /** One service process: node services/<service>/src/main.ts --config <file>. */
 export class Service {
@@ -34,6 +34,7 @@ export class Service {
   readonly #service: ServiceName;
   readonly #config: string;
   readonly #env: Record<string, string>;
+  readonly #root: string;
   #child: ChildProcess | undefined;
   #exit: Promise<unknown> = Promise.resolve();
   #log = '';
@@ -42,10 +43,11 @@ export class Service {
     service: ServiceName,
     config: string,
     port: number,
-    { metricsPort, env }: { metricsPort: number; env: Record<string, string> },
+    { metricsPort, env, from = root }: { metricsPort: number; env: Record<string, string>; from?: string | undefined },
   ) {
     this.metricsPort = metricsPort;
     this.#env = env;
+    this.#root = from;
     this.#service = service;
     this.#config = config;
     this.port = port;
@@ -60,8 +62,9 @@ export class Service {
     return this.#log;
   }
 
-  start(): void {
-    const main = join(root, 'services', this.#service, 'src/main.ts');
+  /** `from`: the folder of another release of the suite. */
+  start(from = this.#root): void {
+    const main = join(from, 'services', this.#service, 'src/main.ts');
     const child = spawn(process.execPath, [main, '--config', this.#config], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...this.#env },
@@ -94,6 +97,8 @@ export interface ClusterOptions {
   /** Where each aggregator keeps its state; default: one folder for all. */
   stateOf?: (index: number, folder: string) => string;
   leaseSeconds?: number;
+  /** Folders of another release of the suite, for the services that are to be of it. */
+  roots?: Partial<Record<ServiceName, string>>;
   /** More of the file of every aggregator. */
   aggregator?: Readonly<Record<string, unknown>>;
   /** Also starts the privacy accountant, and tells the others where it is. */
@@ -139,7 +144,11 @@ export class Cluster {
     const service = async (kind: ServiceName, name: string, port: number, content: object): Promise<Service> => {
       const metricsPort = metrics ? await freePort() : 0;
       const door = metrics && { metrics: { address: `127.0.0.1:${metricsPort}` } };
-      return new Service(kind, await file(`${name}.yaml`, { ...content, ...door }), port, { metricsPort, env });
+      return new Service(kind, await file(`${name}.yaml`, { ...content, ...door }), port, {
+        metricsPort,
+        env,
+        from: options.roots?.[kind],
+      });
     };
     const { url, credentials } = cluster.nats.server;
     const nats = {

@@ -12,7 +12,7 @@ import type { Bucket, Bus, Journal } from './contract.ts';
 import { publishEvent, subscribeEvents } from './events.ts';
 import { openJournal } from './journal.ts';
 import type { JournalName } from './journals.ts';
-import { openLink } from './link.ts';
+import { type Link, openLink } from './link.ts';
 import { openRunLog, type RunLog } from './run-log.ts';
 
 export interface BusCredentials {
@@ -37,18 +37,10 @@ export interface BusOptions {
   telemetry?: Telemetry;
 }
 
-export const connectBus = async (options: BusOptions): Promise<Bus> => {
-  const {
-    credentials,
-    tls,
-    name,
-    replicas = 1,
-    outageWaitMs = 10_000,
-    patient = false,
-    log = silentLogger,
-    telemetry = noTelemetry,
-  } = options;
-  const link = await openLink({
+/** The connection under a bus. */
+export const openBusLink = (options: BusOptions): Promise<Link> => {
+  const { credentials, tls, name, outageWaitMs = 10_000, patient = false, log = silentLogger } = options;
+  return openLink({
     connection: {
       servers: [options.servers].flat() as string[],
       name,
@@ -68,6 +60,11 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
     patient,
     log,
   });
+};
+
+export const connectBus = async (options: BusOptions): Promise<Bus> => {
+  const { replicas = 1, telemetry = noTelemetry } = options;
+  const link = await openBusLink(options);
   telemetry.meter
     .createObservableGauge('aegis_nats_connected', { description: '1 while the connection to NATS is up, else 0.' })
     .addCallback((result) => result.observe(link.isUp() ? 1 : 0));

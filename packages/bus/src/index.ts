@@ -17,5 +17,12 @@ export {
 } from './contract.ts';
 export { type JournalName, journals } from './journals.ts';
 export { natsServerBinary } from './nats-binary.ts';
-export { type NatsServer, type NatsServerExit, type NatsServerOptions, startNatsServer } from './nats-server.ts';
+export {
+  type NatsServer,
+  type NatsServerExit,
+  type NatsServerOptions,
+  runningNatsServer,
+  startNatsServer,
+} from './nats-server.ts';
+export { openStreamCopies, type StreamCopies, type StreamHead } from './stream-copies.ts';
 export { type SubjectMessages, type SubjectName, subjects } from './subjects.ts';

@@ -81,6 +81,19 @@ export const startNatsServer = async (options: NatsServerOptions): Promise<NatsS
   }
 };
 
+/** The way to a server that another process started on this store; null when none listens. */
+export const runningNatsServer = async (
+  storeDir: string,
+): Promise<{ url: string; credentials: BusCredentials } | null> => {
+  const config = await readText(join(storeDir, 'nats-server.conf'));
+  const [, user, password] = /user: ("[^"]*")\s+password: ("[^"]*")/.exec(config ?? '') ?? [];
+  const ports = (await readdir(storeDir).catch(() => [])).find((file) => file.endsWith('.ports'));
+  const port = ports === undefined ? undefined : await readPort(join(storeDir, ports));
+  if (user === undefined || password === undefined || port === undefined) return null;
+  const credentials = { user: JSON.parse(user) as string, password: new Secret(JSON.parse(password) as string) };
+  return { url: `nats://127.0.0.1:${port}`, credentials };
+};
+
 interface Launched {
   readonly child: ChildProcess;
   readonly pid: number;

@@ -1,0 +1,44 @@
+import { type BusOptions, natsConfig, runningNatsServer, startNatsServer } from '@aegis/bus';
+import { loadConfig, readTls } from '@aegis/service-kit';
+import { z } from 'zod';
+import { prepareStateDirectory, type StateDirectory } from '../state-directory.ts';
+import { lockHolder, lockState } from '../state-lock.ts';
+import { findNatsServer } from '../suite/nats-child.ts';
+
+export interface ReachedNats {
+  readonly options: BusOptions;
+  readonly replicas: number;
+  close(): Promise<void>;
+}
+
+/** Of a suite of a state directory: the server that runs, or, with `idle`, one that is started for the while. */
+export async function natsOfState(state: StateDirectory, env: NodeJS.ProcessEnv): Promise<ReachedNats> {
+  const running = (await lockHolder(state.lock)) === undefined ? null : await runningNatsServer(state.nats);
+  if (running !== null)
+    return { options: { ...running, servers: running.url, name: 'aegis backup' }, replicas: 1, close: async () => {} };
+  const binary = await findNatsServer(env);
+  await prepareStateDirectory(state);
+  const unlock = await lockState(state.lock, state.root);
+  try {
+    const files = { storeDir: state.nats, keyFile: state.natsKey, logFile: state.natsLog };
+    const server = await startNatsServer({ binary, ...files, port: 0 });
+    const options = { servers: server.url, credentials: server.credentials, name: 'aegis backup' };
+    const close = async (): Promise<void> => {
+      await server.stop();
+      await unlock();
+    };
+    return { options, replicas: 1, close };
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+/** Of a cluster: what `nats:` says in the file of any service. */
+export function natsOfFile(file: string): ReachedNats {
+  const { nats } = loadConfig(file, z.looseObject({ nats: natsConfig }));
+  const { servers, user, 'password-file': password, tls, replicas } = nats;
+  const credentials = user !== undefined && password !== undefined ? { user, password } : undefined;
+  const options = { servers, replicas, credentials, tls: tls && readTls(tls), name: 'aegis backup' };
+  return { options, replicas, close: async () => {} };
+}

@@ -1,0 +1,111 @@
+import { AegisError } from '@aegis/errors';
+import { createInbox, type Msg } from '@nats-io/transport-node';
+import type { BusOptions } from './connect.ts';
+import { openBusLink } from './connect.ts';
+import type { Link } from './link.ts';
+
+/** What the server wants to have again with a stream's bytes. */
+export interface StreamHead {
+  readonly name: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly state: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Whole streams of NATS, as its own snapshots have them: every message under its number, so that compare-and-set and the chains go on where they were. A
+ * snapshot is of one moment. What comes out is not encrypted.
+ */
+export interface StreamCopies {
+  names(): Promise<string[]>;
+  /** Number of the newest message; grows with every write. */
+  lastSequence(name: string): Promise<number>;
+  /** `piece` gets the bytes in order; the next piece comes when it has resolved. */
+  save(name: string, piece: (bytes: Buffer) => Promise<void>): Promise<StreamHead>;
+  /** A stream that is not there yet. */
+  restore(head: StreamHead, pieces: AsyncIterable<Uint8Array>): Promise<void>;
+  close(): Promise<void>;
+}
+
+const CHUNK_BYTES = 128 * 1024;
+const ANSWER_MS = 60_000;
+const OTHER_ERROR = 400;
+
+export const openStreamCopies = async (options: BusOptions): Promise<StreamCopies> => {
+  const link = await openBusLink(options);
+  return {
+    names: async () => {
+      const names: string[] = [];
+      for await (const name of link.manager.streams.names()) names.push(name);
+      return names.sort();
+    },
+    lastSequence: async (name) => (await link.manager.streams.info(name)).state.last_seq,
+    save: (name, piece) => save(link, name, piece),
+    restore: (head, pieces) => restore(link, head, pieces),
+    close: () => link.close(),
+  };
+};
+
+interface Answer {
+  readonly error?: { readonly description?: string };
+  readonly config?: StreamHead['config'];
+  readonly state?: StreamHead['state'];
+  readonly deliver_subject?: string;
+}
+
+async function save(link: Link, name: string, piece: (bytes: Buffer) => Promise<void>): Promise<StreamHead> {
+  const { connection } = link;
+  const inbox = createInbox();
+  const messages = connection.subscribe(inbox);
+  const quiet = setTimeout(() => messages.unsubscribe(), ANSWER_MS);
+  try {
+    const asked = { deliver_subject: inbox, no_consumers: true, chunk_size: CHUNK_BYTES };
+    const { config, state } = await ask(link, `SNAPSHOT.${name}`, asked);
+    if (config === undefined || state === undefined) throw broken(name, 'no description came');
+    for await (const message of messages) {
+      quiet.refresh();
+      // the end: an empty message, with the reason when it is not a good one
+      if (message.data.length === 0) {
+        if ((message.headers?.code ?? 0) >= OTHER_ERROR) throw broken(name, message.headers?.description ?? '');
+        return { name, config, state };
+      }
+      await piece(Buffer.from(message.data));
+      message.respond();
+    }
+    throw broken(name, 'it broke off');
+  } finally {
+    clearTimeout(quiet);
+    messages.unsubscribe();
+  }
+}
+
+async function restore(
+  link: Link,
+  { name, config, state }: StreamHead,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { deliver_subject: to } = await ask(link, `RESTORE.${name}`, { config, state });
+  if (to === undefined) throw broken(name, 'the server takes no bytes');
+  const send = (bytes: Uint8Array): Promise<Msg> => link.connection.request(to, bytes, { timeout: ANSWER_MS });
+  for await (const bytes of pieces)
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      const { data } = await send(bytes.subarray(at, at + CHUNK_BYTES));
+      if (data.length > 0) checked(name, data);
+    }
+  checked(name, (await send(new Uint8Array())).data);
+}
+
+async function ask(link: Link, what: string, body: object): Promise<Answer> {
+  const { data } = await link.connection.request(`$JS.API.STREAM.${what}`, JSON.stringify(body), {
+    timeout: ANSWER_MS,
+  });
+  return checked(what, data);
+}
+
+function checked(what: string, data: Uint8Array): Answer {
+  const answer = JSON.parse(Buffer.from(data).toString('utf8')) as Answer;
+  if (answer.error !== undefined) throw broken(what, answer.error.description ?? '');
+  return answer;
+}
+
+const broken = (name: string, why: string): AegisError =>
+  new AegisError('STORE_UNAVAILABLE', `The copy of the stream ${name}: ${why}.`);
