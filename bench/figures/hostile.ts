@@ -249,6 +249,10 @@ export const securityOverhead: Benchmark = {
       shortfall: 'Each call is looked up and remembered in JavaScript.',
     },
   ],
-  measure: async ({ sides }) =>
-    sides.includes('aegis') ? [{ id: 'security-overhead', aegis: await overhead(), peer: null }] : [],
+  measure: async ({ sides, log }) => {
+    if (!sides.includes('aegis')) return [];
+    const cost = await overhead();
+    log(`  ${cost.value.toFixed(3)} (${cost.note})`);
+    return [{ id: 'security-overhead', aegis: cost, peer: null }];
+  },
 };
