@@ -69,6 +69,29 @@ describe('a log-in at a real provider', () => {
   });
 });
 
+describe('a provider that gives no address with the code in it', () => {
+  it('is shown with the code at the end of its address', async () => {
+    const plain = createServer((request, response) => {
+      const issuer = `http://${request.headers.host}`;
+      const description = {
+        ...{ issuer, jwks_uri: `${issuer}/keys`, token_endpoint: `${issuer}/token` },
+        device_authorization_endpoint: `${issuer}/device`,
+      };
+      const granted = {
+        ...{ device_code: 'd', user_code: 'AB CD', verification_uri: 'https://idp.example/device', expires_in: 900 },
+      };
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(request.url === '/device' ? granted : description));
+    });
+    await new Promise<void>((resolve) => void plain.listen(0, '127.0.0.1', resolve));
+    const provider = providerAt(`http://127.0.0.1:${(plain.address() as AddressInfo).port}`);
+    const { verificationUri, interval } = await provider.beginLogin();
+    expect(verificationUri).toBe('https://idp.example/device#user_code=AB%20CD');
+    expect(interval).toBe(5);
+    plain.close();
+  });
+});
+
 describe('an ID token', () => {
   const verdict = async (token: Promise<string> | string, tokenSeconds = 600) =>
     providerAt(server.issuer, { tokenSeconds }).judge(await token);

@@ -79,9 +79,9 @@ export class OidcProvider implements IdentityProvider {
       const response = await oauth.deviceAuthorizationRequest(server, this.#client, auth, scope, options);
       return oauth.processDeviceAuthorizationResponse(server, this.#client, response);
     });
-    const { device_code: deviceCode, verification_uri_complete: verificationUri, expires_in: expiresIn } = granted;
-    // Commands show this one address and nothing else.
-    if (verificationUri === undefined) throw failed('It gives no verification_uri_complete.');
+    const { device_code: deviceCode, verification_uri: page, user_code: code, expires_in: expiresIn } = granted;
+    // Commands show this one address and nothing else. Where a provider gives none with the code in it, the person reads the code off its end.
+    const verificationUri = granted.verification_uri_complete ?? `${page}#user_code=${encodeURIComponent(code)}`;
     return { deviceCode, verificationUri, expiresIn, interval: granted.interval ?? 5 };
   }
 
