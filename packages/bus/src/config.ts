@@ -19,9 +19,12 @@ export const natsConfig = z
 export const openBus = (
   { servers, user, 'password-file': password, tls, replicas }: z.infer<typeof natsConfig>,
   parts: { readonly name: string; readonly log: Logger; readonly telemetry: Telemetry },
-): Promise<Bus> =>
-  connectBus({
+): Promise<Bus> => {
+  // What cannot be read is said now, and not by a connection that never comes.
+  if (tls) readTls(tls);
+  return connectBus({
     ...{ servers, replicas, patient: true, name: parts.name, log: parts.log, telemetry: parts.telemetry },
     ...(user !== undefined && password !== undefined && { credentials: { user, password } }),
-    ...(tls && { tls: readTls(tls) }),
+    tls,
   });
+};

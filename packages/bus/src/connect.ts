@@ -4,6 +4,7 @@ import {
   type Secret,
   silentLogger,
   type Telemetry,
+  type TlsFiles,
   type TlsMaterial,
 } from '@aegis/service-kit';
 import { openBucket } from './bucket.ts';
@@ -24,7 +25,8 @@ export interface BusOptions {
   /** nats://host:port, one or several of a cluster. */
   servers: string | readonly string[];
   credentials?: BusCredentials | undefined;
-  tls?: TlsMaterial | undefined;
+  /** Files are read at every connection, so that a renewed certificate counts from the next on. */
+  tls?: TlsMaterial | TlsFiles | undefined;
   /** Shown by the server for this connection. */
   name: string;
   /** Copies of every stream: 1 alone, 3 or 5 in a cluster. */
@@ -54,7 +56,7 @@ export const openBusLink = (options: BusOptions): Promise<Link> => {
       // A stack for each request, made before anybody knows whether it fails. Our own errors say what was asked.
       noAsyncTraces: true,
       ...(credentials !== undefined && { user: credentials.user, pass: credentials.password.reveal() }),
-      ...(tls !== undefined && { tls: { ca: String(tls.ca), cert: String(tls.cert), key: String(tls.key) } }),
+      ...(tls !== undefined && { tls: connectionTls(tls) }),
     },
     outageWaitMs,
     patient,
@@ -115,3 +117,8 @@ export const connectBus = async (options: BusOptions): Promise<Bus> => {
     close: () => link.close(),
   };
 };
+
+const connectionTls = ({ ca, cert, key }: TlsMaterial | TlsFiles) =>
+  typeof ca === 'string' && typeof cert === 'string' && typeof key === 'string'
+    ? { caFile: ca, certFile: cert, keyFile: key }
+    : { ca: String(ca), cert: String(cert), key: String(key) };

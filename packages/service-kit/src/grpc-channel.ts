@@ -4,12 +4,13 @@ import { AegisError } from '@aegis/errors';
 import { Client, credentials, logVerbosity, Metadata, type ServiceError, setLogVerbosity } from '@grpc/grpc-js';
 import { fromGrpcStatus } from './grpc-status.ts';
 import { defaultTimeoutMs } from './in-process-channel.ts';
+import { type LiveTls, liveTls } from './live-tls.ts';
 import { messageCodec } from './message-codec.ts';
 import { noTelemetry } from './no-telemetry.ts';
 import type { PeerConfig } from './process-config.ts';
 import type { CallOptions, MethodDefinition, ServiceChannel, ServiceClient, ServiceDefinition } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
-import { readTls, type TlsMaterial } from './tls-material.ts';
+import type { TlsFiles, TlsMaterial } from './tls-material.ts';
 import { watchCertificate } from './watch-certificate.ts';
 
 // grpc-js writes plain lines to stderr; what they say arrives as errors anyway. GRPC_VERBOSITY brings them back.
@@ -24,7 +25,8 @@ export const flowControlWindow = 8 * 2 ** 20;
 export interface GrpcChannelOptions {
   /** host:port */
   address: string;
-  tls?: TlsMaterial | undefined;
+  /** Files are looked at again: a renewed certificate is shown from the next connection on. */
+  tls?: TlsMaterial | TlsFiles | LiveTls | undefined;
   /** Plain text; for development, and must be said. */
   insecure?: boolean | undefined;
   /** Name the server's certificate must carry, when it is not the host in `address`. */
@@ -34,14 +36,17 @@ export interface GrpcChannelOptions {
 
 /** Opens no connection before the first call; reconnects by itself. */
 export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
-  const { address, serverName, tls, telemetry = noTelemetry } = options;
-  if (tls !== undefined) watchCertificate(telemetry.meter, 'client', () => tls.cert);
-  const client = new Client(address, channelCredentials(options), {
+  const { address, serverName, telemetry = noTelemetry } = options;
+  const tls = options.tls && liveTls(options.tls);
+  if (tls !== undefined) watchCertificate(telemetry.meter, 'client', () => tls.now.cert);
+  const settings = {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': -1,
     // A restarted service is back within a second; grpc-js would wait up to two minutes.
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
+    // A pod that is replaced has another address under the same name; grpc-js would ask for it every thirty seconds at most.
+    'grpc.dns_min_time_between_resolutions_ms': 500,
     'grpc.keepalive_time_ms': 20_000,
     'grpc.keepalive_timeout_ms': 10_000,
     'grpc-node.flow_control_window': flowControlWindow,
@@ -49,8 +54,17 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
       'grpc.ssl_target_name_override': serverName,
       'grpc.default_authority': serverName,
     }),
-  });
+  };
+  const open = (): Client => new Client(address, channelCredentials(options, tls), settings);
+  let client = open();
   let closed = false;
+  tls?.onChange(() => {
+    if (closed) return;
+    const before = client;
+    client = open();
+    // Calls under way go on to their end.
+    before.close();
+  });
   const whileOpen = (): Client => {
     if (closed) throw new AegisError('UNAVAILABLE');
     return client;
@@ -76,14 +90,15 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
     },
     close: async () => {
       closed = true;
+      tls?.close();
       client.close();
     },
   };
 };
 
-const channelCredentials = ({ tls, insecure, address }: GrpcChannelOptions) => {
+const channelCredentials = ({ insecure, address }: GrpcChannelOptions, tls: LiveTls | undefined) => {
   if (tls !== undefined) {
-    const { ca, cert, key } = tls;
+    const { ca, cert, key } = tls.now;
     return credentials.createFromSecureContext(createSecureContext({ ca, cert, key, minVersion: 'TLSv1.3' }));
   }
   if (insecure === true) return credentials.createInsecure();
@@ -176,5 +191,5 @@ const errorOf = (error: unknown): AegisError =>
 export const peerChannel = (peer: PeerConfig, telemetry: Telemetry): ServiceChannel =>
   grpcChannel({
     ...{ address: peer.address, insecure: peer.insecure, serverName: peer['server-name'], telemetry },
-    tls: peer.tls && readTls(peer.tls),
+    tls: peer.tls,
   });

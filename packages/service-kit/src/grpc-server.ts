@@ -16,19 +16,21 @@ import { flowControlWindow, maxMessageBytes } from './grpc-channel.ts';
 import { toGrpcStatus } from './grpc-status.ts';
 import { healthName, healthService } from './health.ts';
 import { callerGone, type Invocation, invokeStream, invokeUnary, type Surroundings } from './invoke.ts';
+import { type LiveTls, liveTls } from './live-tls.ts';
 import type { Logger } from './logger.ts';
 import { type MessageCodec, messageCodec } from './message-codec.ts';
 import { noTelemetry } from './no-telemetry.ts';
 import type { LocalService, MethodDefinition, StreamHandler, UnaryHandler } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
-import type { TlsMaterial } from './tls-material.ts';
+import type { TlsFiles, TlsMaterial } from './tls-material.ts';
 import { Tls13Credentials } from './tls13-credentials.ts';
 import { watchCertificate } from './watch-certificate.ts';
 
 export interface ServeGrpcOptions {
   /** host:port; port 0 = any free one. */
   address: string;
-  tls?: TlsMaterial | undefined;
+  /** Files are looked at again: who connects later sees the renewed certificate. */
+  tls?: TlsMaterial | TlsFiles | LiveTls | undefined;
   /** Plain text and no caller lists; for development, and must be said. */
   insecure?: boolean | undefined;
   /** Who may call which service, by a name in the caller's certificate. Every served service has a list; no other name may appear. */
@@ -62,9 +64,9 @@ export const serveGrpc = async (options: ServeGrpcOptions): Promise<GrpcServer> 
     services.map((service) => service.name),
   );
   for (const service of [...services, health]) addService(server, service, calls, around);
-  const { tls } = options;
-  if (tls !== undefined) watchCertificate(telemetry.meter, 'server', () => tls.cert);
-  const port = await bind(server, address, serverCredentials(options));
+  const tls = options.tls && liveTls(options.tls);
+  if (tls !== undefined) watchCertificate(telemetry.meter, 'server', () => tls.now.cert);
+  const port = await bind(server, address, serverCredentials(options, tls));
   log.info({ address, port, services: services.map((service) => service.name) }, 'serving gRPC');
 
   return {
@@ -72,6 +74,7 @@ export const serveGrpc = async (options: ServeGrpcOptions): Promise<GrpcServer> 
     drain: (waitMs = 15_000) => calls.drain(waitMs),
     close: () => {
       calls.refuse();
+      tls?.close();
       return new Promise((resolve) => {
         const force = setTimeout(() => server.forceShutdown(), 1_000);
         server.tryShutdown(() => {
@@ -100,7 +103,7 @@ const checkCallers = ({ callers, services, tls }: ServeGrpcOptions): void => {
   }
 };
 
-const serverCredentials = ({ tls, insecure, address }: ServeGrpcOptions): ServerCredentials => {
+const serverCredentials = ({ insecure, address }: ServeGrpcOptions, tls: LiveTls | undefined): ServerCredentials => {
   if (tls !== undefined) return new Tls13Credentials(tls);
   if (insecure === true) return ServerCredentials.createInsecure();
   throw new AegisError('CONFIG_INVALID', `The server at ${address} has neither tls nor insecure: true.`);

@@ -1,6 +1,7 @@
 import type { SecureServerOptions } from 'node:http2';
 import { ServerCredentials } from '@grpc/grpc-js';
 import { flowControlWindow } from './grpc-channel.ts';
+import type { LiveTls } from './live-tls.ts';
 import type { TlsMaterial } from './tls-material.ts';
 
 /**
@@ -8,17 +9,20 @@ import type { TlsMaterial } from './tls-material.ts';
  * stream: grpc-js takes its `flow_control_window` for clients alone, but hands these options to the HTTP/2 server as they are.
  */
 export class Tls13Credentials extends ServerCredentials {
-  constructor({ ca, cert, key }: TlsMaterial) {
+  constructor(tls: LiveTls) {
     const http2: SecureServerOptions = {
       requestCert: true,
       rejectUnauthorized: true,
       minVersion: 'TLSv1.3',
       settings: { initialWindowSize: flowControlWindow },
     };
-    super(http2, { ca, cert, key });
+    super(http2, contextOf(tls.now));
+    tls.onChange(() => this.updateSecureContextOptions(contextOf(tls.now)));
   }
 
   override _equals(other: ServerCredentials): boolean {
     return this === other;
   }
 }
+
+const contextOf = ({ ca, cert, key }: TlsMaterial) => ({ ca, cert, key, minVersion: 'TLSv1.3' as const });

@@ -1,13 +1,13 @@
 // The aggregator as a process of its own: node services/aggregator/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { peerChannel, readTls, serveGrpc, serviceProcess } from '@aegis/service-kit';
+import { peerChannel, serveGrpc, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAggregator } from './index.ts';
 
 await serviceProcess('aggregator', processConfig, async (parts) => {
   const { config, log, telemetry } = parts;
   const bus = await openBus(config.nats, parts);
-  const { advertise, tls, ...listen } = config.listen;
+  const { advertise, ...listen } = config.listen;
   const ledger = config.accountant && peerChannel(config.accountant, telemetry);
   const secagg = config.secagg && peerChannel(config.secagg, telemetry);
   const deps = { bus, telemetry, log, address: advertise, ledger, secagg };
@@ -19,7 +19,6 @@ await serviceProcess('aggregator', processConfig, async (parts) => {
     log,
     telemetry,
     healthy: () => bus.ready(),
-    ...(tls && { tls: readTls(tls) }),
   });
   parts.readyWhen(() => bus.ready());
 

@@ -9,12 +9,13 @@ await serviceProcess('gateway', processConfig, async (parts) => {
   const { config, log, telemetry } = parts;
   const bus = await openBus(config.nats, parts);
   const { address: addresses, ...way } = config.aggregator;
-  const following = new AbortController();
+  const [following, draining] = [new AbortController(), new AbortController()];
   const aggregator = aggregatorsChannel({
     addresses,
     owners: await RunOwners.follow(bus, log, following.signal),
     open: (address) => peerChannel({ ...way, address }, telemetry),
     clock: systemClock,
+    hurried: draining.signal,
   });
   const accountant = config.accountant && peerChannel(config.accountant, telemetry);
   const secagg = config.secagg && peerChannel(config.secagg, telemetry);
@@ -25,7 +26,10 @@ await serviceProcess('gateway', processConfig, async (parts) => {
   const gateway = await startGateway(config.gateway, { bus, telemetry, log, ...peers });
   parts.readyWhen(() => bus.ready());
   return {
-    drain: () => gateway.drain(),
+    drain: () => {
+      draining.abort();
+      return gateway.drain();
+    },
     close: async () => {
       await gateway.close();
       following.abort();

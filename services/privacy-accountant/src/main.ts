@@ -1,6 +1,6 @@
 // The privacy accountant as a process of its own: node services/privacy-accountant/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { readTls, serveGrpc, serviceProcess } from '@aegis/service-kit';
+import { serveGrpc, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAccountant } from './index.ts';
 
@@ -9,15 +9,13 @@ await serviceProcess('privacy-accountant', processConfig, async (parts) => {
   const bus = await openBus(config.nats, parts);
   const accountant = await startAccountant(config.accountant, { bus, telemetry, log });
 
-  const { tls, ...listen } = config.listen;
   const server = await serveGrpc({
-    ...listen,
+    ...config.listen,
     services: accountant.services,
     log,
     telemetry,
     // Of several processes the one that writes is ready; the others are asked nothing.
     healthy: () => bus.ready() && accountant.isOpen(),
-    ...(tls && { tls: readTls(tls) }),
   });
   parts.readyWhen(() => bus.ready() && accountant.isOpen());
 

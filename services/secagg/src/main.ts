@@ -1,6 +1,6 @@
 // The secagg service as a process of its own: node services/secagg/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { readTls, serveGrpc, serviceProcess } from '@aegis/service-kit';
+import { serveGrpc, serviceProcess } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startSecagg } from './index.ts';
 
@@ -9,14 +9,12 @@ await serviceProcess('secagg', processConfig, async (parts) => {
   const bus = await openBus(config.nats, parts);
   const secagg = await startSecagg(config.secagg, { bus, telemetry, log });
 
-  const { tls, ...listen } = config.listen;
   const server = await serveGrpc({
-    ...listen,
+    ...config.listen,
     services: secagg.services,
     log,
     telemetry,
     healthy: () => bus.ready(),
-    ...(tls && { tls: readTls(tls) }),
   });
   parts.readyWhen(() => bus.ready());
 

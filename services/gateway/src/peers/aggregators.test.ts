@@ -17,7 +17,11 @@ const refuse = (code: ErrorCode) => async () => {
 const task = { taskId: 'T', runId: 7n, nodeId: 1n };
 const part = { task, partId: 'p', content: Buffer.from('x') };
 
-const world = (answers: Record<string, Answers>, addresses: [string, ...string[]] = ['a:1', 'b:1']) => {
+const world = (
+  answers: Record<string, Answers>,
+  addresses: [string, ...string[]] = ['a:1', 'b:1'],
+  hurried?: AbortSignal,
+) => {
   const called: string[] = [];
   const owners = new RunOwners();
   const open = (address: string): ServiceChannel => {
@@ -41,7 +45,7 @@ const world = (answers: Record<string, Answers>, addresses: [string, ...string[]
     const channel = inProcessChannel([counted(IntakeService), counted(RunsService)]);
     return { ...channel, ready: async () => answers[address] !== undefined };
   };
-  const channel = aggregatorsChannel({ addresses, owners, open, clock: systemClock });
+  const channel = aggregatorsChannel({ addresses, owners, open, clock: systemClock, ...(hurried && { hurried }) });
   return { intake: channel.client(IntakeService), runs: channel.client(RunsService), owners, called };
 };
 const stored = { appendPart: async () => ({ deduplicated: false }) };
@@ -52,6 +56,20 @@ describe('a call about a run', () => {
     owners.hear('7', lease('c:1'));
     await intake.appendPart(part);
     expect(called).toEqual(['c:1 appendPart']);
+  });
+
+  it('waits for no new owner once the gateway drains: the node finds another gateway', async () => {
+    const draining = new AbortController();
+    const { intake, owners, called } = world({}, ['a:1', 'b:1'], draining.signal);
+    owners.hear('7', lease('a:1'));
+    const waiting = intake.appendPart(part);
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await eventually(() => called.length >= 2);
+    draining.abort();
+    await refused;
+    const asked = called.length;
+    await expect(intake.appendPart(part)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(called).toHaveLength(asked + 1);
   });
 
   it('goes to the listed ones until the owner says where it is', async () => {

@@ -8,6 +8,8 @@ export interface Aggregators {
   readonly owners: RunOwners;
   readonly open: (address: string) => ServiceChannel;
   readonly clock: Clock;
+  /** From here on nobody waits for a new owner: the process drains, and callers find another gateway. Default: never. */
+  readonly hurried?: AbortSignal;
 }
 
 /** Only the owner of the run can answer these. All of them may be repeated. */
@@ -30,6 +32,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const PATIENCE_MS = 20_000;
 const PAUSE_MS = 250;
 const KNOWN_MODELS = 64;
+const never = new AbortController().signal;
 
 interface Request {
   readonly runId?: bigint;
@@ -44,7 +47,13 @@ type Stream = (request: unknown, options?: CallOptions) => AsyncIterable<unknown
  * the next owner as long as its caller waits. A call that any may answer goes to the first that does. A model is read where it is: each
  * volume has its own.
  */
-export const aggregatorsChannel = ({ addresses, owners, open, clock }: Aggregators): ServiceChannel => {
+export const aggregatorsChannel = ({
+  addresses,
+  owners,
+  open,
+  clock,
+  hurried = never,
+}: Aggregators): ServiceChannel => {
   const channels = new Map<string, ServiceChannel>();
   const modelsAt = new Map<string, string>();
   const channelTo = (address: string): ServiceChannel => {
@@ -139,10 +148,11 @@ export const aggregatorsChannel = ({ addresses, owners, open, clock }: Aggregato
           return await methodAt<Unary>(address, definition, method)(request, { ...options, signal, timeoutMs });
         } catch (error) {
           const waited = clock.monotonic() - begun + PAUSE_MS;
-          const enough = waited >= Math.min(patience, PATIENCE_MS);
+          const enough = hurried.aborted || waited >= Math.min(patience, PATIENCE_MS);
           if (options.signal?.aborted || enough || !goneCodes.includes(AegisError.from(error).code)) throw error;
           // the lease may name the new owner any moment, or the old one is back
-          if (!moved.signal.aborted) await clock.sleep(PAUSE_MS, moved.signal).catch(() => {});
+          const woken = AbortSignal.any([moved.signal, hurried]);
+          if (!woken.aborted) await clock.sleep(PAUSE_MS, woken).catch(() => {});
         } finally {
           stop();
         }
