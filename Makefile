@@ -64,6 +64,10 @@ check: setup .cache/bin/hadolint.version ## format, lint, types, import rules, c
 interop: setup ## real Flower releases 1.22 to 1.41, the long list
 	@node scripts/run-tests.ts interop --all-releases
 
+.PHONY: check-k8s
+check-k8s: setup ## kube-score over the chart, whatever its values; builds kube-score with Go the first time
+	@node scripts/check-kubernetes.ts
+
 e2e-k8s: setup ## install the chart on a real local cluster and disturb it; ARGS="first-round drain --keep" for some figures (deploy/k8s/README.md)
 	@node tests/kubernetes/main.ts $(ARGS)
 
