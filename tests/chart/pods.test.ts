@@ -1,5 +1,6 @@
 // What must be so of every pod, whatever the values are.
 import { expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { type Any, render, type ValueSet, valueSets } from './render.ts';
 
 const all = valueSets.map((values) => [values] as [ValueSet]);
@@ -42,11 +43,17 @@ it.each(all)('%s: every service is probed, alive from the start and ready when i
 });
 
 it.each(all)('%s: a pod is gone within the two minutes of a spot notice, and drains before', async (values) => {
-  for (const { name, component, spec } of (await render({ values })).pods()) {
-    const slept = spec.containers[0].lifecycle?.preStop.sleep.seconds ?? 0;
+  const rendered = await render({ values });
+  for (const { name, component, spec } of rendered.pods()) {
     expect(spec.terminationGracePeriodSeconds, name).toBeLessThanOrEqual(110);
-    if (component !== 'test') expect(spec.terminationGracePeriodSeconds - slept, name).toBeGreaterThanOrEqual(20);
-    if (component === 'gateway') expect(slept, name).toBeGreaterThan(0);
+    if (component === 'test' || component === 'nats') continue;
+    const file = parse(rendered.get('ConfigMap', name).data['config.yaml']) as Any;
+    const servesOn = file['drain-after-seconds'] ?? 0;
+    expect(spec.terminationGracePeriodSeconds - servesOn, name).toBeGreaterThanOrEqual(20);
+    // Long enough for the probe to notice, and for kube-proxy to act on it.
+    const { periodSeconds, failureThreshold } = spec.containers[0].readinessProbe;
+    if (servesOn > 0) expect(servesOn, name).toBeGreaterThan(periodSeconds * failureThreshold + 1);
+    if (component === 'gateway') expect(servesOn, name).toBeGreaterThan(0);
   }
 });
 

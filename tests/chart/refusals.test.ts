@@ -134,8 +134,8 @@ it.each<[string, ValueSet, Record<string, unknown>, string]>([
   [
     'no time for the drain itself',
     'default',
-    { 'gateway.drain.sleepSeconds': 25 },
-    'gateway.drain.graceSeconds: 40 s leave no 20 s',
+    { 'gateway.drain.sleepSeconds': 30 },
+    'gateway.drain.graceSeconds: 45 s leave no 20 s',
   ],
   [
     'a certificate without a name',

@@ -40,6 +40,7 @@ export { type MessageCodec, messageCodec } from './message-codec.ts';
 export { noTelemetry } from './no-telemetry.ts';
 export { isOpenToOthers } from './private-file.ts';
 export {
+  drainAfterConfig,
   hostPort,
   listenShape,
   logConfig,

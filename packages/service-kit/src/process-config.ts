@@ -32,6 +32,9 @@ export const listenShape = {
   callers: z.record(z.string(), z.array(z.string().min(1))).default({}),
 };
 
+/** Seconds a process goes on serving after SIGTERM, while /readyz already says no: as long as those who route to it need to learn that. */
+export const drainAfterConfig = z.number().min(0).max(60).default(0);
+
 /** Where Prometheus and probes ask (metrics-door.ts); without it nobody can. */
 export const metricsConfig = z.strictObject({ address: hostPort }).optional();
 

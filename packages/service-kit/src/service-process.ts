@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { AegisError } from '@aegis/errors';
 import type { ZodType } from 'zod';
+import { systemClock } from './clock.ts';
 import { loadConfig } from './config.ts';
 import { createTelemetry } from './create-telemetry.ts';
 import { runService, type Stoppable } from './lifecycle.ts';
@@ -21,6 +22,7 @@ export interface ProcessParts<C> {
 interface ConfigOfAll {
   readonly log: { readonly level: LogLevel };
   readonly metrics?: { readonly address: string } | undefined;
+  readonly 'drain-after-seconds'?: number | undefined;
 }
 
 /**
@@ -51,9 +53,10 @@ export const serviceProcess = async <C extends ConfigOfAll>(
     };
     const service = await start({ name, config, log, telemetry, readyWhen });
     return {
-      drain: () => {
+      drain: async () => {
         draining = true;
-        return service.drain();
+        await systemClock.sleep((config['drain-after-seconds'] ?? 0) * 1_000);
+        await service.drain();
       },
       close: async () => {
         await service.close();

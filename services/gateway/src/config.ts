@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { natsConfig } from '@aegis/bus';
 import { AegisError } from '@aegis/errors';
 import {
+  drainAfterConfig,
   hostPort,
   isOpenToOthers,
   logConfig,
@@ -176,6 +177,7 @@ export const processConfig = z.strictObject({
   issuer: peerConfig.optional(),
   /** Where /metrics is served besides loopback callers of the one port; /livez and /readyz too. */
   metrics: metricsConfig,
+  'drain-after-seconds': drainAfterConfig,
   log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;

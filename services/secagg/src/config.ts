@@ -1,5 +1,5 @@
 import { natsConfig } from '@aegis/bus';
-import { listenShape, logConfig, metricsConfig } from '@aegis/service-kit';
+import { drainAfterConfig, listenShape, logConfig, metricsConfig } from '@aegis/service-kit';
 import { z } from 'zod';
 
 /** What a secagg service is told, wherever it runs. */
@@ -19,6 +19,7 @@ export const processConfig = z.strictObject({
   listen: z.strictObject(listenShape),
   nats: natsConfig,
   metrics: metricsConfig,
+  'drain-after-seconds': drainAfterConfig,
   log: logConfig,
 });
 export type ProcessConfig = z.infer<typeof processConfig>;

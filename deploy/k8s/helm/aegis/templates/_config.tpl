@@ -95,6 +95,7 @@ issuer:
   server-name: issuer
   tls: {{ include "aegis.tlsFiles" . }}
 {{- end }}
+drain-after-seconds: {{ .Values.gateway.drain.sleepSeconds }}
 {{ include "aegis.config.common" (dict "root" . "metricsPort" 9464) }}
 {{- end }}
 
@@ -135,6 +136,7 @@ listen:
   tls: {{ include "aegis.tlsFiles" . }}
   callers: { aegis.secagg.v1.Relay: [gateway], aegis.secagg.v1.Rounds: [aggregator] }
 {{ include "aegis.config.nats" (dict "root" . "name" "secagg") }}
+drain-after-seconds: {{ .Values.secagg.drain.sleepSeconds }}
 {{ include "aegis.config.common" (dict "root" . "metricsPort" 9464) }}
 {{- end }}
 

@@ -151,12 +151,8 @@ capabilities: { drop: [ALL] }
     - { name: metrics, containerPort: {{ .metricsPort }}, protocol: TCP }
   # The metrics port answers before NATS is there: a process that waits is alive and not ready, and its log says what for.
   startupProbe: { httpGet: { path: /livez, port: metrics }, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 60 }
-  readinessProbe: { httpGet: { path: /readyz, port: metrics }, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 4 }
+  readinessProbe: { httpGet: { path: /readyz, port: metrics }, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 2 }
   livenessProbe: { httpGet: { path: /livez, port: metrics }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
-  {{- if gt (int .values.drain.sleepSeconds) 0 }}
-  # Goes on serving while endpoints and load balancers learn that this pod goes; SIGTERM and the service's own drain come after.
-  lifecycle: { preStop: { sleep: { seconds: {{ .values.drain.sleepSeconds }} } } }
-  {{- end }}
   resources:
     {{- toYaml .values.resources | nindent 4 }}
   securityContext:
