@@ -99,6 +99,9 @@ check-aws: node_modules/.stamp ## checkov (and tflint, if there) over terraform/
 OLD ?= HEAD~1
 e2e-skew: setup ## services of another release (OLD=REV) beside those of this one: rounds, and an upgrade and back in the middle of a run
 	@AEGIS_OLD=$$(scripts/skew-worktree.sh $(OLD)) vitest run --config tests/skew/vitest.config.ts
+.PHONY: fuzz
+fuzz: setup ## made-up input at every door, each compared with Flower's own decoder (FUZZ_SECONDS=60 a door, or FUZZ_INPUTS=…; ARGS="npz csr")
+	@node tests/fuzz/main.ts $(ARGS)
 
 bench: setup ## the same work on Aegis and on Flower's own server; ARGS="--long" or figure names
 	@node bench/main.ts $(ARGS)

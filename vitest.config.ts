@@ -11,6 +11,7 @@ export default defineConfig({
       'tests/suite/**/*.test.ts',
       'bench/**/*.test.ts',
       'deploy/**/*.test.ts',
+      'tests/fuzz/**/*.test.ts',
     ],
     testTimeout: 30_000,
     hookTimeout: 60_000,

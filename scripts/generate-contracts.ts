@@ -1,7 +1,7 @@
 // Regenerates from proto/ what is committed: packages/contracts/src/gen and the descriptors of the Python client.
 // `--check` fails when the committed files differ.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
@@ -66,6 +66,11 @@ execFileSync(
   { stdio: 'inherit' },
 );
 
+for (const file of filesBelow(target)) {
+  const path = join(target, file);
+  writeFileSync(path, strict(readFileSync(path, 'utf8')));
+}
+
 if (check) {
   const fresh = filesBelow(target);
   const old = filesBelow(committed);
@@ -83,3 +88,34 @@ if (check) {
   }
 }
 rmSync(scratch, { recursive: true, force: true });
+
+/** Every decoder refuses what the reference implementations refuse: packages/contracts/src/strict-reader.ts says what. */
+function strict(code: string): string {
+  if (!code.includes('new BinaryReader(input)')) return code;
+  const changed = code
+    .replace(
+      /^import \{ BinaryReader/m,
+      "import { strictly } from '@aegis/contracts/strict-reader';\nimport { type BinaryReader",
+    )
+    .replaceAll('input instanceof BinaryReader ? input : new BinaryReader(input)', 'strictly(input)')
+    .replaceAll('const tag = reader.uint32();', 'const tag = reader.field();')
+    .replaceAll(/ *if \(\(tag & 7\) === 4 \|\| tag === 0\) \{\s*break;\s*\}\n/g, '')
+    .replaceAll('.decode(reader, reader.uint32())', '.decode(reader, reader.length())')
+    .replaceAll('const end2 = reader.uint32() + reader.pos;', 'const end2 = reader.length() + reader.pos;')
+    .replaceAll('reader.skip(tag & 7);', 'reader.skip(tag & 7, tag >>> 3);')
+    .replaceAll(
+      /(\n *)\}\n *return message;\n( *)\} finally/g,
+      '$1}$1reader.endsAt(end);$1return message;\n$2} finally',
+    )
+    .replaceAll(
+      /(\n *)while \(reader\.pos < end2\) \{([^}]*)\}/g,
+      '$1while (reader.pos < end2) {$2}$1reader.endsAt(end2);',
+    );
+  // Another release of the generator may write other code: then this has to be looked at, not left out.
+  const decoders = code.split('new BinaryReader(input)').length - 1;
+  for (const mark of ['strictly(input)', 'reader.field()', 'reader.skip(tag & 7, tag >>> 3)', 'reader.endsAt(end)'])
+    if (changed.split(mark).length - 1 !== decoders) throw new Error(`generated code is not as expected: ${mark}`);
+  if (changed.split('reader.endsAt(end2)').length !== code.split('const end2 =').length || /=== 4/.test(changed))
+    throw new Error('generated code is not as expected: packed fields, or ends of groups');
+  return changed;
+}

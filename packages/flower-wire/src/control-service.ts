@@ -3,8 +3,11 @@
 import {
   GetAuthTokensRequest,
   GetAuthTokensResponse,
+  GetLoginDetailsRequest,
   GetLoginDetailsResponse,
+  ListFederationsRequest,
   ListFederationsResponse,
+  ListNodesRequest,
   ListNodesResponse,
   ListNodesResponse123,
   ListRunsRequest,
@@ -119,7 +122,7 @@ const methods: Readonly<Record<string, ControlMethod>> = {
   'start-run': {
     limit: limits.startRun,
     async run({ handler, c }, body) {
-      const outer = rawField.split(body, 1);
+      const outer = rawField.split(body, 1, { once: true });
       const inner = rawField.split(outer.body, 2);
       const headLength = outer.head.byteLength + inner.head.byteLength;
       if (headLength > limits.startRunHead) throw tooLarge(headLength, limits.startRunHead);
@@ -169,7 +172,8 @@ const methods: Readonly<Record<string, ControlMethod>> = {
   },
   'list-nodes': {
     limit: limits.head,
-    async run({ handler, c, now }) {
+    async run({ handler, c, now }, body) {
+      decodeWith(ListNodesRequest, body, 'ListNodesRequest');
       const nodes = await handler.listNodes(c);
       return readsOldNodeInfo(c.flwrVersion)
         ? answer(ListNodesResponse123, { nodesInfo: nodes.map(toOldNodeInfo), now: isoTime(now) })
@@ -193,7 +197,8 @@ const methods: Readonly<Record<string, ControlMethod>> = {
   },
   'list-federations': {
     limit: limits.head,
-    async run({ handler, c }) {
+    async run({ handler, c }, body) {
+      decodeWith(ListFederationsRequest, body, 'ListFederationsRequest');
       const federations = await handler.listFederations(c);
       // The list shows names and counts; nodes and runs belong to show-federation.
       const short = federations.map((federation) => toFederation({ ...federation, nodes: [], runs: [] }, c));
@@ -210,7 +215,8 @@ const methods: Readonly<Record<string, ControlMethod>> = {
   },
   'get-login-details': {
     limit: limits.head,
-    async run({ handler, c }) {
+    async run({ handler, c }, body) {
+      decodeWith(GetLoginDetailsRequest, body, 'GetLoginDetailsRequest');
       const details = await handler.beginLogin(c);
       return answer(GetLoginDetailsResponse, {
         // The only kind of log-in that commands know.

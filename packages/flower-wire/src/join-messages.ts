@@ -2,6 +2,7 @@
 // model: its arrays pass by as views, only what stands around them is decoded.
 
 import {
+  ClientMessage_DisconnectRes,
   ClientMessage_EvaluateRes,
   ClientMessage_FitRes,
   ClientMessage_FitRes_MetricsEntry,
@@ -10,9 +11,9 @@ import {
   ServerMessage_EvaluateIns_ConfigEntry,
   type Scalar as WireScalar,
 } from '@aegis/contracts/flwr/proto/transport';
+import { StrictReader } from '@aegis/contracts/strict-reader';
 import { AegisError } from '@aegis/errors';
-import { rawField } from '@aegis/service-kit';
-import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { rawField, strictText } from '@aegis/service-kit';
 import { decodeWith } from './decode.ts';
 import { limits } from './limits.ts';
 import type { ConfigEntry, Scalar } from './records.ts';
@@ -42,6 +43,7 @@ const answer = { disconnect: 1, parameters: 3, fit: 4, evaluate: 5 } as const;
 const PARAMETERS_OF_INS = 1;
 const PARAMETERS_OF_RES = 2;
 const TENSORS = 1;
+const TENSOR_TYPE_FIELD = 2;
 const METRICS_OF_RES = 4;
 const LENGTH_DELIMITED = 2;
 
@@ -70,6 +72,7 @@ export function readJoinReply(bytes: Buffer): JoinReply {
   const [number, body] = onlyField(bytes);
   switch (number) {
     case answer.disconnect:
+      decodeWith(ClientMessage_DisconnectRes, body, 'DisconnectRes');
       return { kind: 'disconnect' };
     case answer.parameters: {
       const { head, tensors } = apart(body);
@@ -130,7 +133,7 @@ function wireScalar(key: string, scalar: Scalar): NonNullable<WireScalar['scalar
 /** Fields of a message; a length-delimited one comes with a view of its bytes. */
 function* fieldsOf(message: Buffer): Generator<[number: number, body: Buffer | null]> {
   try {
-    const reader = new BinaryReader(message);
+    const reader = new StrictReader(message);
     while (reader.pos < reader.len) {
       const [number, type] = reader.tag();
       if (type === LENGTH_DELIMITED) {
@@ -159,18 +162,26 @@ function onlyField(message: Buffer): [number, Buffer] {
 
 /** The answer without its arrays, and the arrays. */
 function apart(body: Buffer): { head: Buffer; tensors: Buffer[] } {
-  const { head, body: parameters } = rawField.split(body, PARAMETERS_OF_RES);
+  const { head, body: parameters } = rawField.split(body, PARAMETERS_OF_RES, { once: true });
   const tensors: Buffer[] = [];
   let type = '';
   for (const [number, value] of fieldsOf(parameters)) {
     if (number === TENSORS && value !== null) tensors.push(value);
-    else if (value !== null) type = value.toString('latin1', 0, 40);
+    else if (number === TENSOR_TYPE_FIELD && value !== null) type = typeIn(value);
     if (tensors.length > limits.children) throw refuse(`The answer has more than ${limits.children} arrays.`);
   }
   // Without arrays a client may leave out the type as well.
   if (type !== TENSOR_TYPE && tensors.length > 0) throw refuse(`Its arrays are "${type}", not "${TENSOR_TYPE}".`);
   return { head, tensors };
 }
+
+const typeIn = (value: Buffer): string => {
+  try {
+    return strictText(value).slice(0, 40);
+  } catch (cause) {
+    throw new AegisError('REQUEST_MALFORMED', 'Not a ClientMessage.', cause);
+  }
+};
 
 /** Numbers only: text and bytes have no mean, they stay behind as they do in a SuperNode's answer. */
 function metricsOf(head: Buffer): { rest: Buffer; metrics: ConfigEntry[] } {

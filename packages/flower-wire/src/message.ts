@@ -2,9 +2,12 @@
 
 import { Error as WireError } from '@aegis/contracts/flwr/proto/error';
 import { Message, Metadata } from '@aegis/contracts/flwr/proto/message';
+import { RecordDict } from '@aegis/contracts/flwr/proto/recorddict';
+import { StrictReader } from '@aegis/contracts/strict-reader';
 import { AegisError } from '@aegis/errors';
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { WireType } from '@bufbuild/protobuf/wire';
 import type { MessageHead, ReplyHead } from './fleet-contract.ts';
+import { limits } from './limits.ts';
 import { type MadeObject, makeObject } from './objects.ts';
 
 /** The server's own id as sender and receiver. */
@@ -35,23 +38,34 @@ export function readMessage(bytes: Uint8Array): ReplyHead & { hasContent: boolea
   let hasContent = false;
   let error: ReplyHead['error'] = null;
   try {
-    const reader = new BinaryReader(bytes);
+    const reader = new StrictReader(bytes);
     while (reader.pos < reader.len) {
       const [field, wire] = reader.tag();
       if (field === 1 && wire === WireType.LengthDelimited) metadata = Metadata.decode(reader.bytes());
       else if (field === 3 && wire === WireType.LengthDelimited) {
         const { code, reason } = WireError.decode(reader.bytes());
         error = { code: Number(BigInt.asIntN(32, code)), reason };
-      } else {
-        hasContent ||= field === 2 && wire === WireType.LengthDelimited;
-        reader.skip(wire, field);
-      }
+      } else if (field === 2 && wire === WireType.LengthDelimited) {
+        hasContent = true;
+        checkContent(reader.bytes());
+      } else reader.skip(wire, field);
     }
   } catch (cause) {
+    if (cause instanceof AegisError) throw cause;
     throw new AegisError('REQUEST_MALFORMED', 'Not a Message.', cause);
   }
   if (metadata === undefined) throw new AegisError('REPLY_MALFORMED', 'The message has no metadata.');
   return { ...fromWireMetadata(metadata), error, hasContent };
+}
+
+/** Content travels in objects; what nodes send here is an empty record. It is passed over, once it is one. */
+function checkContent(content: Uint8Array): void {
+  if (content.byteLength > limits.record)
+    throw new AegisError(
+      'REPLY_MALFORMED',
+      `A message has ${content.byteLength} bytes of content besides its objects.`,
+    );
+  RecordDict.decode(content);
 }
 
 export function toWireMetadata(head: MessageHead): Metadata {

@@ -2,8 +2,9 @@
 // small request cannot unfold into a large structure.
 
 import { ObjectTree } from '@aegis/contracts/flwr/proto/message';
+import { StrictReader } from '@aegis/contracts/strict-reader';
 import { AegisError } from '@aegis/errors';
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { WireType } from '@bufbuild/protobuf/wire';
 import type { ObjectTreeNode } from './fleet-contract.ts';
 import { limits } from './limits.ts';
 import { isObjectId } from './objects.ts';
@@ -29,7 +30,7 @@ export function decodeObjectTree(
     if (above.length >= bounds.depth) throw refuse(`Deeper than ${bounds.depth} levels.`);
     let id = '';
     const below: Uint8Array[] = [];
-    const reader = new BinaryReader(part);
+    const reader = new StrictReader(part);
     while (reader.pos < reader.len) {
       const [field, wire] = reader.tag();
       if (field === 1 && wire === WireType.LengthDelimited) id = reader.string();

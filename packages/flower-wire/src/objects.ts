@@ -2,6 +2,7 @@
 //   bytes = <TypeName> SP <child id>[,<child id>…] SP <decimal body length> 0x00 <body>      id = lower-case hex SHA-256
 
 import { AegisError } from '@aegis/errors';
+import { strictText } from '@aegis/service-kit';
 import { type ByteRange, byteLists } from './byte-lists.ts';
 import { sha256HexSync } from './hash.ts';
 import { limits } from './limits.ts';
@@ -143,7 +144,7 @@ export function arrayBody({ dtype, shape, stype, chunks }: ArrayBody): Buffer {
 export function readArrayBody(body: Uint8Array, children: readonly string[]): ArrayBody {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+    value = JSON.parse(strictText(body));
   } catch (cause) {
     throw new AegisError('OBJECT_MALFORMED', 'The Array is not JSON.', cause);
   }
@@ -163,9 +164,17 @@ const isIndexList = (value: unknown): value is number[] =>
 export const namesBody = (names: Iterable<readonly [string, string]>): Buffer =>
   Buffer.from(pythonStringMap(names), 'latin1');
 
+const textIn = (body: Uint8Array): string => {
+  try {
+    return strictText(body);
+  } catch (cause) {
+    throw new AegisError('OBJECT_MALFORMED', 'The names are not UTF-8.', cause);
+  }
+};
+
 /** Names in the order written. The ids must be exactly the children. */
 export function readNamesBody(body: Uint8Array, children: readonly string[]): [string, string][] {
-  const names = parseStringMap(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+  const names = parseStringMap(textIn(body));
   const used = new Set(names.map(([, id]) => id));
   if (used.size !== children.length || !children.every((id) => used.has(id))) {
     throw malformed('The names do not match the list of children.');

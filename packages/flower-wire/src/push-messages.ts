@@ -1,8 +1,9 @@
 // push-messages, read field by field: a request may hold a large tree, and only one message with one tree is an answer.
 
 import { Node } from '@aegis/contracts/flwr/proto/node';
+import { StrictReader } from '@aegis/contracts/strict-reader';
 import { AegisError } from '@aegis/errors';
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { WireType } from '@bufbuild/protobuf/wire';
 import type { ObjectTreeNode, ReplyHead } from './fleet-contract.ts';
 import { readMessage, SERVER_NODE_ID } from './message.ts';
 import { decodeObjectTree } from './object-tree.ts';
@@ -23,7 +24,7 @@ export function readAnnouncement(bytes: Uint8Array): Announcement {
   let treeBytes: Uint8Array | undefined;
   let runtimeSeconds = 0;
   try {
-    const reader = new BinaryReader(bytes);
+    const reader = new StrictReader(bytes);
     while (reader.pos < reader.len) {
       const [field, wire] = reader.tag();
       if (field === 1 && wire === WireType.LengthDelimited) nodeId = Node.decode(reader.bytes()).nodeId;
@@ -34,7 +35,8 @@ export function readAnnouncement(bytes: Uint8Array): Announcement {
         if (treeBytes !== undefined) throw refuse('Only one object tree at a time is taken.');
         treeBytes = reader.bytes();
       } else if (field === 4 && wire === WireType.LengthDelimited) {
-        const list = new BinaryReader(reader.bytes());
+        const list = new StrictReader(reader.bytes());
+        if (list.len % 8 !== 0) throw refuse('Its list of run times is cut off.');
         if (list.pos < list.len) runtimeSeconds = list.double();
       } else if (field === 4 && wire === WireType.Bit64) runtimeSeconds = reader.double();
       else reader.skip(wire, field);

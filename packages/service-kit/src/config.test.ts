@@ -29,6 +29,7 @@ describe('config', () => {
 
   it.each([
     ['an unknown key, with its path', 'listen: { port: 1, hots: x }', 'listen.hots is not a known key'],
+    ['an alias of nothing', 'listen: *there', 'Unresolved alias'],
     ['an unknown key at the top', 'listen: { port: 1 }\ntypo: 1', 'typo is not a known key'],
     ['a wrong value, with its path', 'listen: { port: many }', 'listen.port: '],
     ['a wrong item, with its place', 'listen: { port: 1 }\ncallers: { s: [a, 2] }', 'callers.s[1]: '],

@@ -20,10 +20,20 @@ export const loadConfig = <T>(file: string, schema: ZodType<T>): T => {
 
 /** As loadConfig, from text; `name` is what complaints call it. */
 export const parseConfig = <T>(text: string, schema: ZodType<T>, name: string): T => {
-  const document = parseDocument(text, { uniqueKeys: true });
+  // Warnings would go to stderr, and quote the file.
+  const document = parseDocument(text, { uniqueKeys: true, logLevel: 'error' });
   const [syntax] = document.errors;
   if (syntax !== undefined) throw new AegisError('CONFIG_INVALID', `${name}: ${syntax.message.split('\n')[0]}`);
-  return checkConfig(document.toJS() ?? {}, schema, name);
+  return checkConfig(plainValue(document, name) ?? {}, schema, name);
+};
+
+/** What is wrong with aliases, or with how often they are used, is found only here. */
+const plainValue = (document: ReturnType<typeof parseDocument>, name: string): unknown => {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    throw new AegisError('CONFIG_INVALID', `${name}: ${(cause as Error).message.split('\n')[0]}`, cause);
+  }
 };
 
 /** As loadConfig, from a value already in memory. */

@@ -73,12 +73,21 @@ export const createSigningRequest = async (keyPem: string): Promise<Buffer> => {
   return Buffer.from(request.rawData);
 };
 
+/** Of the one value that stands at the front, its own head included; the library passes over whatever follows. */
+const derLength = (der: Uint8Array): number => {
+  const [, first = 0] = der;
+  if (first < 0x80) return 2 + first;
+  const octets = first & 0x7f;
+  return der.subarray(2, 2 + octets).reduce((length, octet) => length * 256 + octet, 0) + 2 + octets;
+};
+
 /**
  * The public key (SPKI, DER) that a request asks a certificate for, and that signed it. CSR_INVALID for anything else than EC P-256 with
  * ECDSA-SHA256. Names and extensions that it asks for are not looked at.
  */
 export const readSigningRequest = async (der: Uint8Array): Promise<Buffer> => {
   if (der.byteLength > LONGEST_REQUEST) throw new AegisError('CSR_INVALID', 'It is too long to be one.');
+  if (derLength(der) !== der.byteLength) throw new AegisError('CSR_INVALID', 'Something follows it.');
   const x509 = await loadX509();
   try {
     const request = new x509.Pkcs10CertificateRequest(Buffer.from(der));

@@ -70,9 +70,11 @@ export {
 export { type ProcessParts, serviceProcess } from './service-process.ts';
 export { type CertifiedKey, openSigningCertificate, readRoots } from './signing-certificate.ts';
 export { SigningTrust, type SigningTrustFiles } from './signing-trust.ts';
+export { strictText } from './strict-text.ts';
 export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
 export { type CertificateUse, watchCertificate } from './watch-certificate.ts';
 export { watchVolume } from './watch-volume.ts';
 export type { IssuedCertificate } from './x509.ts';
 export { passedBytes } from './young-garbage.ts';
+export { ZIP_END_BYTES, ZIP_NEWEST, zipEndFault } from './zip-end.ts';

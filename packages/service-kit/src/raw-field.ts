@@ -18,12 +18,14 @@ export interface SplitMessage {
 
 const malformed = (detail: string): AegisError => new AegisError('REQUEST_MALFORMED', detail);
 
-const split = (message: Uint8Array, field: number): SplitMessage => {
+/** `once`: the field is a message. Said twice it would be two that become one, of which only the last is looked at here. */
+const split = (message: Uint8Array, field: number, { once = false } = {}): SplitMessage => {
   const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
   const rest: Buffer[] = [];
   let body = bytes.subarray(0, 0);
   let restStart = 0;
   let at = 0;
+  let isThere = false;
 
   const readVarint = (): number => {
     // Kept as a double: lengths above 2^53 only need to be "more than there is", and tags are checked for range.
@@ -60,6 +62,8 @@ const split = (message: Uint8Array, field: number): SplitMessage => {
       const length = readVarint();
       skip(length);
       if (number === field) {
+        if (once && isThere) throw malformed(`Field ${field} is there twice.`);
+        isThere = true;
         body = bytes.subarray(at - length, at);
         if (fieldStart > restStart) rest.push(bytes.subarray(restStart, fieldStart));
         restStart = at;

@@ -113,6 +113,9 @@ export function readPyproject(pyproject: unknown): AppFacts {
   if (typeof clientapp !== 'string' || !/^[\w.]+:[\w.]+$/.test(clientapp)) {
     throw malformed(`${PYPROJECT}: tool.flwr.app.components.clientapp must be "module:attribute".`);
   }
+  // Nothing of it runs here, and no app that Flower builds is without.
+  if (typeof components.serverapp !== 'string')
+    throw malformed(`${PYPROJECT}: tool.flwr.app.components.serverapp must be "module:attribute".`);
   return {
     publisher,
     name,

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { AegisError } from '@aegis/errors';
+import { strictText, ZIP_END_BYTES, ZIP_NEWEST, zipEndFault } from '@aegis/service-kit';
 import { parse } from 'smol-toml';
 import yauzl, { type Entry } from 'yauzl';
 import {
@@ -31,7 +33,7 @@ export async function unpackBundle(fab: Buffer): Promise<UnpackedBundle> {
   if (manifest === undefined) throw new AegisError('APP_MALFORMED', `It has no ${MANIFEST}.`);
   files.delete(MANIFEST);
   const hashed = [...files].map(([path, content]) => ({ path, sha256: sha256(content), bytes: content.length }));
-  checkManifest(manifest.toString('utf8'), hashed);
+  checkManifest(textOf(MANIFEST, manifest), hashed);
 
   const pyproject = parsePyproject(files.get(PYPROJECT));
   const facts = readPyproject(pyproject);
@@ -55,6 +57,8 @@ export async function unpackBundle(fab: Buffer): Promise<UnpackedBundle> {
 
 async function unpack(fab: Buffer): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
+  const fault = zipEndFault(fab.subarray(-ZIP_END_BYTES), fab.byteLength);
+  if (fault !== null) throw new AegisError('APP_MALFORMED', `The ZIP file cannot be read: ${fault}.`);
   try {
     const zip = await yauzl.fromBufferPromise(fab, { strictFileNames: true, validateEntrySizes: true });
     const entries: Entry[] = [];
@@ -62,9 +66,15 @@ async function unpack(fab: Buffer): Promise<Map<string, Buffer>> {
     checkEntries(entries.map(bundleEntry));
     for (const entry of entries) {
       if (entry.fileName.endsWith('/')) continue;
+      const { fileName } = await zip.readLocalFileHeaderPromise(entry);
+      // Python's reader goes by the name that stands before the file.
+      if (!fileName.equals(entry.fileNameRaw)) throw damaged(entry, 'has two names');
+      if (entry.versionNeededToExtract > ZIP_NEWEST) throw damaged(entry, 'is of a newer format than there is');
       // yauzl fails the stream as soon as it gives more than the size that was just checked
       const pieces = await (await zip.openReadStreamPromise(entry)).toArray();
-      files.set(entry.fileName, Buffer.concat(pieces as Buffer[]));
+      const content = Buffer.concat(pieces as Buffer[]);
+      if (crc32(content) !== entry.crc32) throw damaged(entry, 'does not have its checksum');
+      files.set(entry.fileName, content);
     }
   } catch (error) {
     if (error instanceof AegisError) throw error;
@@ -72,6 +82,9 @@ async function unpack(fab: Buffer): Promise<Map<string, Buffer>> {
   }
   return files;
 }
+
+const damaged = ({ fileName }: Entry, what: string): AegisError =>
+  new AegisError('APP_MALFORMED', `Entry "${fileName.slice(0, 120)}" ${what}.`);
 
 const UNIX = 3;
 
@@ -87,11 +100,20 @@ const bundleEntry = (entry: Entry): BundleEntry => ({
 function parsePyproject(content: Buffer | undefined): unknown {
   if (content === undefined) throw new AegisError('APP_MALFORMED', `It has no ${PYPROJECT}.`);
   try {
-    return parse(content.toString('utf8'), { integersAsBigInt: true });
+    return parse(textOf(PYPROJECT, content), { integersAsBigInt: true });
   } catch (cause) {
+    if (cause instanceof AegisError) throw cause;
     const [line] = (cause as Error).message.split('\n');
     throw new AegisError('APP_MALFORMED', `${PYPROJECT}: ${line}`, cause);
   }
 }
+
+const textOf = (name: string, content: Buffer): string => {
+  try {
+    return strictText(content);
+  } catch (cause) {
+    throw new AegisError('APP_MALFORMED', `${name} is not UTF-8.`, cause);
+  }
+};
 
 const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');

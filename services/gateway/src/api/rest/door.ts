@@ -15,7 +15,7 @@ import { LARGEST_BODY, sendJson, sendProblem, statusOf } from './answer.ts';
 import { RestCalls } from './calls.ts';
 import { check } from './check.ts';
 import { type Endpoint, methodsAt, PREFIX, type Route, routeOf } from './endpoints.ts';
-import { checkJsonShape } from './json-shape.ts';
+import { readJson } from './json-shape.ts';
 import { readManifest } from './manifest.ts';
 
 const KiB = 1024;
@@ -126,7 +126,7 @@ export class RestDoor {
     }
     if (schema === undefined) return undefined;
     if (schema !== 'bytes') {
-      const value = parse(bytes);
+      const value = readJson(bytes);
       return endpoint.name === 'update' ? readManifest(value) : check(schema, value, 'body');
     }
     const { sha256 } = parameters;
@@ -165,13 +165,4 @@ const header = (request: IncomingMessage, name: string): string => {
 const checkType = (request: IncomingMessage, wanted: string): void => {
   const given = header(request, 'content-type').split(';', 1)[0]?.trim().toLowerCase();
   if (given !== wanted) throw new AegisError('MEDIA_TYPE', `It says "${given?.slice(0, 80)}", not ${wanted}.`);
-};
-
-const parse = (bytes: Buffer): unknown => {
-  checkJsonShape(bytes);
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    throw new AegisError('REQUEST_MALFORMED', 'The body is no JSON.');
-  }
 };

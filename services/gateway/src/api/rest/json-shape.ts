@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import { strictText } from '@aegis/service-kit';
 import { nodeLimits } from '../node/limits.ts';
 
 /** A manifest is five deep: itself, its tensors, one of them, its slices, one of those. */
@@ -55,3 +56,13 @@ const endOfText = (bytes: Buffer, from: number): number => {
 
 const tooMany = (what: string, most: number): AegisError =>
   new AegisError('REQUEST_MALFORMED', `The body has more than ${most} ${what}.`);
+
+/** The value of a JSON text. Throws REQUEST_MALFORMED for what is none, is no UTF-8, or has more of anything than a request can need. */
+export const readJson = (bytes: Buffer, what = 'The body'): unknown => {
+  checkJsonShape(bytes);
+  try {
+    return JSON.parse(strictText(bytes));
+  } catch {
+    throw new AegisError('REQUEST_MALFORMED', `${what} is no JSON.`);
+  }
+};

@@ -5,7 +5,8 @@
 // source: flwr/proto/control.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -229,7 +230,7 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StartRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -239,14 +240,14 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStartRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.fab = Fab.decode(reader, reader.uint32());
+            message.fab = Fab.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -254,7 +255,7 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
               break;
             }
 
-            const entry2 = StartRunRequest_OverrideConfigEntry.decode(reader, reader.uint32());
+            const entry2 = StartRunRequest_OverrideConfigEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.overrideConfig[entry2.key] = entry2.value;
             }
@@ -265,7 +266,7 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
               break;
             }
 
-            message.overrideFederationConfig = SimulationConfig.decode(reader, reader.uint32());
+            message.overrideFederationConfig = SimulationConfig.decode(reader, reader.length());
             continue;
           }
           case 4: {
@@ -316,10 +317,11 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
             }
 
             if (tag === 74) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.connectorIds.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -327,11 +329,9 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -385,7 +385,7 @@ export const StartRunRequest_OverrideConfigEntry: MessageFns<StartRunRequest_Ove
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StartRunRequest_OverrideConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -395,7 +395,7 @@ export const StartRunRequest_OverrideConfigEntry: MessageFns<StartRunRequest_Ove
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStartRunRequest_OverrideConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -410,15 +410,13 @@ export const StartRunRequest_OverrideConfigEntry: MessageFns<StartRunRequest_Ove
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -466,7 +464,7 @@ export const StartRunResponse: MessageFns<StartRunResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StartRunResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -476,7 +474,7 @@ export const StartRunResponse: MessageFns<StartRunResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStartRunResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -511,11 +509,9 @@ export const StartRunResponse: MessageFns<StartRunResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -556,7 +552,7 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StreamLogsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -566,7 +562,7 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStreamLogsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -585,11 +581,9 @@ export const StreamLogsRequest: MessageFns<StreamLogsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -623,7 +617,7 @@ export const StreamLogsResponse: MessageFns<StreamLogsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StreamLogsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -633,7 +627,7 @@ export const StreamLogsResponse: MessageFns<StreamLogsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStreamLogsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -652,11 +646,9 @@ export const StreamLogsResponse: MessageFns<StreamLogsResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -702,7 +694,7 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListRunsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -712,7 +704,7 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListRunsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -739,11 +731,9 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -778,7 +768,7 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListRunsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -788,14 +778,14 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListRunsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            const entry1 = ListRunsResponse_RunDictEntry.decode(reader, reader.uint32());
+            const entry1 = ListRunsResponse_RunDictEntry.decode(reader, reader.length());
             if (entry1.value !== undefined) {
               message.runDict.set(entry1.key, entry1.value);
             }
@@ -810,11 +800,9 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -859,7 +847,7 @@ export const ListRunsResponse_RunDictEntry: MessageFns<ListRunsResponse_RunDictE
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListRunsResponse_RunDictEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -869,7 +857,7 @@ export const ListRunsResponse_RunDictEntry: MessageFns<ListRunsResponse_RunDictE
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListRunsResponse_RunDictEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -884,15 +872,13 @@ export const ListRunsResponse_RunDictEntry: MessageFns<ListRunsResponse_RunDictE
               break;
             }
 
-            message.value = Run.decode(reader, reader.uint32());
+            message.value = Run.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -926,7 +912,7 @@ export const StopRunRequest: MessageFns<StopRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StopRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -936,7 +922,7 @@ export const StopRunRequest: MessageFns<StopRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStopRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -947,11 +933,9 @@ export const StopRunRequest: MessageFns<StopRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -981,7 +965,7 @@ export const StopRunResponse: MessageFns<StopRunResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StopRunResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -991,7 +975,7 @@ export const StopRunResponse: MessageFns<StopRunResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStopRunResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1002,11 +986,9 @@ export const StopRunResponse: MessageFns<StopRunResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1033,7 +1015,7 @@ export const GetLoginDetailsRequest: MessageFns<GetLoginDetailsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetLoginDetailsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1043,14 +1025,12 @@ export const GetLoginDetailsRequest: MessageFns<GetLoginDetailsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetLoginDetailsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1097,7 +1077,7 @@ export const GetLoginDetailsResponse: MessageFns<GetLoginDetailsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetLoginDetailsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1107,7 +1087,7 @@ export const GetLoginDetailsResponse: MessageFns<GetLoginDetailsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetLoginDetailsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1150,11 +1130,9 @@ export const GetLoginDetailsResponse: MessageFns<GetLoginDetailsResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1188,7 +1166,7 @@ export const GetAuthTokensRequest: MessageFns<GetAuthTokensRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetAuthTokensRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1198,7 +1176,7 @@ export const GetAuthTokensRequest: MessageFns<GetAuthTokensRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetAuthTokensRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1209,11 +1187,9 @@ export const GetAuthTokensRequest: MessageFns<GetAuthTokensRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1246,7 +1222,7 @@ export const GetAuthTokensResponse: MessageFns<GetAuthTokensResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetAuthTokensResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1256,7 +1232,7 @@ export const GetAuthTokensResponse: MessageFns<GetAuthTokensResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetAuthTokensResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1275,11 +1251,9 @@ export const GetAuthTokensResponse: MessageFns<GetAuthTokensResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1310,7 +1284,7 @@ export const RefreshAuthTokensRequest: MessageFns<RefreshAuthTokensRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RefreshAuthTokensRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1320,7 +1294,7 @@ export const RefreshAuthTokensRequest: MessageFns<RefreshAuthTokensRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRefreshAuthTokensRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1331,11 +1305,9 @@ export const RefreshAuthTokensRequest: MessageFns<RefreshAuthTokensRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1368,7 +1340,7 @@ export const RefreshAuthTokensResponse: MessageFns<RefreshAuthTokensResponse> = 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RefreshAuthTokensResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1378,7 +1350,7 @@ export const RefreshAuthTokensResponse: MessageFns<RefreshAuthTokensResponse> = 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRefreshAuthTokensResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1397,11 +1369,9 @@ export const RefreshAuthTokensResponse: MessageFns<RefreshAuthTokensResponse> = 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1435,7 +1405,7 @@ export const PullArtifactsRequest: MessageFns<PullArtifactsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PullArtifactsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1445,7 +1415,7 @@ export const PullArtifactsRequest: MessageFns<PullArtifactsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePullArtifactsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1456,11 +1426,9 @@ export const PullArtifactsRequest: MessageFns<PullArtifactsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1490,7 +1458,7 @@ export const PullArtifactsResponse: MessageFns<PullArtifactsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PullArtifactsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1500,7 +1468,7 @@ export const PullArtifactsResponse: MessageFns<PullArtifactsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePullArtifactsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1511,11 +1479,9 @@ export const PullArtifactsResponse: MessageFns<PullArtifactsResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1551,7 +1517,7 @@ export const RegisterNodeRequest: MessageFns<RegisterNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RegisterNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1561,7 +1527,7 @@ export const RegisterNodeRequest: MessageFns<RegisterNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRegisterNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1588,11 +1554,9 @@ export const RegisterNodeRequest: MessageFns<RegisterNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1627,7 +1591,7 @@ export const RegisterNodeResponse: MessageFns<RegisterNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RegisterNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1637,7 +1601,7 @@ export const RegisterNodeResponse: MessageFns<RegisterNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRegisterNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1648,11 +1612,9 @@ export const RegisterNodeResponse: MessageFns<RegisterNodeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1685,7 +1647,7 @@ export const UnregisterNodeRequest: MessageFns<UnregisterNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): UnregisterNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1695,7 +1657,7 @@ export const UnregisterNodeRequest: MessageFns<UnregisterNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUnregisterNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1706,11 +1668,9 @@ export const UnregisterNodeRequest: MessageFns<UnregisterNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1737,7 +1697,7 @@ export const UnregisterNodeResponse: MessageFns<UnregisterNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): UnregisterNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1747,14 +1707,12 @@ export const UnregisterNodeResponse: MessageFns<UnregisterNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUnregisterNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1780,7 +1738,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListNodesRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1790,14 +1748,12 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListNodesRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1829,7 +1785,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListNodesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1839,14 +1795,14 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListNodesResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.nodesInfo.push(NodeInfo.decode(reader, reader.uint32()));
+            message.nodesInfo.push(NodeInfo.decode(reader, reader.length()));
             continue;
           }
           case 2: {
@@ -1858,11 +1814,9 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1896,7 +1850,7 @@ export const ListNodesResponse123: MessageFns<ListNodesResponse123> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListNodesResponse123 {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1906,14 +1860,14 @@ export const ListNodesResponse123: MessageFns<ListNodesResponse123> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListNodesResponse123();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.nodesInfo.push(NodeInfo123.decode(reader, reader.uint32()));
+            message.nodesInfo.push(NodeInfo123.decode(reader, reader.length()));
             continue;
           }
           case 2: {
@@ -1925,11 +1879,9 @@ export const ListNodesResponse123: MessageFns<ListNodesResponse123> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1957,7 +1909,7 @@ export const ListFederationsRequest: MessageFns<ListFederationsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListFederationsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1967,14 +1919,12 @@ export const ListFederationsRequest: MessageFns<ListFederationsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListFederationsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2003,7 +1953,7 @@ export const ListFederationsResponse: MessageFns<ListFederationsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListFederationsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2013,22 +1963,20 @@ export const ListFederationsResponse: MessageFns<ListFederationsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListFederationsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.federations.push(Federation.decode(reader, reader.uint32()));
+            message.federations.push(Federation.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2058,7 +2006,7 @@ export const ShowFederationRequest: MessageFns<ShowFederationRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ShowFederationRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2068,7 +2016,7 @@ export const ShowFederationRequest: MessageFns<ShowFederationRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseShowFederationRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2079,11 +2027,9 @@ export const ShowFederationRequest: MessageFns<ShowFederationRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2116,7 +2062,7 @@ export const ShowFederationResponse: MessageFns<ShowFederationResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ShowFederationResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2126,14 +2072,14 @@ export const ShowFederationResponse: MessageFns<ShowFederationResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseShowFederationResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.federation = Federation.decode(reader, reader.uint32());
+            message.federation = Federation.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -2145,11 +2091,9 @@ export const ShowFederationResponse: MessageFns<ShowFederationResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

@@ -5,7 +5,8 @@
 // source: flwr/proto/fab.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Node } from "./node.ts";
 
 export const protobufPackage = "flwr.proto";
@@ -52,7 +53,7 @@ export const Fab: MessageFns<Fab> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Fab {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -62,7 +63,7 @@ export const Fab: MessageFns<Fab> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFab();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -85,18 +86,16 @@ export const Fab: MessageFns<Fab> = {
               break;
             }
 
-            const entry3 = Fab_VerificationsEntry.decode(reader, reader.uint32());
+            const entry3 = Fab_VerificationsEntry.decode(reader, reader.length());
             if (entry3.value !== undefined) {
               message.verifications[entry3.key] = entry3.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -139,7 +138,7 @@ export const Fab_VerificationsEntry: MessageFns<Fab_VerificationsEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Fab_VerificationsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -149,7 +148,7 @@ export const Fab_VerificationsEntry: MessageFns<Fab_VerificationsEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFab_VerificationsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -168,11 +167,9 @@ export const Fab_VerificationsEntry: MessageFns<Fab_VerificationsEntry> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -212,7 +209,7 @@ export const GetFabRequest: MessageFns<GetFabRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetFabRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -222,14 +219,14 @@ export const GetFabRequest: MessageFns<GetFabRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetFabRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -249,11 +246,9 @@ export const GetFabRequest: MessageFns<GetFabRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -285,7 +280,7 @@ export const GetFabResponse: MessageFns<GetFabResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetFabResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -295,22 +290,20 @@ export const GetFabResponse: MessageFns<GetFabResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetFabResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.fab = Fab.decode(reader, reader.uint32());
+            message.fab = Fab.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

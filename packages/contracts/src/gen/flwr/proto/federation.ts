@@ -5,7 +5,8 @@
 // source: flwr/proto/federation.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { SimulationConfig } from "./federation_config.ts";
 import { NodeInfo } from "./node.ts";
 import { Run } from "./run.ts";
@@ -55,7 +56,7 @@ export const Account: MessageFns<Account> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Account {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -65,7 +66,7 @@ export const Account: MessageFns<Account> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAccount();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -84,11 +85,9 @@ export const Account: MessageFns<Account> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -122,7 +121,7 @@ export const Member: MessageFns<Member> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Member {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -132,14 +131,14 @@ export const Member: MessageFns<Member> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMember();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.account = Account.decode(reader, reader.uint32());
+            message.account = Account.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -151,11 +150,9 @@ export const Member: MessageFns<Member> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -234,7 +231,7 @@ export const Federation: MessageFns<Federation> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Federation {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -244,7 +241,7 @@ export const Federation: MessageFns<Federation> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFederation();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -259,7 +256,7 @@ export const Federation: MessageFns<Federation> = {
               break;
             }
 
-            message.nodes.push(NodeInfo.decode(reader, reader.uint32()));
+            message.nodes.push(NodeInfo.decode(reader, reader.length()));
             continue;
           }
           case 3: {
@@ -267,7 +264,7 @@ export const Federation: MessageFns<Federation> = {
               break;
             }
 
-            message.runs.push(Run.decode(reader, reader.uint32()));
+            message.runs.push(Run.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -283,7 +280,7 @@ export const Federation: MessageFns<Federation> = {
               break;
             }
 
-            message.members.push(Member.decode(reader, reader.uint32()));
+            message.members.push(Member.decode(reader, reader.length()));
             continue;
           }
           case 6: {
@@ -307,7 +304,7 @@ export const Federation: MessageFns<Federation> = {
               break;
             }
 
-            message.config = SimulationConfig.decode(reader, reader.uint32());
+            message.config = SimulationConfig.decode(reader, reader.length());
             continue;
           }
           case 9: {
@@ -343,11 +340,9 @@ export const Federation: MessageFns<Federation> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

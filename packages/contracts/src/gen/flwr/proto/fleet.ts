@@ -5,7 +5,8 @@
 // source: flwr/proto/fleet.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -130,7 +131,7 @@ export const CreateNodeRequest: MessageFns<CreateNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CreateNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -140,7 +141,7 @@ export const CreateNodeRequest: MessageFns<CreateNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCreateNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -151,11 +152,9 @@ export const CreateNodeRequest: MessageFns<CreateNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -185,7 +184,7 @@ export const CreateNodeResponse: MessageFns<CreateNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CreateNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -195,22 +194,20 @@ export const CreateNodeResponse: MessageFns<CreateNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCreateNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -240,7 +237,7 @@ export const DeleteNodeRequest: MessageFns<DeleteNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DeleteNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -250,22 +247,20 @@ export const DeleteNodeRequest: MessageFns<DeleteNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeleteNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -292,7 +287,7 @@ export const DeleteNodeResponse: MessageFns<DeleteNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DeleteNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -302,14 +297,12 @@ export const DeleteNodeResponse: MessageFns<DeleteNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeleteNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -338,7 +331,7 @@ export const RegisterNodeFleetRequest: MessageFns<RegisterNodeFleetRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RegisterNodeFleetRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -348,7 +341,7 @@ export const RegisterNodeFleetRequest: MessageFns<RegisterNodeFleetRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRegisterNodeFleetRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -359,11 +352,9 @@ export const RegisterNodeFleetRequest: MessageFns<RegisterNodeFleetRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -396,7 +387,7 @@ export const RegisterNodeFleetResponse: MessageFns<RegisterNodeFleetResponse> = 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RegisterNodeFleetResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -406,7 +397,7 @@ export const RegisterNodeFleetResponse: MessageFns<RegisterNodeFleetResponse> = 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRegisterNodeFleetResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -417,11 +408,9 @@ export const RegisterNodeFleetResponse: MessageFns<RegisterNodeFleetResponse> = 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -454,7 +443,7 @@ export const ActivateNodeRequest: MessageFns<ActivateNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ActivateNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -464,7 +453,7 @@ export const ActivateNodeRequest: MessageFns<ActivateNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseActivateNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -483,11 +472,9 @@ export const ActivateNodeRequest: MessageFns<ActivateNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -521,7 +508,7 @@ export const ActivateNodeResponse: MessageFns<ActivateNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ActivateNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -531,7 +518,7 @@ export const ActivateNodeResponse: MessageFns<ActivateNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseActivateNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -542,11 +529,9 @@ export const ActivateNodeResponse: MessageFns<ActivateNodeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -579,7 +564,7 @@ export const DeactivateNodeRequest: MessageFns<DeactivateNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DeactivateNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -589,7 +574,7 @@ export const DeactivateNodeRequest: MessageFns<DeactivateNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeactivateNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -600,11 +585,9 @@ export const DeactivateNodeRequest: MessageFns<DeactivateNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -631,7 +614,7 @@ export const DeactivateNodeResponse: MessageFns<DeactivateNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DeactivateNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -641,14 +624,12 @@ export const DeactivateNodeResponse: MessageFns<DeactivateNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDeactivateNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -680,7 +661,7 @@ export const UnregisterNodeFleetRequest: MessageFns<UnregisterNodeFleetRequest> 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): UnregisterNodeFleetRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -690,7 +671,7 @@ export const UnregisterNodeFleetRequest: MessageFns<UnregisterNodeFleetRequest> 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUnregisterNodeFleetRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -701,11 +682,9 @@ export const UnregisterNodeFleetRequest: MessageFns<UnregisterNodeFleetRequest> 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -732,7 +711,7 @@ export const UnregisterNodeFleetResponse: MessageFns<UnregisterNodeFleetResponse
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): UnregisterNodeFleetResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -742,14 +721,12 @@ export const UnregisterNodeFleetResponse: MessageFns<UnregisterNodeFleetResponse
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUnregisterNodeFleetResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -781,7 +758,7 @@ export const PullMessagesRequest: MessageFns<PullMessagesRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PullMessagesRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -791,14 +768,14 @@ export const PullMessagesRequest: MessageFns<PullMessagesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePullMessagesRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -810,11 +787,9 @@ export const PullMessagesRequest: MessageFns<PullMessagesRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -851,7 +826,7 @@ export const PullMessagesResponse: MessageFns<PullMessagesResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PullMessagesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -861,14 +836,14 @@ export const PullMessagesResponse: MessageFns<PullMessagesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePullMessagesResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.reconnect = Reconnect.decode(reader, reader.uint32());
+            message.reconnect = Reconnect.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -876,7 +851,7 @@ export const PullMessagesResponse: MessageFns<PullMessagesResponse> = {
               break;
             }
 
-            message.messagesList.push(Message.decode(reader, reader.uint32()));
+            message.messagesList.push(Message.decode(reader, reader.length()));
             continue;
           }
           case 3: {
@@ -884,15 +859,13 @@ export const PullMessagesResponse: MessageFns<PullMessagesResponse> = {
               break;
             }
 
-            message.messageObjectTrees.push(ObjectTree.decode(reader, reader.uint32()));
+            message.messageObjectTrees.push(ObjectTree.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -939,7 +912,7 @@ export const PushMessagesRequest: MessageFns<PushMessagesRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PushMessagesRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -949,14 +922,14 @@ export const PushMessagesRequest: MessageFns<PushMessagesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePushMessagesRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -964,7 +937,7 @@ export const PushMessagesRequest: MessageFns<PushMessagesRequest> = {
               break;
             }
 
-            message.messagesList.push(Message.decode(reader, reader.uint32()));
+            message.messagesList.push(Message.decode(reader, reader.length()));
             continue;
           }
           case 3: {
@@ -972,7 +945,7 @@ export const PushMessagesRequest: MessageFns<PushMessagesRequest> = {
               break;
             }
 
-            message.messageObjectTrees.push(ObjectTree.decode(reader, reader.uint32()));
+            message.messageObjectTrees.push(ObjectTree.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -983,10 +956,11 @@ export const PushMessagesRequest: MessageFns<PushMessagesRequest> = {
             }
 
             if (tag === 34) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.clientappRuntimeList.push(reader.double());
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -994,11 +968,9 @@ export const PushMessagesRequest: MessageFns<PushMessagesRequest> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1040,7 +1012,7 @@ export const PushMessagesResponse: MessageFns<PushMessagesResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PushMessagesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1050,14 +1022,14 @@ export const PushMessagesResponse: MessageFns<PushMessagesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePushMessagesResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.reconnect = Reconnect.decode(reader, reader.uint32());
+            message.reconnect = Reconnect.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1065,7 +1037,7 @@ export const PushMessagesResponse: MessageFns<PushMessagesResponse> = {
               break;
             }
 
-            const entry2 = PushMessagesResponse_ResultsEntry.decode(reader, reader.uint32());
+            const entry2 = PushMessagesResponse_ResultsEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.results[entry2.key] = entry2.value;
             }
@@ -1088,11 +1060,9 @@ export const PushMessagesResponse: MessageFns<PushMessagesResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1138,7 +1108,7 @@ export const PushMessagesResponse_ResultsEntry: MessageFns<PushMessagesResponse_
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PushMessagesResponse_ResultsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1148,7 +1118,7 @@ export const PushMessagesResponse_ResultsEntry: MessageFns<PushMessagesResponse_
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePushMessagesResponse_ResultsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1167,11 +1137,9 @@ export const PushMessagesResponse_ResultsEntry: MessageFns<PushMessagesResponse_
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1205,7 +1173,7 @@ export const Reconnect: MessageFns<Reconnect> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Reconnect {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1215,7 +1183,7 @@ export const Reconnect: MessageFns<Reconnect> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReconnect();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1226,11 +1194,9 @@ export const Reconnect: MessageFns<Reconnect> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

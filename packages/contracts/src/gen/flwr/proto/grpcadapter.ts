@@ -5,7 +5,8 @@
 // source: flwr/proto/grpcadapter.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -53,7 +54,7 @@ export const MessageContainer: MessageFns<MessageContainer> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MessageContainer {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -63,14 +64,14 @@ export const MessageContainer: MessageFns<MessageContainer> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMessageContainer();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            const entry1 = MessageContainer_MetadataEntry.decode(reader, reader.uint32());
+            const entry1 = MessageContainer_MetadataEntry.decode(reader, reader.length());
             if (entry1.value !== undefined) {
               message.metadata[entry1.key] = entry1.value;
             }
@@ -93,11 +94,9 @@ export const MessageContainer: MessageFns<MessageContainer> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -140,7 +139,7 @@ export const MessageContainer_MetadataEntry: MessageFns<MessageContainer_Metadat
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MessageContainer_MetadataEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -150,7 +149,7 @@ export const MessageContainer_MetadataEntry: MessageFns<MessageContainer_Metadat
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMessageContainer_MetadataEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -169,11 +168,9 @@ export const MessageContainer_MetadataEntry: MessageFns<MessageContainer_Metadat
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

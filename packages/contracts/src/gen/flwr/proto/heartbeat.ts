@@ -5,7 +5,8 @@
 // source: flwr/proto/heartbeat.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Node } from "./node.ts";
 
 export const protobufPackage = "flwr.proto";
@@ -37,7 +38,7 @@ export const SendNodeHeartbeatRequest: MessageFns<SendNodeHeartbeatRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SendNodeHeartbeatRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -47,14 +48,14 @@ export const SendNodeHeartbeatRequest: MessageFns<SendNodeHeartbeatRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSendNodeHeartbeatRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -66,11 +67,9 @@ export const SendNodeHeartbeatRequest: MessageFns<SendNodeHeartbeatRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -101,7 +100,7 @@ export const SendNodeHeartbeatResponse: MessageFns<SendNodeHeartbeatResponse> = 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SendNodeHeartbeatResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -111,7 +110,7 @@ export const SendNodeHeartbeatResponse: MessageFns<SendNodeHeartbeatResponse> = 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSendNodeHeartbeatResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -122,11 +121,9 @@ export const SendNodeHeartbeatResponse: MessageFns<SendNodeHeartbeatResponse> = 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

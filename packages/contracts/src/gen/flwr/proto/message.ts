@@ -5,7 +5,8 @@
 // source: flwr/proto/message.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Error } from "./error.ts";
 import { Node } from "./node.ts";
 import { RecordDict } from "./recorddict.ts";
@@ -115,7 +116,7 @@ export const Message: MessageFns<Message> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Message {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -125,14 +126,14 @@ export const Message: MessageFns<Message> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMessage();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.metadata = Metadata.decode(reader, reader.uint32());
+            message.metadata = Metadata.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -140,7 +141,7 @@ export const Message: MessageFns<Message> = {
               break;
             }
 
-            message.content = RecordDict.decode(reader, reader.uint32());
+            message.content = RecordDict.decode(reader, reader.length());
             continue;
           }
           case 3: {
@@ -148,15 +149,13 @@ export const Message: MessageFns<Message> = {
               break;
             }
 
-            message.error = Error.decode(reader, reader.uint32());
+            message.error = Error.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -216,7 +215,7 @@ export const Context: MessageFns<Context> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Context {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -226,7 +225,7 @@ export const Context: MessageFns<Context> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseContext();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -249,7 +248,7 @@ export const Context: MessageFns<Context> = {
               break;
             }
 
-            const entry3 = Context_NodeConfigEntry.decode(reader, reader.uint32());
+            const entry3 = Context_NodeConfigEntry.decode(reader, reader.length());
             if (entry3.value !== undefined) {
               message.nodeConfig[entry3.key] = entry3.value;
             }
@@ -260,7 +259,7 @@ export const Context: MessageFns<Context> = {
               break;
             }
 
-            message.state = RecordDict.decode(reader, reader.uint32());
+            message.state = RecordDict.decode(reader, reader.length());
             continue;
           }
           case 5: {
@@ -268,7 +267,7 @@ export const Context: MessageFns<Context> = {
               break;
             }
 
-            const entry5 = Context_RunConfigEntry.decode(reader, reader.uint32());
+            const entry5 = Context_RunConfigEntry.decode(reader, reader.length());
             if (entry5.value !== undefined) {
               message.runConfig[entry5.key] = entry5.value;
             }
@@ -283,11 +282,9 @@ export const Context: MessageFns<Context> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -343,7 +340,7 @@ export const Context_NodeConfigEntry: MessageFns<Context_NodeConfigEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Context_NodeConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -353,7 +350,7 @@ export const Context_NodeConfigEntry: MessageFns<Context_NodeConfigEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseContext_NodeConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -368,15 +365,13 @@ export const Context_NodeConfigEntry: MessageFns<Context_NodeConfigEntry> = {
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -412,7 +407,7 @@ export const Context_RunConfigEntry: MessageFns<Context_RunConfigEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Context_RunConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -422,7 +417,7 @@ export const Context_RunConfigEntry: MessageFns<Context_RunConfigEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseContext_RunConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -437,15 +432,13 @@ export const Context_RunConfigEntry: MessageFns<Context_RunConfigEntry> = {
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -535,7 +528,7 @@ export const Metadata: MessageFns<Metadata> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Metadata {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -545,7 +538,7 @@ export const Metadata: MessageFns<Metadata> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMetadata();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -636,11 +629,9 @@ export const Metadata: MessageFns<Metadata> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -684,7 +675,7 @@ export const ObjectIDs: MessageFns<ObjectIDs> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ObjectIDs {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -694,7 +685,7 @@ export const ObjectIDs: MessageFns<ObjectIDs> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseObjectIDs();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -705,11 +696,9 @@ export const ObjectIDs: MessageFns<ObjectIDs> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -742,7 +731,7 @@ export const ObjectTree: MessageFns<ObjectTree> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ObjectTree {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -752,7 +741,7 @@ export const ObjectTree: MessageFns<ObjectTree> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseObjectTree();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -767,15 +756,13 @@ export const ObjectTree: MessageFns<ObjectTree> = {
               break;
             }
 
-            message.children.push(ObjectTree.decode(reader, reader.uint32()));
+            message.children.push(ObjectTree.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -821,7 +808,7 @@ export const PushObjectRequest: MessageFns<PushObjectRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PushObjectRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -831,14 +818,14 @@ export const PushObjectRequest: MessageFns<PushObjectRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePushObjectRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -874,11 +861,9 @@ export const PushObjectRequest: MessageFns<PushObjectRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -912,7 +897,7 @@ export const PushObjectResponse: MessageFns<PushObjectResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PushObjectResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -922,7 +907,7 @@ export const PushObjectResponse: MessageFns<PushObjectResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePushObjectResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -933,11 +918,9 @@ export const PushObjectResponse: MessageFns<PushObjectResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -976,7 +959,7 @@ export const PullObjectRequest: MessageFns<PullObjectRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PullObjectRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -986,14 +969,14 @@ export const PullObjectRequest: MessageFns<PullObjectRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePullObjectRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1013,11 +996,9 @@ export const PullObjectRequest: MessageFns<PullObjectRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1055,7 +1036,7 @@ export const PullObjectResponse: MessageFns<PullObjectResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PullObjectResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1065,7 +1046,7 @@ export const PullObjectResponse: MessageFns<PullObjectResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePullObjectResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1092,11 +1073,9 @@ export const PullObjectResponse: MessageFns<PullObjectResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1137,7 +1116,7 @@ export const ConfirmMessageReceivedRequest: MessageFns<ConfirmMessageReceivedReq
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ConfirmMessageReceivedRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1147,14 +1126,14 @@ export const ConfirmMessageReceivedRequest: MessageFns<ConfirmMessageReceivedReq
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseConfirmMessageReceivedRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1174,11 +1153,9 @@ export const ConfirmMessageReceivedRequest: MessageFns<ConfirmMessageReceivedReq
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1207,7 +1184,7 @@ export const ConfirmMessageReceivedResponse: MessageFns<ConfirmMessageReceivedRe
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ConfirmMessageReceivedResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1217,14 +1194,12 @@ export const ConfirmMessageReceivedResponse: MessageFns<ConfirmMessageReceivedRe
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseConfirmMessageReceivedResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

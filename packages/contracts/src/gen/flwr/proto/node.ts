@@ -5,7 +5,8 @@
 // source: flwr/proto/node.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
 export const protobufPackage = "flwr.proto";
 
@@ -60,7 +61,7 @@ export const Node: MessageFns<Node> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Node {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -70,7 +71,7 @@ export const Node: MessageFns<Node> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNode();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -81,11 +82,9 @@ export const Node: MessageFns<Node> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -168,7 +167,7 @@ export const NodeInfo: MessageFns<NodeInfo> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodeInfo {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -178,7 +177,7 @@ export const NodeInfo: MessageFns<NodeInfo> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodeInfo();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -285,11 +284,9 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -372,7 +369,7 @@ export const NodeInfo123: MessageFns<NodeInfo123> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodeInfo123 {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -382,7 +379,7 @@ export const NodeInfo123: MessageFns<NodeInfo123> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodeInfo123();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -465,11 +462,9 @@ export const NodeInfo123: MessageFns<NodeInfo123> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

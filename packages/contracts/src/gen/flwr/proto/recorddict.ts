@@ -5,7 +5,8 @@
 // source: flwr/proto/recorddict.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
 export const protobufPackage = "flwr.proto";
 
@@ -126,7 +127,7 @@ export const DoubleList: MessageFns<DoubleList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DoubleList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -136,7 +137,7 @@ export const DoubleList: MessageFns<DoubleList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDoubleList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 9) {
@@ -146,10 +147,11 @@ export const DoubleList: MessageFns<DoubleList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.vals.push(reader.double());
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -157,11 +159,9 @@ export const DoubleList: MessageFns<DoubleList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -198,7 +198,7 @@ export const SintList: MessageFns<SintList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SintList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -208,7 +208,7 @@ export const SintList: MessageFns<SintList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSintList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -218,10 +218,11 @@ export const SintList: MessageFns<SintList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.vals.push(reader.sint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -229,11 +230,9 @@ export const SintList: MessageFns<SintList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -270,7 +269,7 @@ export const UintList: MessageFns<UintList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): UintList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -280,7 +279,7 @@ export const UintList: MessageFns<UintList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUintList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -290,10 +289,11 @@ export const UintList: MessageFns<UintList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.vals.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -301,11 +301,9 @@ export const UintList: MessageFns<UintList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -339,7 +337,7 @@ export const BoolList: MessageFns<BoolList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): BoolList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -349,7 +347,7 @@ export const BoolList: MessageFns<BoolList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseBoolList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -359,10 +357,11 @@ export const BoolList: MessageFns<BoolList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.vals.push(reader.bool());
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -370,11 +369,9 @@ export const BoolList: MessageFns<BoolList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -404,7 +401,7 @@ export const StringList: MessageFns<StringList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StringList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -414,7 +411,7 @@ export const StringList: MessageFns<StringList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStringList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -425,11 +422,9 @@ export const StringList: MessageFns<StringList> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -459,7 +454,7 @@ export const BytesList: MessageFns<BytesList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): BytesList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -469,7 +464,7 @@ export const BytesList: MessageFns<BytesList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseBytesList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -480,11 +475,9 @@ export const BytesList: MessageFns<BytesList> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -527,7 +520,7 @@ export const Array: MessageFns<Array> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Array {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -537,7 +530,7 @@ export const Array: MessageFns<Array> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseArray();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -555,10 +548,11 @@ export const Array: MessageFns<Array> = {
             }
 
             if (tag === 18) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.shape.push(reader.int32());
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -582,11 +576,9 @@ export const Array: MessageFns<Array> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -642,7 +634,7 @@ export const MetricRecordValue: MessageFns<MetricRecordValue> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MetricRecordValue {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -652,7 +644,7 @@ export const MetricRecordValue: MessageFns<MetricRecordValue> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMetricRecordValue();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -683,7 +675,7 @@ export const MetricRecordValue: MessageFns<MetricRecordValue> = {
               break;
             }
 
-            message.value = { $case: "doubleList", value: DoubleList.decode(reader, reader.uint32()) };
+            message.value = { $case: "doubleList", value: DoubleList.decode(reader, reader.length()) };
             continue;
           }
           case 22: {
@@ -691,7 +683,7 @@ export const MetricRecordValue: MessageFns<MetricRecordValue> = {
               break;
             }
 
-            message.value = { $case: "sintList", value: SintList.decode(reader, reader.uint32()) };
+            message.value = { $case: "sintList", value: SintList.decode(reader, reader.length()) };
             continue;
           }
           case 23: {
@@ -699,15 +691,13 @@ export const MetricRecordValue: MessageFns<MetricRecordValue> = {
               break;
             }
 
-            message.value = { $case: "uintList", value: UintList.decode(reader, reader.uint32()) };
+            message.value = { $case: "uintList", value: UintList.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -815,7 +805,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ConfigRecordValue {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -825,7 +815,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseConfigRecordValue();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -880,7 +870,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
               break;
             }
 
-            message.value = { $case: "doubleList", value: DoubleList.decode(reader, reader.uint32()) };
+            message.value = { $case: "doubleList", value: DoubleList.decode(reader, reader.length()) };
             continue;
           }
           case 22: {
@@ -888,7 +878,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
               break;
             }
 
-            message.value = { $case: "sintList", value: SintList.decode(reader, reader.uint32()) };
+            message.value = { $case: "sintList", value: SintList.decode(reader, reader.length()) };
             continue;
           }
           case 23: {
@@ -896,7 +886,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
               break;
             }
 
-            message.value = { $case: "uintList", value: UintList.decode(reader, reader.uint32()) };
+            message.value = { $case: "uintList", value: UintList.decode(reader, reader.length()) };
             continue;
           }
           case 24: {
@@ -904,7 +894,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
               break;
             }
 
-            message.value = { $case: "boolList", value: BoolList.decode(reader, reader.uint32()) };
+            message.value = { $case: "boolList", value: BoolList.decode(reader, reader.length()) };
             continue;
           }
           case 25: {
@@ -912,7 +902,7 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
               break;
             }
 
-            message.value = { $case: "stringList", value: StringList.decode(reader, reader.uint32()) };
+            message.value = { $case: "stringList", value: StringList.decode(reader, reader.length()) };
             continue;
           }
           case 26: {
@@ -920,15 +910,13 @@ export const ConfigRecordValue: MessageFns<ConfigRecordValue> = {
               break;
             }
 
-            message.value = { $case: "bytesList", value: BytesList.decode(reader, reader.uint32()) };
+            message.value = { $case: "bytesList", value: BytesList.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1031,7 +1019,7 @@ export const ArrayRecord: MessageFns<ArrayRecord> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ArrayRecord {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1041,22 +1029,20 @@ export const ArrayRecord: MessageFns<ArrayRecord> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseArrayRecord();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.items.push(ArrayRecord_Item.decode(reader, reader.uint32()));
+            message.items.push(ArrayRecord_Item.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1089,7 +1075,7 @@ export const ArrayRecord_Item: MessageFns<ArrayRecord_Item> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ArrayRecord_Item {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1099,7 +1085,7 @@ export const ArrayRecord_Item: MessageFns<ArrayRecord_Item> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseArrayRecord_Item();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1114,15 +1100,13 @@ export const ArrayRecord_Item: MessageFns<ArrayRecord_Item> = {
               break;
             }
 
-            message.value = Array.decode(reader, reader.uint32());
+            message.value = Array.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1153,7 +1137,7 @@ export const MetricRecord: MessageFns<MetricRecord> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MetricRecord {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1163,22 +1147,20 @@ export const MetricRecord: MessageFns<MetricRecord> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMetricRecord();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.items.push(MetricRecord_Item.decode(reader, reader.uint32()));
+            message.items.push(MetricRecord_Item.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1211,7 +1193,7 @@ export const MetricRecord_Item: MessageFns<MetricRecord_Item> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MetricRecord_Item {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1221,7 +1203,7 @@ export const MetricRecord_Item: MessageFns<MetricRecord_Item> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMetricRecord_Item();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1236,15 +1218,13 @@ export const MetricRecord_Item: MessageFns<MetricRecord_Item> = {
               break;
             }
 
-            message.value = MetricRecordValue.decode(reader, reader.uint32());
+            message.value = MetricRecordValue.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1277,7 +1257,7 @@ export const ConfigRecord: MessageFns<ConfigRecord> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ConfigRecord {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1287,22 +1267,20 @@ export const ConfigRecord: MessageFns<ConfigRecord> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseConfigRecord();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.items.push(ConfigRecord_Item.decode(reader, reader.uint32()));
+            message.items.push(ConfigRecord_Item.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1335,7 +1313,7 @@ export const ConfigRecord_Item: MessageFns<ConfigRecord_Item> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ConfigRecord_Item {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1345,7 +1323,7 @@ export const ConfigRecord_Item: MessageFns<ConfigRecord_Item> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseConfigRecord_Item();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1360,15 +1338,13 @@ export const ConfigRecord_Item: MessageFns<ConfigRecord_Item> = {
               break;
             }
 
-            message.value = ConfigRecordValue.decode(reader, reader.uint32());
+            message.value = ConfigRecordValue.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1401,7 +1377,7 @@ export const RecordDict: MessageFns<RecordDict> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RecordDict {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1411,22 +1387,20 @@ export const RecordDict: MessageFns<RecordDict> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRecordDict();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.items.push(RecordDict_Item.decode(reader, reader.uint32()));
+            message.items.push(RecordDict_Item.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1467,7 +1441,7 @@ export const RecordDict_Item: MessageFns<RecordDict_Item> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RecordDict_Item {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1477,7 +1451,7 @@ export const RecordDict_Item: MessageFns<RecordDict_Item> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRecordDict_Item();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1492,7 +1466,7 @@ export const RecordDict_Item: MessageFns<RecordDict_Item> = {
               break;
             }
 
-            message.value = { $case: "arrayRecord", value: ArrayRecord.decode(reader, reader.uint32()) };
+            message.value = { $case: "arrayRecord", value: ArrayRecord.decode(reader, reader.length()) };
             continue;
           }
           case 3: {
@@ -1500,7 +1474,7 @@ export const RecordDict_Item: MessageFns<RecordDict_Item> = {
               break;
             }
 
-            message.value = { $case: "metricRecord", value: MetricRecord.decode(reader, reader.uint32()) };
+            message.value = { $case: "metricRecord", value: MetricRecord.decode(reader, reader.length()) };
             continue;
           }
           case 4: {
@@ -1508,15 +1482,13 @@ export const RecordDict_Item: MessageFns<RecordDict_Item> = {
               break;
             }
 
-            message.value = { $case: "configRecord", value: ConfigRecord.decode(reader, reader.uint32()) };
+            message.value = { $case: "configRecord", value: ConfigRecord.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

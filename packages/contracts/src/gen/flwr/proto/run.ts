@@ -5,7 +5,8 @@
 // source: flwr/proto/run.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Node } from "./node.ts";
 import { Scalar } from "./transport.ts";
 
@@ -157,7 +158,7 @@ export const Run: MessageFns<Run> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Run {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -167,7 +168,7 @@ export const Run: MessageFns<Run> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRun();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -198,7 +199,7 @@ export const Run: MessageFns<Run> = {
               break;
             }
 
-            const entry4 = Run_OverrideConfigEntry.decode(reader, reader.uint32());
+            const entry4 = Run_OverrideConfigEntry.decode(reader, reader.length());
             if (entry4.value !== undefined) {
               message.overrideConfig[entry4.key] = entry4.value;
             }
@@ -249,7 +250,7 @@ export const Run: MessageFns<Run> = {
               break;
             }
 
-            message.status = RunStatus.decode(reader, reader.uint32());
+            message.status = RunStatus.decode(reader, reader.length());
             continue;
           }
           case 11: {
@@ -325,11 +326,9 @@ export const Run: MessageFns<Run> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -392,7 +391,7 @@ export const Run_OverrideConfigEntry: MessageFns<Run_OverrideConfigEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Run_OverrideConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -402,7 +401,7 @@ export const Run_OverrideConfigEntry: MessageFns<Run_OverrideConfigEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRun_OverrideConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -417,15 +416,13 @@ export const Run_OverrideConfigEntry: MessageFns<Run_OverrideConfigEntry> = {
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -464,7 +461,7 @@ export const RunStatus: MessageFns<RunStatus> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunStatus {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -474,7 +471,7 @@ export const RunStatus: MessageFns<RunStatus> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunStatus();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -501,11 +498,9 @@ export const RunStatus: MessageFns<RunStatus> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -543,7 +538,7 @@ export const GetRunRequest: MessageFns<GetRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -553,14 +548,14 @@ export const GetRunRequest: MessageFns<GetRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.node = Node.decode(reader, reader.uint32());
+            message.node = Node.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -572,11 +567,9 @@ export const GetRunRequest: MessageFns<GetRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -607,7 +600,7 @@ export const GetRunResponse: MessageFns<GetRunResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetRunResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -617,22 +610,20 @@ export const GetRunResponse: MessageFns<GetRunResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetRunResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.run = Run.decode(reader, reader.uint32());
+            message.run = Run.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

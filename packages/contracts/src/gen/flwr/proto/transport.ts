@@ -5,7 +5,8 @@
 // source: flwr/proto/transport.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -204,7 +205,7 @@ export const Status: MessageFns<Status> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Status {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -214,7 +215,7 @@ export const Status: MessageFns<Status> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatus();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -233,11 +234,9 @@ export const Status: MessageFns<Status> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -271,7 +270,7 @@ export const Parameters: MessageFns<Parameters> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Parameters {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -281,7 +280,7 @@ export const Parameters: MessageFns<Parameters> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseParameters();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -300,11 +299,9 @@ export const Parameters: MessageFns<Parameters> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -349,7 +346,7 @@ export const ServerMessage: MessageFns<ServerMessage> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -359,14 +356,14 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.msg = { $case: "reconnectIns", value: ServerMessage_ReconnectIns.decode(reader, reader.uint32()) };
+            message.msg = { $case: "reconnectIns", value: ServerMessage_ReconnectIns.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -376,7 +373,7 @@ export const ServerMessage: MessageFns<ServerMessage> = {
 
             message.msg = {
               $case: "getPropertiesIns",
-              value: ServerMessage_GetPropertiesIns.decode(reader, reader.uint32()),
+              value: ServerMessage_GetPropertiesIns.decode(reader, reader.length()),
             };
             continue;
           }
@@ -387,7 +384,7 @@ export const ServerMessage: MessageFns<ServerMessage> = {
 
             message.msg = {
               $case: "getParametersIns",
-              value: ServerMessage_GetParametersIns.decode(reader, reader.uint32()),
+              value: ServerMessage_GetParametersIns.decode(reader, reader.length()),
             };
             continue;
           }
@@ -396,7 +393,7 @@ export const ServerMessage: MessageFns<ServerMessage> = {
               break;
             }
 
-            message.msg = { $case: "fitIns", value: ServerMessage_FitIns.decode(reader, reader.uint32()) };
+            message.msg = { $case: "fitIns", value: ServerMessage_FitIns.decode(reader, reader.length()) };
             continue;
           }
           case 5: {
@@ -404,15 +401,13 @@ export const ServerMessage: MessageFns<ServerMessage> = {
               break;
             }
 
-            message.msg = { $case: "evaluateIns", value: ServerMessage_EvaluateIns.decode(reader, reader.uint32()) };
+            message.msg = { $case: "evaluateIns", value: ServerMessage_EvaluateIns.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -482,7 +477,7 @@ export const ServerMessage_ReconnectIns: MessageFns<ServerMessage_ReconnectIns> 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_ReconnectIns {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -492,7 +487,7 @@ export const ServerMessage_ReconnectIns: MessageFns<ServerMessage_ReconnectIns> 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_ReconnectIns();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -503,11 +498,9 @@ export const ServerMessage_ReconnectIns: MessageFns<ServerMessage_ReconnectIns> 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -537,7 +530,7 @@ export const ServerMessage_GetPropertiesIns: MessageFns<ServerMessage_GetPropert
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_GetPropertiesIns {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -547,25 +540,23 @@ export const ServerMessage_GetPropertiesIns: MessageFns<ServerMessage_GetPropert
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_GetPropertiesIns();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            const entry1 = ServerMessage_GetPropertiesIns_ConfigEntry.decode(reader, reader.uint32());
+            const entry1 = ServerMessage_GetPropertiesIns_ConfigEntry.decode(reader, reader.length());
             if (entry1.value !== undefined) {
               message.config[entry1.key] = entry1.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -606,7 +597,7 @@ export const ServerMessage_GetPropertiesIns_ConfigEntry: MessageFns<ServerMessag
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_GetPropertiesIns_ConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -616,7 +607,7 @@ export const ServerMessage_GetPropertiesIns_ConfigEntry: MessageFns<ServerMessag
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_GetPropertiesIns_ConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -631,15 +622,13 @@ export const ServerMessage_GetPropertiesIns_ConfigEntry: MessageFns<ServerMessag
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -674,7 +663,7 @@ export const ServerMessage_GetParametersIns: MessageFns<ServerMessage_GetParamet
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_GetParametersIns {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -684,25 +673,23 @@ export const ServerMessage_GetParametersIns: MessageFns<ServerMessage_GetParamet
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_GetParametersIns();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            const entry1 = ServerMessage_GetParametersIns_ConfigEntry.decode(reader, reader.uint32());
+            const entry1 = ServerMessage_GetParametersIns_ConfigEntry.decode(reader, reader.length());
             if (entry1.value !== undefined) {
               message.config[entry1.key] = entry1.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -743,7 +730,7 @@ export const ServerMessage_GetParametersIns_ConfigEntry: MessageFns<ServerMessag
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_GetParametersIns_ConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -753,7 +740,7 @@ export const ServerMessage_GetParametersIns_ConfigEntry: MessageFns<ServerMessag
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_GetParametersIns_ConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -768,15 +755,13 @@ export const ServerMessage_GetParametersIns_ConfigEntry: MessageFns<ServerMessag
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -814,7 +799,7 @@ export const ServerMessage_FitIns: MessageFns<ServerMessage_FitIns> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_FitIns {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -824,14 +809,14 @@ export const ServerMessage_FitIns: MessageFns<ServerMessage_FitIns> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_FitIns();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.parameters = Parameters.decode(reader, reader.uint32());
+            message.parameters = Parameters.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -839,18 +824,16 @@ export const ServerMessage_FitIns: MessageFns<ServerMessage_FitIns> = {
               break;
             }
 
-            const entry2 = ServerMessage_FitIns_ConfigEntry.decode(reader, reader.uint32());
+            const entry2 = ServerMessage_FitIns_ConfigEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.config[entry2.key] = entry2.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -894,7 +877,7 @@ export const ServerMessage_FitIns_ConfigEntry: MessageFns<ServerMessage_FitIns_C
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_FitIns_ConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -904,7 +887,7 @@ export const ServerMessage_FitIns_ConfigEntry: MessageFns<ServerMessage_FitIns_C
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_FitIns_ConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -919,15 +902,13 @@ export const ServerMessage_FitIns_ConfigEntry: MessageFns<ServerMessage_FitIns_C
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -963,7 +944,7 @@ export const ServerMessage_EvaluateIns: MessageFns<ServerMessage_EvaluateIns> = 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_EvaluateIns {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -973,14 +954,14 @@ export const ServerMessage_EvaluateIns: MessageFns<ServerMessage_EvaluateIns> = 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_EvaluateIns();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.parameters = Parameters.decode(reader, reader.uint32());
+            message.parameters = Parameters.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -988,18 +969,16 @@ export const ServerMessage_EvaluateIns: MessageFns<ServerMessage_EvaluateIns> = 
               break;
             }
 
-            const entry2 = ServerMessage_EvaluateIns_ConfigEntry.decode(reader, reader.uint32());
+            const entry2 = ServerMessage_EvaluateIns_ConfigEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.config[entry2.key] = entry2.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1043,7 +1022,7 @@ export const ServerMessage_EvaluateIns_ConfigEntry: MessageFns<ServerMessage_Eva
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerMessage_EvaluateIns_ConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1053,7 +1032,7 @@ export const ServerMessage_EvaluateIns_ConfigEntry: MessageFns<ServerMessage_Eva
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerMessage_EvaluateIns_ConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1068,15 +1047,13 @@ export const ServerMessage_EvaluateIns_ConfigEntry: MessageFns<ServerMessage_Eva
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1123,7 +1100,7 @@ export const ClientMessage: MessageFns<ClientMessage> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1133,7 +1110,7 @@ export const ClientMessage: MessageFns<ClientMessage> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1142,7 +1119,7 @@ export const ClientMessage: MessageFns<ClientMessage> = {
 
             message.msg = {
               $case: "disconnectRes",
-              value: ClientMessage_DisconnectRes.decode(reader, reader.uint32()),
+              value: ClientMessage_DisconnectRes.decode(reader, reader.length()),
             };
             continue;
           }
@@ -1153,7 +1130,7 @@ export const ClientMessage: MessageFns<ClientMessage> = {
 
             message.msg = {
               $case: "getPropertiesRes",
-              value: ClientMessage_GetPropertiesRes.decode(reader, reader.uint32()),
+              value: ClientMessage_GetPropertiesRes.decode(reader, reader.length()),
             };
             continue;
           }
@@ -1164,7 +1141,7 @@ export const ClientMessage: MessageFns<ClientMessage> = {
 
             message.msg = {
               $case: "getParametersRes",
-              value: ClientMessage_GetParametersRes.decode(reader, reader.uint32()),
+              value: ClientMessage_GetParametersRes.decode(reader, reader.length()),
             };
             continue;
           }
@@ -1173,7 +1150,7 @@ export const ClientMessage: MessageFns<ClientMessage> = {
               break;
             }
 
-            message.msg = { $case: "fitRes", value: ClientMessage_FitRes.decode(reader, reader.uint32()) };
+            message.msg = { $case: "fitRes", value: ClientMessage_FitRes.decode(reader, reader.length()) };
             continue;
           }
           case 5: {
@@ -1181,15 +1158,13 @@ export const ClientMessage: MessageFns<ClientMessage> = {
               break;
             }
 
-            message.msg = { $case: "evaluateRes", value: ClientMessage_EvaluateRes.decode(reader, reader.uint32()) };
+            message.msg = { $case: "evaluateRes", value: ClientMessage_EvaluateRes.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1256,7 +1231,7 @@ export const ClientMessage_DisconnectRes: MessageFns<ClientMessage_DisconnectRes
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_DisconnectRes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1266,7 +1241,7 @@ export const ClientMessage_DisconnectRes: MessageFns<ClientMessage_DisconnectRes
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_DisconnectRes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1277,11 +1252,9 @@ export const ClientMessage_DisconnectRes: MessageFns<ClientMessage_DisconnectRes
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1315,7 +1288,7 @@ export const ClientMessage_GetPropertiesRes: MessageFns<ClientMessage_GetPropert
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_GetPropertiesRes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1325,14 +1298,14 @@ export const ClientMessage_GetPropertiesRes: MessageFns<ClientMessage_GetPropert
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_GetPropertiesRes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.status = Status.decode(reader, reader.uint32());
+            message.status = Status.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1340,18 +1313,16 @@ export const ClientMessage_GetPropertiesRes: MessageFns<ClientMessage_GetPropert
               break;
             }
 
-            const entry2 = ClientMessage_GetPropertiesRes_PropertiesEntry.decode(reader, reader.uint32());
+            const entry2 = ClientMessage_GetPropertiesRes_PropertiesEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.properties[entry2.key] = entry2.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1400,7 +1371,7 @@ export const ClientMessage_GetPropertiesRes_PropertiesEntry: MessageFns<
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_GetPropertiesRes_PropertiesEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1410,7 +1381,7 @@ export const ClientMessage_GetPropertiesRes_PropertiesEntry: MessageFns<
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_GetPropertiesRes_PropertiesEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1425,15 +1396,13 @@ export const ClientMessage_GetPropertiesRes_PropertiesEntry: MessageFns<
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1473,7 +1442,7 @@ export const ClientMessage_GetParametersRes: MessageFns<ClientMessage_GetParamet
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_GetParametersRes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1483,14 +1452,14 @@ export const ClientMessage_GetParametersRes: MessageFns<ClientMessage_GetParamet
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_GetParametersRes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.status = Status.decode(reader, reader.uint32());
+            message.status = Status.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1498,15 +1467,13 @@ export const ClientMessage_GetParametersRes: MessageFns<ClientMessage_GetParamet
               break;
             }
 
-            message.parameters = Parameters.decode(reader, reader.uint32());
+            message.parameters = Parameters.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1553,7 +1520,7 @@ export const ClientMessage_FitRes: MessageFns<ClientMessage_FitRes> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_FitRes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1563,14 +1530,14 @@ export const ClientMessage_FitRes: MessageFns<ClientMessage_FitRes> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_FitRes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.status = Status.decode(reader, reader.uint32());
+            message.status = Status.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1578,7 +1545,7 @@ export const ClientMessage_FitRes: MessageFns<ClientMessage_FitRes> = {
               break;
             }
 
-            message.parameters = Parameters.decode(reader, reader.uint32());
+            message.parameters = Parameters.decode(reader, reader.length());
             continue;
           }
           case 3: {
@@ -1594,18 +1561,16 @@ export const ClientMessage_FitRes: MessageFns<ClientMessage_FitRes> = {
               break;
             }
 
-            const entry4 = ClientMessage_FitRes_MetricsEntry.decode(reader, reader.uint32());
+            const entry4 = ClientMessage_FitRes_MetricsEntry.decode(reader, reader.length());
             if (entry4.value !== undefined) {
               message.metrics[entry4.key] = entry4.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1655,7 +1620,7 @@ export const ClientMessage_FitRes_MetricsEntry: MessageFns<ClientMessage_FitRes_
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_FitRes_MetricsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1665,7 +1630,7 @@ export const ClientMessage_FitRes_MetricsEntry: MessageFns<ClientMessage_FitRes_
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_FitRes_MetricsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1680,15 +1645,13 @@ export const ClientMessage_FitRes_MetricsEntry: MessageFns<ClientMessage_FitRes_
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1733,7 +1696,7 @@ export const ClientMessage_EvaluateRes: MessageFns<ClientMessage_EvaluateRes> = 
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_EvaluateRes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1743,14 +1706,14 @@ export const ClientMessage_EvaluateRes: MessageFns<ClientMessage_EvaluateRes> = 
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_EvaluateRes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.status = Status.decode(reader, reader.uint32());
+            message.status = Status.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1774,18 +1737,16 @@ export const ClientMessage_EvaluateRes: MessageFns<ClientMessage_EvaluateRes> = 
               break;
             }
 
-            const entry4 = ClientMessage_EvaluateRes_MetricsEntry.decode(reader, reader.uint32());
+            const entry4 = ClientMessage_EvaluateRes_MetricsEntry.decode(reader, reader.length());
             if (entry4.value !== undefined) {
               message.metrics[entry4.key] = entry4.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1833,7 +1794,7 @@ export const ClientMessage_EvaluateRes_MetricsEntry: MessageFns<ClientMessage_Ev
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientMessage_EvaluateRes_MetricsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1843,7 +1804,7 @@ export const ClientMessage_EvaluateRes_MetricsEntry: MessageFns<ClientMessage_Ev
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientMessage_EvaluateRes_MetricsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1858,15 +1819,13 @@ export const ClientMessage_EvaluateRes_MetricsEntry: MessageFns<ClientMessage_Ev
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1922,7 +1881,7 @@ export const Scalar: MessageFns<Scalar> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Scalar {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1932,7 +1891,7 @@ export const Scalar: MessageFns<Scalar> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseScalar();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -1983,11 +1942,9 @@ export const Scalar: MessageFns<Scalar> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

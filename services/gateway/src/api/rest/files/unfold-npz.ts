@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import { ZIP_END_BYTES, ZIP_NEWEST, zipEndFault } from '@aegis/service-kit';
 import yauzl, { type Entry } from 'yauzl';
 import type { FileOfParts } from '../../../flows/file-of-parts.ts';
 import { nodeLimits } from '../../node/limits.ts';
@@ -11,6 +12,9 @@ const NPY = '.npy';
 /** As `numpy.savez` writes it: a ZIP archive whose members are .npy files, not compressed, so that each lies in the parts as it is. */
 export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
   try {
+    const tail = Math.min(file.bytes, ZIP_END_BYTES);
+    const fault = zipEndFault(await file.read(file.bytes - tail, tail), file.bytes);
+    if (fault !== null) throw malformed(`The archive cannot be read: ${fault}.`);
     const zip = await yauzl.fromRandomAccessReaderPromise(new PartsReader(file), file.bytes, {
       strictFileNames: true,
       validateEntrySizes: true,
@@ -26,7 +30,11 @@ export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
     entries.sort((one, other) => one.relativeOffsetOfLocalHeader - other.relativeOffsetOfLocalHeader);
     const tensors = [];
     for (const entry of entries) {
-      const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
+      const { fileDataStart, fileName } = await zip.readLocalFileHeaderPromise(entry, { minimal: false });
+      if (entry.versionNeededToExtract > ZIP_NEWEST)
+        throw malformed(`"${entry.fileName.slice(0, 100)}" is of no known format.`);
+      // Another reader goes by the name that stands before the member.
+      if (!fileName.equals(entry.fileNameRaw)) throw malformed(`"${entry.fileName.slice(0, 100)}" has two names.`);
       const name = entry.fileName.slice(0, -NPY.length);
       tensors.push({ name, slices: file.slices(fileDataStart, entry.uncompressedSize) });
     }

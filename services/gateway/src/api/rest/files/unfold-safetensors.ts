@@ -5,7 +5,7 @@ import type { FileOfParts } from '../../../flows/file-of-parts.ts';
 import { nodeLimits } from '../../node/limits.ts';
 import type { Unfolded } from '../../node/update-intake.ts';
 import { check } from '../check.ts';
-import { checkJsonShape } from '../json-shape.ts';
+import { readJson } from '../json-shape.ts';
 import { DTYPES } from './dtypes.ts';
 
 // The format: a header's length in 8 bytes, the header in JSON, and behind it the arrays' bytes, little-endian and in C order.
@@ -45,8 +45,7 @@ const headerOf = async (file: FileOfParts): Promise<{ described: Record<string, 
   if (length > MOST_HEADER) throw malformed(`Its header has ${length} bytes, at most ${MOST_HEADER} are taken.`);
   const text = await file.read(LENGTH_BYTES, length);
   try {
-    checkJsonShape(text);
-    const described = check(z.record(z.string(), z.unknown()), JSON.parse(text.toString('utf8')), 'the header');
+    const described = check(z.record(z.string(), z.unknown()), readJson(text, 'Its header'), 'the header');
     return { described, data: LENGTH_BYTES + length };
   } catch (error) {
     throw malformed(error instanceof AegisError ? error.detail : 'Its header is no JSON.', error);

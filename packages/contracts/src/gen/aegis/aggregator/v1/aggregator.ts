@@ -5,7 +5,8 @@
 // source: aegis/aggregator/v1/aggregator.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -403,7 +404,7 @@ export const GetRunRequest: MessageFns<GetRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -413,7 +414,7 @@ export const GetRunRequest: MessageFns<GetRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -424,11 +425,9 @@ export const GetRunRequest: MessageFns<GetRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -498,7 +497,7 @@ export const RunView: MessageFns<RunView> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunView {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -508,7 +507,7 @@ export const RunView: MessageFns<RunView> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunView();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -555,7 +554,7 @@ export const RunView: MessageFns<RunView> = {
               break;
             }
 
-            message.overrides.push(ConfigEntry.decode(reader, reader.uint32()));
+            message.overrides.push(ConfigEntry.decode(reader, reader.length()));
             continue;
           }
           case 7: {
@@ -563,7 +562,7 @@ export const RunView: MessageFns<RunView> = {
               break;
             }
 
-            message.status = RunStatus.decode(reader, reader.uint32());
+            message.status = RunStatus.decode(reader, reader.length());
             continue;
           }
           case 8: {
@@ -579,15 +578,13 @@ export const RunView: MessageFns<RunView> = {
               break;
             }
 
-            message.owner = RunOwner.decode(reader, reader.uint32());
+            message.owner = RunOwner.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -632,7 +629,7 @@ export const RunOwner: MessageFns<RunOwner> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunOwner {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -642,7 +639,7 @@ export const RunOwner: MessageFns<RunOwner> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunOwner();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -661,11 +658,9 @@ export const RunOwner: MessageFns<RunOwner> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -702,7 +697,7 @@ export const GetAppRequest: MessageFns<GetAppRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GetAppRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -712,7 +707,7 @@ export const GetAppRequest: MessageFns<GetAppRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGetAppRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -731,11 +726,9 @@ export const GetAppRequest: MessageFns<GetAppRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -772,7 +765,7 @@ export const App: MessageFns<App> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): App {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -782,7 +775,7 @@ export const App: MessageFns<App> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseApp();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -797,7 +790,7 @@ export const App: MessageFns<App> = {
               break;
             }
 
-            const entry2 = App_VerificationsEntry.decode(reader, reader.uint32());
+            const entry2 = App_VerificationsEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.verifications[entry2.key] = entry2.value;
             }
@@ -812,11 +805,9 @@ export const App: MessageFns<App> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -859,7 +850,7 @@ export const App_VerificationsEntry: MessageFns<App_VerificationsEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): App_VerificationsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -869,7 +860,7 @@ export const App_VerificationsEntry: MessageFns<App_VerificationsEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseApp_VerificationsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -888,11 +879,9 @@ export const App_VerificationsEntry: MessageFns<App_VerificationsEntry> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -923,7 +912,7 @@ export const DescribeModelRequest: MessageFns<DescribeModelRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DescribeModelRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -933,7 +922,7 @@ export const DescribeModelRequest: MessageFns<DescribeModelRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDescribeModelRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -944,11 +933,9 @@ export const DescribeModelRequest: MessageFns<DescribeModelRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -987,7 +974,7 @@ export const Model: MessageFns<Model> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Model {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -997,7 +984,7 @@ export const Model: MessageFns<Model> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseModel();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1020,15 +1007,13 @@ export const Model: MessageFns<Model> = {
               break;
             }
 
-            message.tensors.push(Tensor.decode(reader, reader.uint32()));
+            message.tensors.push(Tensor.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1085,7 +1070,7 @@ export const Tensor: MessageFns<Tensor> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Tensor {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1095,7 +1080,7 @@ export const Tensor: MessageFns<Tensor> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTensor();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1121,10 +1106,11 @@ export const Tensor: MessageFns<Tensor> = {
             }
 
             if (tag === 26) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.shape.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -1148,11 +1134,9 @@ export const Tensor: MessageFns<Tensor> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1198,7 +1182,7 @@ export const ReadModelRequest: MessageFns<ReadModelRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadModelRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1208,7 +1192,7 @@ export const ReadModelRequest: MessageFns<ReadModelRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadModelRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1235,11 +1219,9 @@ export const ReadModelRequest: MessageFns<ReadModelRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1271,7 +1253,7 @@ export const ReadModelResponse: MessageFns<ReadModelResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadModelResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1281,7 +1263,7 @@ export const ReadModelResponse: MessageFns<ReadModelResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadModelResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 15: {
             if (tag !== 122) {
@@ -1292,11 +1274,9 @@ export const ReadModelResponse: MessageFns<ReadModelResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1338,7 +1318,7 @@ export const TaskRef: MessageFns<TaskRef> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TaskRef {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1348,7 +1328,7 @@ export const TaskRef: MessageFns<TaskRef> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTaskRef();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1375,11 +1355,9 @@ export const TaskRef: MessageFns<TaskRef> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1414,7 +1392,7 @@ export const MissingPartsRequest: MessageFns<MissingPartsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MissingPartsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1424,14 +1402,14 @@ export const MissingPartsRequest: MessageFns<MissingPartsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMissingPartsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.task = TaskRef.decode(reader, reader.uint32());
+            message.task = TaskRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1443,11 +1421,9 @@ export const MissingPartsRequest: MessageFns<MissingPartsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1478,7 +1454,7 @@ export const MissingPartsResponse: MessageFns<MissingPartsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MissingPartsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1488,7 +1464,7 @@ export const MissingPartsResponse: MessageFns<MissingPartsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMissingPartsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1499,11 +1475,9 @@ export const MissingPartsResponse: MessageFns<MissingPartsResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1539,7 +1513,7 @@ export const AppendPartRequest: MessageFns<AppendPartRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AppendPartRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1549,14 +1523,14 @@ export const AppendPartRequest: MessageFns<AppendPartRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAppendPartRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.task = TaskRef.decode(reader, reader.uint32());
+            message.task = TaskRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1576,11 +1550,9 @@ export const AppendPartRequest: MessageFns<AppendPartRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1612,7 +1584,7 @@ export const AppendPartResponse: MessageFns<AppendPartResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AppendPartResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1622,7 +1594,7 @@ export const AppendPartResponse: MessageFns<AppendPartResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAppendPartResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1633,11 +1605,9 @@ export const AppendPartResponse: MessageFns<AppendPartResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1676,7 +1646,7 @@ export const ReadPartRequest: MessageFns<ReadPartRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadPartRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1686,14 +1656,14 @@ export const ReadPartRequest: MessageFns<ReadPartRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadPartRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.task = TaskRef.decode(reader, reader.uint32());
+            message.task = TaskRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1713,11 +1683,9 @@ export const ReadPartRequest: MessageFns<ReadPartRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1749,7 +1717,7 @@ export const ReadPartResponse: MessageFns<ReadPartResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadPartResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1759,7 +1727,7 @@ export const ReadPartResponse: MessageFns<ReadPartResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadPartResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 15: {
             if (tag !== 122) {
@@ -1770,11 +1738,9 @@ export const ReadPartResponse: MessageFns<ReadPartResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1816,7 +1782,7 @@ export const Slice: MessageFns<Slice> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Slice {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1826,7 +1792,7 @@ export const Slice: MessageFns<Slice> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSlice();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1853,11 +1819,9 @@ export const Slice: MessageFns<Slice> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1892,7 +1856,7 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TensorUpdate {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1902,7 +1866,7 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTensorUpdate();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1917,15 +1881,13 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
               break;
             }
 
-            message.slices.push(Slice.decode(reader, reader.uint32()));
+            message.slices.push(Slice.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1959,7 +1921,7 @@ export const Metric: MessageFns<Metric> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Metric {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1969,7 +1931,7 @@ export const Metric: MessageFns<Metric> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMetric();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1984,15 +1946,13 @@ export const Metric: MessageFns<Metric> = {
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2051,7 +2011,7 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SubmitUpdateRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2061,14 +2021,14 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSubmitUpdateRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.task = TaskRef.decode(reader, reader.uint32());
+            message.task = TaskRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -2076,7 +2036,7 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
               break;
             }
 
-            message.tensors.push(TensorUpdate.decode(reader, reader.uint32()));
+            message.tensors.push(TensorUpdate.decode(reader, reader.length()));
             continue;
           }
           case 3: {
@@ -2084,7 +2044,7 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
               break;
             }
 
-            message.metrics.push(Metric.decode(reader, reader.uint32()));
+            message.metrics.push(Metric.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -2108,7 +2068,7 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
               break;
             }
 
-            message.masked.push(Slice.decode(reader, reader.uint32()));
+            message.masked.push(Slice.decode(reader, reader.length()));
             continue;
           }
           case 7: {
@@ -2116,15 +2076,13 @@ export const SubmitUpdateRequest: MessageFns<SubmitUpdateRequest> = {
               break;
             }
 
-            message.flower = FlowerAnswer.decode(reader, reader.uint32());
+            message.flower = FlowerAnswer.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2173,7 +2131,7 @@ export const FlowerAnswer: MessageFns<FlowerAnswer> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerAnswer {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2183,14 +2141,14 @@ export const FlowerAnswer: MessageFns<FlowerAnswer> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerAnswer();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.says = { $case: "setup", value: FlowerPublicKeys.decode(reader, reader.uint32()) };
+            message.says = { $case: "setup", value: FlowerPublicKeys.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -2198,7 +2156,7 @@ export const FlowerAnswer: MessageFns<FlowerAnswer> = {
               break;
             }
 
-            message.says = { $case: "shareKeys", value: FlowerSealed.decode(reader, reader.uint32()) };
+            message.says = { $case: "shareKeys", value: FlowerSealed.decode(reader, reader.length()) };
             continue;
           }
           case 3: {
@@ -2206,7 +2164,7 @@ export const FlowerAnswer: MessageFns<FlowerAnswer> = {
               break;
             }
 
-            message.says = { $case: "collect", value: FlowerVector.decode(reader, reader.uint32()) };
+            message.says = { $case: "collect", value: FlowerVector.decode(reader, reader.length()) };
             continue;
           }
           case 4: {
@@ -2214,15 +2172,13 @@ export const FlowerAnswer: MessageFns<FlowerAnswer> = {
               break;
             }
 
-            message.says = { $case: "unmask", value: FlowerOpenings.decode(reader, reader.uint32()) };
+            message.says = { $case: "unmask", value: FlowerOpenings.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2277,7 +2233,7 @@ export const FlowerVector: MessageFns<FlowerVector> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerVector {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2287,22 +2243,20 @@ export const FlowerVector: MessageFns<FlowerVector> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerVector();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.arrays.push(FlowerArray.decode(reader, reader.uint32()));
+            message.arrays.push(FlowerArray.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2332,7 +2286,7 @@ export const FlowerArray: MessageFns<FlowerArray> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerArray {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2342,22 +2296,20 @@ export const FlowerArray: MessageFns<FlowerArray> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerArray();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.slices.push(Slice.decode(reader, reader.uint32()));
+            message.slices.push(Slice.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2387,7 +2339,7 @@ export const FlowerOpenings: MessageFns<FlowerOpenings> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerOpenings {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2397,22 +2349,20 @@ export const FlowerOpenings: MessageFns<FlowerOpenings> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerOpenings();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.openings.push(FlowerOpening.decode(reader, reader.uint32()));
+            message.openings.push(FlowerOpening.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2448,7 +2398,7 @@ export const FlowerOpening: MessageFns<FlowerOpening> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerOpening {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2458,7 +2408,7 @@ export const FlowerOpening: MessageFns<FlowerOpening> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerOpening();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2477,11 +2427,9 @@ export const FlowerOpening: MessageFns<FlowerOpening> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2518,7 +2466,7 @@ export const SubmitUpdateResponse: MessageFns<SubmitUpdateResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SubmitUpdateResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2528,7 +2476,7 @@ export const SubmitUpdateResponse: MessageFns<SubmitUpdateResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSubmitUpdateResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2555,11 +2503,9 @@ export const SubmitUpdateResponse: MessageFns<SubmitUpdateResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2597,7 +2543,7 @@ export const FailTaskRequest: MessageFns<FailTaskRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FailTaskRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2607,14 +2553,14 @@ export const FailTaskRequest: MessageFns<FailTaskRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFailTaskRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.task = TaskRef.decode(reader, reader.uint32());
+            message.task = TaskRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -2634,11 +2580,9 @@ export const FailTaskRequest: MessageFns<FailTaskRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2667,7 +2611,7 @@ export const FailTaskResponse: MessageFns<FailTaskResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FailTaskResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2677,14 +2621,12 @@ export const FailTaskResponse: MessageFns<FailTaskResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFailTaskResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2719,7 +2661,7 @@ export const RunStatus: MessageFns<RunStatus> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunStatus {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2729,7 +2671,7 @@ export const RunStatus: MessageFns<RunStatus> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunStatus();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2756,11 +2698,9 @@ export const RunStatus: MessageFns<RunStatus> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2801,7 +2741,7 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StartRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2811,14 +2751,14 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStartRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.overrides.push(ConfigEntry.decode(reader, reader.uint32()));
+            message.overrides.push(ConfigEntry.decode(reader, reader.length()));
             continue;
           }
           case 2: {
@@ -2834,7 +2774,7 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
               break;
             }
 
-            message.owner = RunOwner.decode(reader, reader.uint32());
+            message.owner = RunOwner.decode(reader, reader.length());
             continue;
           }
           case 15: {
@@ -2846,11 +2786,9 @@ export const StartRunRequest: MessageFns<StartRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2897,7 +2835,7 @@ export const StartRunResponse: MessageFns<StartRunResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StartRunResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2907,7 +2845,7 @@ export const StartRunResponse: MessageFns<StartRunResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStartRunResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2934,11 +2872,9 @@ export const StartRunResponse: MessageFns<StartRunResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2979,7 +2915,7 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListRunsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2989,7 +2925,7 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListRunsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3016,11 +2952,9 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3052,7 +2986,7 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListRunsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3062,22 +2996,20 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListRunsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.runs.push(RunSummary.decode(reader, reader.uint32()));
+            message.runs.push(RunSummary.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3171,7 +3103,7 @@ export const RunSummary: MessageFns<RunSummary> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunSummary {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3181,14 +3113,14 @@ export const RunSummary: MessageFns<RunSummary> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunSummary();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.run = RunView.decode(reader, reader.uint32());
+            message.run = RunView.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -3252,7 +3184,7 @@ export const RunSummary: MessageFns<RunSummary> = {
               break;
             }
 
-            message.history.push(RoundSummary.decode(reader, reader.uint32()));
+            message.history.push(RoundSummary.decode(reader, reader.length()));
             continue;
           }
           case 10: {
@@ -3284,7 +3216,7 @@ export const RunSummary: MessageFns<RunSummary> = {
               break;
             }
 
-            message.privacy = RunPrivacy.decode(reader, reader.uint32());
+            message.privacy = RunPrivacy.decode(reader, reader.length());
             continue;
           }
           case 14: {
@@ -3292,7 +3224,7 @@ export const RunSummary: MessageFns<RunSummary> = {
               break;
             }
 
-            message.masking = RunMasking.decode(reader, reader.uint32());
+            message.masking = RunMasking.decode(reader, reader.length());
             continue;
           }
           case 15: {
@@ -3304,11 +3236,9 @@ export const RunSummary: MessageFns<RunSummary> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3448,7 +3378,7 @@ export const RunMasking: MessageFns<RunMasking> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunMasking {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3458,7 +3388,7 @@ export const RunMasking: MessageFns<RunMasking> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunMasking();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -3517,11 +3447,9 @@ export const RunMasking: MessageFns<RunMasking> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3563,7 +3491,7 @@ export const RoundMasking: MessageFns<RoundMasking> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RoundMasking {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3573,7 +3501,7 @@ export const RoundMasking: MessageFns<RoundMasking> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRoundMasking();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3600,11 +3528,9 @@ export const RoundMasking: MessageFns<RoundMasking> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3670,7 +3596,7 @@ export const RunPrivacy: MessageFns<RunPrivacy> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunPrivacy {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3680,7 +3606,7 @@ export const RunPrivacy: MessageFns<RunPrivacy> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunPrivacy();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3755,11 +3681,9 @@ export const RunPrivacy: MessageFns<RunPrivacy> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3809,7 +3733,7 @@ export const RoundPrivacy: MessageFns<RoundPrivacy> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RoundPrivacy {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3819,7 +3743,7 @@ export const RoundPrivacy: MessageFns<RoundPrivacy> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRoundPrivacy();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -3862,11 +3786,9 @@ export const RoundPrivacy: MessageFns<RoundPrivacy> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3946,7 +3868,7 @@ export const RoundSummary: MessageFns<RoundSummary> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RoundSummary {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3956,7 +3878,7 @@ export const RoundSummary: MessageFns<RoundSummary> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRoundSummary();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4019,7 +3941,7 @@ export const RoundSummary: MessageFns<RoundSummary> = {
               break;
             }
 
-            message.trainMetrics.push(Metric.decode(reader, reader.uint32()));
+            message.trainMetrics.push(Metric.decode(reader, reader.length()));
             continue;
           }
           case 9: {
@@ -4027,7 +3949,7 @@ export const RoundSummary: MessageFns<RoundSummary> = {
               break;
             }
 
-            message.evaluateMetrics.push(Metric.decode(reader, reader.uint32()));
+            message.evaluateMetrics.push(Metric.decode(reader, reader.length()));
             continue;
           }
           case 10: {
@@ -4043,7 +3965,7 @@ export const RoundSummary: MessageFns<RoundSummary> = {
               break;
             }
 
-            message.privacy = RoundPrivacy.decode(reader, reader.uint32());
+            message.privacy = RoundPrivacy.decode(reader, reader.length());
             continue;
           }
           case 12: {
@@ -4051,15 +3973,13 @@ export const RoundSummary: MessageFns<RoundSummary> = {
               break;
             }
 
-            message.masking = RoundMasking.decode(reader, reader.uint32());
+            message.masking = RoundMasking.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4107,7 +4027,7 @@ export const StopRunRequest: MessageFns<StopRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StopRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4117,7 +4037,7 @@ export const StopRunRequest: MessageFns<StopRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStopRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4128,11 +4048,9 @@ export const StopRunRequest: MessageFns<StopRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4159,7 +4077,7 @@ export const StopRunResponse: MessageFns<StopRunResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StopRunResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4169,14 +4087,12 @@ export const StopRunResponse: MessageFns<StopRunResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStopRunResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4208,7 +4124,7 @@ export const TakeOverRunRequest: MessageFns<TakeOverRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TakeOverRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4218,7 +4134,7 @@ export const TakeOverRunRequest: MessageFns<TakeOverRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTakeOverRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4229,11 +4145,9 @@ export const TakeOverRunRequest: MessageFns<TakeOverRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4260,7 +4174,7 @@ export const TakeOverRunResponse: MessageFns<TakeOverRunResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TakeOverRunResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4270,14 +4184,12 @@ export const TakeOverRunResponse: MessageFns<TakeOverRunResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTakeOverRunResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4315,7 +4227,7 @@ export const WatchLogRequest: MessageFns<WatchLogRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchLogRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4325,7 +4237,7 @@ export const WatchLogRequest: MessageFns<WatchLogRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchLogRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4352,11 +4264,9 @@ export const WatchLogRequest: MessageFns<WatchLogRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4391,7 +4301,7 @@ export const LogLines: MessageFns<LogLines> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): LogLines {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4401,7 +4311,7 @@ export const LogLines: MessageFns<LogLines> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLogLines();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4420,11 +4330,9 @@ export const LogLines: MessageFns<LogLines> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4458,7 +4366,7 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchRunRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4468,7 +4376,7 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchRunRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4479,11 +4387,9 @@ export const WatchRunRequest: MessageFns<WatchRunRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4519,7 +4425,7 @@ export const RunEvent: MessageFns<RunEvent> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunEvent {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4529,14 +4435,14 @@ export const RunEvent: MessageFns<RunEvent> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunEvent();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.run = RunSummary.decode(reader, reader.uint32());
+            message.run = RunSummary.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -4552,15 +4458,13 @@ export const RunEvent: MessageFns<RunEvent> = {
               break;
             }
 
-            message.nodes.push(NodeOutcome.decode(reader, reader.uint32()));
+            message.nodes.push(NodeOutcome.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4601,7 +4505,7 @@ export const NodeOutcome: MessageFns<NodeOutcome> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodeOutcome {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4611,7 +4515,7 @@ export const NodeOutcome: MessageFns<NodeOutcome> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodeOutcome();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4638,11 +4542,9 @@ export const NodeOutcome: MessageFns<NodeOutcome> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4686,7 +4588,7 @@ export const PutPlanRequest: MessageFns<PutPlanRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PutPlanRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4696,7 +4598,7 @@ export const PutPlanRequest: MessageFns<PutPlanRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePutPlanRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4739,11 +4641,9 @@ export const PutPlanRequest: MessageFns<PutPlanRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4777,7 +4677,7 @@ export const PutPlanResponse: MessageFns<PutPlanResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PutPlanResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4787,7 +4687,7 @@ export const PutPlanResponse: MessageFns<PutPlanResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePutPlanResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -4798,11 +4698,9 @@ export const PutPlanResponse: MessageFns<PutPlanResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4835,7 +4733,7 @@ export const ListModelsRequest: MessageFns<ListModelsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListModelsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4845,7 +4743,7 @@ export const ListModelsRequest: MessageFns<ListModelsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListModelsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -4856,11 +4754,9 @@ export const ListModelsRequest: MessageFns<ListModelsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4890,7 +4786,7 @@ export const ListModelsResponse: MessageFns<ListModelsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListModelsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4900,22 +4796,20 @@ export const ListModelsResponse: MessageFns<ListModelsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListModelsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.models.push(ModelVersion.decode(reader, reader.uint32()));
+            message.models.push(ModelVersion.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -4975,7 +4869,7 @@ export const ModelVersion: MessageFns<ModelVersion> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ModelVersion {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -4985,7 +4879,7 @@ export const ModelVersion: MessageFns<ModelVersion> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseModelVersion();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -5056,15 +4950,13 @@ export const ModelVersion: MessageFns<ModelVersion> = {
               break;
             }
 
-            message.metrics.push(Metric.decode(reader, reader.uint32()));
+            message.metrics.push(Metric.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -5108,7 +5000,7 @@ export const ImportModelRequest: MessageFns<ImportModelRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ImportModelRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -5118,7 +5010,7 @@ export const ImportModelRequest: MessageFns<ImportModelRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseImportModelRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -5145,11 +5037,9 @@ export const ImportModelRequest: MessageFns<ImportModelRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -5193,7 +5083,7 @@ export const ExportModelRequest: MessageFns<ExportModelRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ExportModelRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -5203,7 +5093,7 @@ export const ExportModelRequest: MessageFns<ExportModelRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseExportModelRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -5238,11 +5128,9 @@ export const ExportModelRequest: MessageFns<ExportModelRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -5278,7 +5166,7 @@ export const ExportModelChunk: MessageFns<ExportModelChunk> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ExportModelChunk {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -5288,7 +5176,7 @@ export const ExportModelChunk: MessageFns<ExportModelChunk> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseExportModelChunk();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -5307,11 +5195,9 @@ export const ExportModelChunk: MessageFns<ExportModelChunk> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

@@ -5,7 +5,8 @@
 // source: aegis/events/v1/task.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
 export const protobufPackage = "aegis.events.v1";
 
@@ -296,7 +297,7 @@ export const Scalar: MessageFns<Scalar> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Scalar {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -306,7 +307,7 @@ export const Scalar: MessageFns<Scalar> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseScalar();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -353,7 +354,7 @@ export const Scalar: MessageFns<Scalar> = {
               break;
             }
 
-            message.value = { $case: "reals", value: RealList.decode(reader, reader.uint32()) };
+            message.value = { $case: "reals", value: RealList.decode(reader, reader.length()) };
             continue;
           }
           case 7: {
@@ -361,7 +362,7 @@ export const Scalar: MessageFns<Scalar> = {
               break;
             }
 
-            message.value = { $case: "integers", value: IntegerList.decode(reader, reader.uint32()) };
+            message.value = { $case: "integers", value: IntegerList.decode(reader, reader.length()) };
             continue;
           }
           case 8: {
@@ -369,7 +370,7 @@ export const Scalar: MessageFns<Scalar> = {
               break;
             }
 
-            message.value = { $case: "flags", value: FlagList.decode(reader, reader.uint32()) };
+            message.value = { $case: "flags", value: FlagList.decode(reader, reader.length()) };
             continue;
           }
           case 9: {
@@ -377,7 +378,7 @@ export const Scalar: MessageFns<Scalar> = {
               break;
             }
 
-            message.value = { $case: "texts", value: TextList.decode(reader, reader.uint32()) };
+            message.value = { $case: "texts", value: TextList.decode(reader, reader.length()) };
             continue;
           }
           case 10: {
@@ -385,15 +386,13 @@ export const Scalar: MessageFns<Scalar> = {
               break;
             }
 
-            message.value = { $case: "datas", value: DataList.decode(reader, reader.uint32()) };
+            message.value = { $case: "datas", value: DataList.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -488,7 +487,7 @@ export const RealList: MessageFns<RealList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RealList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -498,7 +497,7 @@ export const RealList: MessageFns<RealList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRealList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 9) {
@@ -508,10 +507,11 @@ export const RealList: MessageFns<RealList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.values.push(reader.double());
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -519,11 +519,9 @@ export const RealList: MessageFns<RealList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -560,7 +558,7 @@ export const IntegerList: MessageFns<IntegerList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): IntegerList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -570,7 +568,7 @@ export const IntegerList: MessageFns<IntegerList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseIntegerList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -580,10 +578,11 @@ export const IntegerList: MessageFns<IntegerList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.values.push(reader.sint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -591,11 +590,9 @@ export const IntegerList: MessageFns<IntegerList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -629,7 +626,7 @@ export const FlagList: MessageFns<FlagList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlagList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -639,7 +636,7 @@ export const FlagList: MessageFns<FlagList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlagList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -649,10 +646,11 @@ export const FlagList: MessageFns<FlagList> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.values.push(reader.bool());
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -660,11 +658,9 @@ export const FlagList: MessageFns<FlagList> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -694,7 +690,7 @@ export const TextList: MessageFns<TextList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TextList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -704,7 +700,7 @@ export const TextList: MessageFns<TextList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTextList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -715,11 +711,9 @@ export const TextList: MessageFns<TextList> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -749,7 +743,7 @@ export const DataList: MessageFns<DataList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): DataList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -759,7 +753,7 @@ export const DataList: MessageFns<DataList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseDataList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -770,11 +764,9 @@ export const DataList: MessageFns<DataList> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -807,7 +799,7 @@ export const ConfigEntry: MessageFns<ConfigEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ConfigEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -817,7 +809,7 @@ export const ConfigEntry: MessageFns<ConfigEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseConfigEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -832,15 +824,13 @@ export const ConfigEntry: MessageFns<ConfigEntry> = {
               break;
             }
 
-            message.value = Scalar.decode(reader, reader.uint32());
+            message.value = Scalar.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -882,7 +872,7 @@ export const RecordLayout: MessageFns<RecordLayout> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RecordLayout {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -892,7 +882,7 @@ export const RecordLayout: MessageFns<RecordLayout> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRecordLayout();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -927,11 +917,9 @@ export const RecordLayout: MessageFns<RecordLayout> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1032,7 +1020,7 @@ export const Task: MessageFns<Task> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Task {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1042,7 +1030,7 @@ export const Task: MessageFns<Task> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTask();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1097,7 +1085,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.config.push(ConfigEntry.decode(reader, reader.uint32()));
+            message.config.push(ConfigEntry.decode(reader, reader.length()));
             continue;
           }
           case 8: {
@@ -1105,7 +1093,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.layout = RecordLayout.decode(reader, reader.uint32());
+            message.layout = RecordLayout.decode(reader, reader.length());
             continue;
           }
           case 9: {
@@ -1161,7 +1149,7 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.masking = Masking.decode(reader, reader.uint32());
+            message.masking = Masking.decode(reader, reader.length());
             continue;
           }
           case 16: {
@@ -1169,15 +1157,13 @@ export const Task: MessageFns<Task> = {
               break;
             }
 
-            message.flower = FlowerStage.decode(reader, reader.uint32());
+            message.flower = FlowerStage.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1239,7 +1225,7 @@ export const FlowerStage: MessageFns<FlowerStage> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerStage {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1249,14 +1235,14 @@ export const FlowerStage: MessageFns<FlowerStage> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerStage();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.asks = { $case: "setup", value: FlowerSetup.decode(reader, reader.uint32()) };
+            message.asks = { $case: "setup", value: FlowerSetup.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -1264,7 +1250,7 @@ export const FlowerStage: MessageFns<FlowerStage> = {
               break;
             }
 
-            message.asks = { $case: "shareKeys", value: FlowerKeys.decode(reader, reader.uint32()) };
+            message.asks = { $case: "shareKeys", value: FlowerKeys.decode(reader, reader.length()) };
             continue;
           }
           case 3: {
@@ -1272,7 +1258,7 @@ export const FlowerStage: MessageFns<FlowerStage> = {
               break;
             }
 
-            message.asks = { $case: "collect", value: FlowerSealed.decode(reader, reader.uint32()) };
+            message.asks = { $case: "collect", value: FlowerSealed.decode(reader, reader.length()) };
             continue;
           }
           case 4: {
@@ -1280,15 +1266,13 @@ export const FlowerStage: MessageFns<FlowerStage> = {
               break;
             }
 
-            message.asks = { $case: "unmask", value: FlowerUnmask.decode(reader, reader.uint32()) };
+            message.asks = { $case: "unmask", value: FlowerUnmask.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1367,7 +1351,7 @@ export const FlowerSetup: MessageFns<FlowerSetup> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerSetup {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1377,7 +1361,7 @@ export const FlowerSetup: MessageFns<FlowerSetup> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerSetup();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1436,11 +1420,9 @@ export const FlowerSetup: MessageFns<FlowerSetup> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1478,7 +1460,7 @@ export const FlowerKeys: MessageFns<FlowerKeys> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerKeys {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1488,22 +1470,20 @@ export const FlowerKeys: MessageFns<FlowerKeys> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerKeys();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.keys.push(FlowerPublicKeys.decode(reader, reader.uint32()));
+            message.keys.push(FlowerPublicKeys.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1542,7 +1522,7 @@ export const FlowerPublicKeys: MessageFns<FlowerPublicKeys> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerPublicKeys {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1552,7 +1532,7 @@ export const FlowerPublicKeys: MessageFns<FlowerPublicKeys> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerPublicKeys();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1579,11 +1559,9 @@ export const FlowerPublicKeys: MessageFns<FlowerPublicKeys> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1615,7 +1593,7 @@ export const FlowerSealed: MessageFns<FlowerSealed> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerSealed {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1625,22 +1603,20 @@ export const FlowerSealed: MessageFns<FlowerSealed> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerSealed();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.sealed.push(FlowerCiphertext.decode(reader, reader.uint32()));
+            message.sealed.push(FlowerCiphertext.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1676,7 +1652,7 @@ export const FlowerCiphertext: MessageFns<FlowerCiphertext> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerCiphertext {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1686,7 +1662,7 @@ export const FlowerCiphertext: MessageFns<FlowerCiphertext> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerCiphertext();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1705,11 +1681,9 @@ export const FlowerCiphertext: MessageFns<FlowerCiphertext> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1757,7 +1731,7 @@ export const FlowerUnmask: MessageFns<FlowerUnmask> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FlowerUnmask {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1767,7 +1741,7 @@ export const FlowerUnmask: MessageFns<FlowerUnmask> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFlowerUnmask();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -1777,10 +1751,11 @@ export const FlowerUnmask: MessageFns<FlowerUnmask> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.active.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -1795,10 +1770,11 @@ export const FlowerUnmask: MessageFns<FlowerUnmask> = {
             }
 
             if (tag === 18) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.dead.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -1806,11 +1782,9 @@ export const FlowerUnmask: MessageFns<FlowerUnmask> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1893,7 +1867,7 @@ export const Masking: MessageFns<Masking> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Masking {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1903,7 +1877,7 @@ export const Masking: MessageFns<Masking> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMasking();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1990,7 +1964,7 @@ export const Masking: MessageFns<Masking> = {
               break;
             }
 
-            message.grid = MaskedGrid.decode(reader, reader.uint32());
+            message.grid = MaskedGrid.decode(reader, reader.length());
             continue;
           }
           case 12: {
@@ -2002,11 +1976,9 @@ export const Masking: MessageFns<Masking> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2082,7 +2054,7 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MaskedGrid {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2092,7 +2064,7 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMaskedGrid();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -2107,7 +2079,7 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
               break;
             }
 
-            const entry2 = MaskedGrid_OwnClipsEntry.decode(reader, reader.uint32());
+            const entry2 = MaskedGrid_OwnClipsEntry.decode(reader, reader.length());
             if (entry2.value !== undefined) {
               message.ownClips[entry2.key] = entry2.value;
             }
@@ -2118,7 +2090,7 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
               break;
             }
 
-            message.metrics.push(MaskedMetric.decode(reader, reader.uint32()));
+            message.metrics.push(MaskedMetric.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -2162,11 +2134,9 @@ export const MaskedGrid: MessageFns<MaskedGrid> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2214,7 +2184,7 @@ export const MaskedGrid_OwnClipsEntry: MessageFns<MaskedGrid_OwnClipsEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MaskedGrid_OwnClipsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2224,7 +2194,7 @@ export const MaskedGrid_OwnClipsEntry: MessageFns<MaskedGrid_OwnClipsEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMaskedGrid_OwnClipsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2243,11 +2213,9 @@ export const MaskedGrid_OwnClipsEntry: MessageFns<MaskedGrid_OwnClipsEntry> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2284,7 +2252,7 @@ export const MaskedMetric: MessageFns<MaskedMetric> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MaskedMetric {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2294,7 +2262,7 @@ export const MaskedMetric: MessageFns<MaskedMetric> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMaskedMetric();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2321,11 +2289,9 @@ export const MaskedMetric: MessageFns<MaskedMetric> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2363,7 +2329,7 @@ export const Presence: MessageFns<Presence> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Presence {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2373,7 +2339,7 @@ export const Presence: MessageFns<Presence> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePresence();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2396,15 +2362,13 @@ export const Presence: MessageFns<Presence> = {
               break;
             }
 
-            message.nodes.push(NodePresence.decode(reader, reader.uint32()));
+            message.nodes.push(NodePresence.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2454,7 +2418,7 @@ export const NodePresence: MessageFns<NodePresence> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodePresence {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2464,7 +2428,7 @@ export const NodePresence: MessageFns<NodePresence> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodePresence();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2515,11 +2479,9 @@ export const NodePresence: MessageFns<NodePresence> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2566,7 +2528,7 @@ export const TaskConfirmed: MessageFns<TaskConfirmed> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TaskConfirmed {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2576,7 +2538,7 @@ export const TaskConfirmed: MessageFns<TaskConfirmed> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTaskConfirmed();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2603,11 +2565,9 @@ export const TaskConfirmed: MessageFns<TaskConfirmed> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2636,7 +2596,7 @@ export const PresenceAsk: MessageFns<PresenceAsk> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PresenceAsk {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2646,14 +2606,12 @@ export const PresenceAsk: MessageFns<PresenceAsk> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePresenceAsk();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2685,7 +2643,7 @@ export const RunChanged: MessageFns<RunChanged> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunChanged {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2695,7 +2653,7 @@ export const RunChanged: MessageFns<RunChanged> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunChanged();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2706,11 +2664,9 @@ export const RunChanged: MessageFns<RunChanged> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

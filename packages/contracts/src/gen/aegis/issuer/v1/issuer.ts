@@ -5,7 +5,8 @@
 // source: aegis/issuer/v1/issuer.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -73,7 +74,7 @@ export const IssueRequest: MessageFns<IssueRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): IssueRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -83,7 +84,7 @@ export const IssueRequest: MessageFns<IssueRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseIssueRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -110,11 +111,9 @@ export const IssueRequest: MessageFns<IssueRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -149,7 +148,7 @@ export const RenewRequest: MessageFns<RenewRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RenewRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -159,7 +158,7 @@ export const RenewRequest: MessageFns<RenewRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRenewRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -178,11 +177,9 @@ export const RenewRequest: MessageFns<RenewRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -213,7 +210,7 @@ export const NodeCertificate: MessageFns<NodeCertificate> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodeCertificate {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -223,7 +220,7 @@ export const NodeCertificate: MessageFns<NodeCertificate> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodeCertificate();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -234,11 +231,9 @@ export const NodeCertificate: MessageFns<NodeCertificate> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -268,7 +263,7 @@ export const RevokeRequest: MessageFns<RevokeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RevokeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -278,7 +273,7 @@ export const RevokeRequest: MessageFns<RevokeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRevokeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -289,11 +284,9 @@ export const RevokeRequest: MessageFns<RevokeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -323,7 +316,7 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RevokeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -333,7 +326,7 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRevokeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -344,11 +337,9 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -375,7 +366,7 @@ export const ReadListRequest: MessageFns<ReadListRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadListRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -385,14 +376,12 @@ export const ReadListRequest: MessageFns<ReadListRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadListRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -424,7 +413,7 @@ export const RevocationList: MessageFns<RevocationList> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RevocationList {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -434,7 +423,7 @@ export const RevocationList: MessageFns<RevocationList> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRevocationList();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -453,11 +442,9 @@ export const RevocationList: MessageFns<RevocationList> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

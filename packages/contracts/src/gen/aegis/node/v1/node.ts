@@ -5,7 +5,8 @@
 // source: aegis/node/v1/node.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -341,7 +342,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ClientFrame {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -351,14 +352,14 @@ export const ClientFrame: MessageFns<ClientFrame> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseClientFrame();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.frame = { $case: "hello", value: Hello.decode(reader, reader.uint32()) };
+            message.frame = { $case: "hello", value: Hello.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -366,7 +367,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
+            message.frame = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.length()) };
             continue;
           }
           case 3: {
@@ -374,7 +375,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "taskAccepted", value: TaskAccepted.decode(reader, reader.uint32()) };
+            message.frame = { $case: "taskAccepted", value: TaskAccepted.decode(reader, reader.length()) };
             continue;
           }
           case 4: {
@@ -382,7 +383,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "readModel", value: ReadModel.decode(reader, reader.uint32()) };
+            message.frame = { $case: "readModel", value: ReadModel.decode(reader, reader.length()) };
             continue;
           }
           case 5: {
@@ -390,7 +391,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "beginUpdate", value: BeginUpdate.decode(reader, reader.uint32()) };
+            message.frame = { $case: "beginUpdate", value: BeginUpdate.decode(reader, reader.length()) };
             continue;
           }
           case 6: {
@@ -398,7 +399,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "submit", value: Submit.decode(reader, reader.uint32()) };
+            message.frame = { $case: "submit", value: Submit.decode(reader, reader.length()) };
             continue;
           }
           case 7: {
@@ -406,7 +407,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "failTask", value: FailTask.decode(reader, reader.uint32()) };
+            message.frame = { $case: "failTask", value: FailTask.decode(reader, reader.length()) };
             continue;
           }
           case 8: {
@@ -414,7 +415,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "leave", value: Leave.decode(reader, reader.uint32()) };
+            message.frame = { $case: "leave", value: Leave.decode(reader, reader.length()) };
             continue;
           }
           case 9: {
@@ -422,7 +423,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "readRun", value: ReadRun.decode(reader, reader.uint32()) };
+            message.frame = { $case: "readRun", value: ReadRun.decode(reader, reader.length()) };
             continue;
           }
           case 10: {
@@ -430,7 +431,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "readApp", value: ReadApp.decode(reader, reader.uint32()) };
+            message.frame = { $case: "readApp", value: ReadApp.decode(reader, reader.length()) };
             continue;
           }
           case 11: {
@@ -438,7 +439,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "stageAnswer", value: StageAnswer.decode(reader, reader.uint32()) };
+            message.frame = { $case: "stageAnswer", value: StageAnswer.decode(reader, reader.length()) };
             continue;
           }
           case 12: {
@@ -454,7 +455,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "part", value: Part.decode(reader, reader.uint32()) };
+            message.frame = { $case: "part", value: Part.decode(reader, reader.length()) };
             continue;
           }
           case 15: {
@@ -466,11 +467,9 @@ export const ClientFrame: MessageFns<ClientFrame> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -627,7 +626,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ServerFrame {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -637,14 +636,14 @@ export const ServerFrame: MessageFns<ServerFrame> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseServerFrame();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.frame = { $case: "challenge", value: Challenge.decode(reader, reader.uint32()) };
+            message.frame = { $case: "challenge", value: Challenge.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -652,7 +651,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "welcome", value: Welcome.decode(reader, reader.uint32()) };
+            message.frame = { $case: "welcome", value: Welcome.decode(reader, reader.length()) };
             continue;
           }
           case 3: {
@@ -660,7 +659,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
+            message.frame = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.length()) };
             continue;
           }
           case 4: {
@@ -668,7 +667,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "taskOffer", value: TaskOffer.decode(reader, reader.uint32()) };
+            message.frame = { $case: "taskOffer", value: TaskOffer.decode(reader, reader.length()) };
             continue;
           }
           case 5: {
@@ -676,7 +675,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "taskWithdrawn", value: TaskWithdrawn.decode(reader, reader.uint32()) };
+            message.frame = { $case: "taskWithdrawn", value: TaskWithdrawn.decode(reader, reader.length()) };
             continue;
           }
           case 6: {
@@ -684,7 +683,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "missingParts", value: MissingParts.decode(reader, reader.uint32()) };
+            message.frame = { $case: "missingParts", value: MissingParts.decode(reader, reader.length()) };
             continue;
           }
           case 7: {
@@ -692,7 +691,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "partStored", value: PartStored.decode(reader, reader.uint32()) };
+            message.frame = { $case: "partStored", value: PartStored.decode(reader, reader.length()) };
             continue;
           }
           case 8: {
@@ -700,7 +699,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "verdict", value: Verdict.decode(reader, reader.uint32()) };
+            message.frame = { $case: "verdict", value: Verdict.decode(reader, reader.length()) };
             continue;
           }
           case 9: {
@@ -708,7 +707,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "refusal", value: Refusal.decode(reader, reader.uint32()) };
+            message.frame = { $case: "refusal", value: Refusal.decode(reader, reader.length()) };
             continue;
           }
           case 10: {
@@ -716,7 +715,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "goAway", value: GoAway.decode(reader, reader.uint32()) };
+            message.frame = { $case: "goAway", value: GoAway.decode(reader, reader.length()) };
             continue;
           }
           case 11: {
@@ -724,7 +723,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "runFacts", value: RunFacts.decode(reader, reader.uint32()) };
+            message.frame = { $case: "runFacts", value: RunFacts.decode(reader, reader.length()) };
             continue;
           }
           case 12: {
@@ -732,7 +731,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "appBytes", value: AppBytes.decode(reader, reader.uint32()) };
+            message.frame = { $case: "appBytes", value: AppBytes.decode(reader, reader.length()) };
             continue;
           }
           case 13: {
@@ -740,7 +739,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "stageRequest", value: StageRequest.decode(reader, reader.uint32()) };
+            message.frame = { $case: "stageRequest", value: StageRequest.decode(reader, reader.length()) };
             continue;
           }
           case 16: {
@@ -756,7 +755,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "modelBytes", value: ModelBytes.decode(reader, reader.uint32()) };
+            message.frame = { $case: "modelBytes", value: ModelBytes.decode(reader, reader.length()) };
             continue;
           }
           case 15: {
@@ -768,11 +767,9 @@ export const ServerFrame: MessageFns<ServerFrame> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -894,7 +891,7 @@ export const Challenge: MessageFns<Challenge> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Challenge {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -904,7 +901,7 @@ export const Challenge: MessageFns<Challenge> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseChallenge();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -915,11 +912,9 @@ export const Challenge: MessageFns<Challenge> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -975,7 +970,7 @@ export const Hello: MessageFns<Hello> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Hello {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -985,7 +980,7 @@ export const Hello: MessageFns<Hello> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHello();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1044,11 +1039,9 @@ export const Hello: MessageFns<Hello> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1105,7 +1098,7 @@ export const Welcome: MessageFns<Welcome> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Welcome {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1115,7 +1108,7 @@ export const Welcome: MessageFns<Welcome> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWelcome();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1158,11 +1151,9 @@ export const Welcome: MessageFns<Welcome> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1197,7 +1188,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Heartbeat {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1207,14 +1198,12 @@ export const Heartbeat: MessageFns<Heartbeat> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseHeartbeat();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1300,7 +1289,7 @@ export const TaskOffer: MessageFns<TaskOffer> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TaskOffer {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1310,7 +1299,7 @@ export const TaskOffer: MessageFns<TaskOffer> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTaskOffer();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1349,7 +1338,7 @@ export const TaskOffer: MessageFns<TaskOffer> = {
               break;
             }
 
-            message.config.push(ConfigEntry.decode(reader, reader.uint32()));
+            message.config.push(ConfigEntry.decode(reader, reader.length()));
             continue;
           }
           case 6: {
@@ -1357,7 +1346,7 @@ export const TaskOffer: MessageFns<TaskOffer> = {
               break;
             }
 
-            message.model = Model.decode(reader, reader.uint32());
+            message.model = Model.decode(reader, reader.length());
             continue;
           }
           case 7: {
@@ -1389,7 +1378,7 @@ export const TaskOffer: MessageFns<TaskOffer> = {
               break;
             }
 
-            message.layout = RecordLayout.decode(reader, reader.uint32());
+            message.layout = RecordLayout.decode(reader, reader.length());
             continue;
           }
           case 11: {
@@ -1421,15 +1410,13 @@ export const TaskOffer: MessageFns<TaskOffer> = {
               break;
             }
 
-            message.masking = Masking.decode(reader, reader.uint32());
+            message.masking = Masking.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1485,7 +1472,7 @@ export const Model: MessageFns<Model> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Model {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1495,7 +1482,7 @@ export const Model: MessageFns<Model> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseModel();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1518,15 +1505,13 @@ export const Model: MessageFns<Model> = {
               break;
             }
 
-            message.tensors.push(Tensor.decode(reader, reader.uint32()));
+            message.tensors.push(Tensor.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1583,7 +1568,7 @@ export const Tensor: MessageFns<Tensor> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Tensor {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1593,7 +1578,7 @@ export const Tensor: MessageFns<Tensor> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTensor();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1619,10 +1604,11 @@ export const Tensor: MessageFns<Tensor> = {
             }
 
             if (tag === 26) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.shape.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -1646,11 +1632,9 @@ export const Tensor: MessageFns<Tensor> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1687,7 +1671,7 @@ export const TaskWithdrawn: MessageFns<TaskWithdrawn> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TaskWithdrawn {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1697,7 +1681,7 @@ export const TaskWithdrawn: MessageFns<TaskWithdrawn> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTaskWithdrawn();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1716,11 +1700,9 @@ export const TaskWithdrawn: MessageFns<TaskWithdrawn> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1751,7 +1733,7 @@ export const TaskAccepted: MessageFns<TaskAccepted> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TaskAccepted {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1761,7 +1743,7 @@ export const TaskAccepted: MessageFns<TaskAccepted> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTaskAccepted();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1772,11 +1754,9 @@ export const TaskAccepted: MessageFns<TaskAccepted> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1824,7 +1804,7 @@ export const ReadModel: MessageFns<ReadModel> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadModel {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1834,7 +1814,7 @@ export const ReadModel: MessageFns<ReadModel> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadModel();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1869,11 +1849,9 @@ export const ReadModel: MessageFns<ReadModel> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1915,7 +1893,7 @@ export const ModelBytes: MessageFns<ModelBytes> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ModelBytes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1925,7 +1903,7 @@ export const ModelBytes: MessageFns<ModelBytes> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseModelBytes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1944,11 +1922,9 @@ export const ModelBytes: MessageFns<ModelBytes> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1988,7 +1964,7 @@ export const ReadRun: MessageFns<ReadRun> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadRun {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1998,7 +1974,7 @@ export const ReadRun: MessageFns<ReadRun> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadRun();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2017,11 +1993,9 @@ export const ReadRun: MessageFns<ReadRun> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2058,7 +2032,7 @@ export const RunFacts: MessageFns<RunFacts> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunFacts {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2068,7 +2042,7 @@ export const RunFacts: MessageFns<RunFacts> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunFacts();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2083,15 +2057,13 @@ export const RunFacts: MessageFns<RunFacts> = {
               break;
             }
 
-            message.run = Run.decode(reader, reader.uint32());
+            message.run = Run.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2146,7 +2118,7 @@ export const Run: MessageFns<Run> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Run {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2156,7 +2128,7 @@ export const Run: MessageFns<Run> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRun();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2203,7 +2175,7 @@ export const Run: MessageFns<Run> = {
               break;
             }
 
-            message.overrides.push(ConfigEntry.decode(reader, reader.uint32()));
+            message.overrides.push(ConfigEntry.decode(reader, reader.length()));
             continue;
           }
           case 7: {
@@ -2215,11 +2187,9 @@ export const Run: MessageFns<Run> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2264,7 +2234,7 @@ export const ReadApp: MessageFns<ReadApp> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadApp {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2274,7 +2244,7 @@ export const ReadApp: MessageFns<ReadApp> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadApp();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2293,11 +2263,9 @@ export const ReadApp: MessageFns<ReadApp> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2337,7 +2305,7 @@ export const AppBytes: MessageFns<AppBytes> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AppBytes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2347,7 +2315,7 @@ export const AppBytes: MessageFns<AppBytes> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAppBytes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2370,18 +2338,16 @@ export const AppBytes: MessageFns<AppBytes> = {
               break;
             }
 
-            const entry3 = AppBytes_VerificationsEntry.decode(reader, reader.uint32());
+            const entry3 = AppBytes_VerificationsEntry.decode(reader, reader.length());
             if (entry3.value !== undefined) {
               message.verifications[entry3.key] = entry3.value;
             }
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2424,7 +2390,7 @@ export const AppBytes_VerificationsEntry: MessageFns<AppBytes_VerificationsEntry
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AppBytes_VerificationsEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2434,7 +2400,7 @@ export const AppBytes_VerificationsEntry: MessageFns<AppBytes_VerificationsEntry
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAppBytes_VerificationsEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2453,11 +2419,9 @@ export const AppBytes_VerificationsEntry: MessageFns<AppBytes_VerificationsEntry
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2491,7 +2455,7 @@ export const BeginUpdate: MessageFns<BeginUpdate> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): BeginUpdate {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2501,7 +2465,7 @@ export const BeginUpdate: MessageFns<BeginUpdate> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseBeginUpdate();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2520,11 +2484,9 @@ export const BeginUpdate: MessageFns<BeginUpdate> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2558,7 +2520,7 @@ export const MissingParts: MessageFns<MissingParts> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MissingParts {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2568,7 +2530,7 @@ export const MissingParts: MessageFns<MissingParts> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMissingParts();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2587,11 +2549,9 @@ export const MissingParts: MessageFns<MissingParts> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2625,7 +2585,7 @@ export const Part: MessageFns<Part> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Part {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2635,7 +2595,7 @@ export const Part: MessageFns<Part> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePart();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2654,11 +2614,9 @@ export const Part: MessageFns<Part> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2692,7 +2650,7 @@ export const PartStored: MessageFns<PartStored> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PartStored {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2702,7 +2660,7 @@ export const PartStored: MessageFns<PartStored> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePartStored();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2721,11 +2679,9 @@ export const PartStored: MessageFns<PartStored> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2768,7 +2724,7 @@ export const Slice: MessageFns<Slice> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Slice {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2778,7 +2734,7 @@ export const Slice: MessageFns<Slice> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSlice();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2805,11 +2761,9 @@ export const Slice: MessageFns<Slice> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2844,7 +2798,7 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): TensorUpdate {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2854,7 +2808,7 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseTensorUpdate();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2869,15 +2823,13 @@ export const TensorUpdate: MessageFns<TensorUpdate> = {
               break;
             }
 
-            message.slices.push(Slice.decode(reader, reader.uint32()));
+            message.slices.push(Slice.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2920,7 +2872,7 @@ export const Submit: MessageFns<Submit> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Submit {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2930,7 +2882,7 @@ export const Submit: MessageFns<Submit> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSubmit();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2945,7 +2897,7 @@ export const Submit: MessageFns<Submit> = {
               break;
             }
 
-            message.tensors.push(TensorUpdate.decode(reader, reader.uint32()));
+            message.tensors.push(TensorUpdate.decode(reader, reader.length()));
             continue;
           }
           case 3: {
@@ -2953,7 +2905,7 @@ export const Submit: MessageFns<Submit> = {
               break;
             }
 
-            message.metrics.push(ConfigEntry.decode(reader, reader.uint32()));
+            message.metrics.push(ConfigEntry.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -2969,15 +2921,13 @@ export const Submit: MessageFns<Submit> = {
               break;
             }
 
-            message.masked.push(Slice.decode(reader, reader.uint32()));
+            message.masked.push(Slice.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3017,7 +2967,7 @@ export const StageAnswer: MessageFns<StageAnswer> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StageAnswer {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3027,7 +2977,7 @@ export const StageAnswer: MessageFns<StageAnswer> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStageAnswer();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3054,11 +3004,9 @@ export const StageAnswer: MessageFns<StageAnswer> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3096,7 +3044,7 @@ export const StageRequest: MessageFns<StageRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StageRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3106,7 +3054,7 @@ export const StageRequest: MessageFns<StageRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStageRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3133,11 +3081,9 @@ export const StageRequest: MessageFns<StageRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3370,7 +3316,7 @@ export const FailTask: MessageFns<FailTask> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): FailTask {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3380,7 +3326,7 @@ export const FailTask: MessageFns<FailTask> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFailTask();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3407,11 +3353,9 @@ export const FailTask: MessageFns<FailTask> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3452,7 +3396,7 @@ export const Verdict: MessageFns<Verdict> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Verdict {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3462,7 +3406,7 @@ export const Verdict: MessageFns<Verdict> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseVerdict();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3497,11 +3441,9 @@ export const Verdict: MessageFns<Verdict> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3552,7 +3494,7 @@ export const Refusal: MessageFns<Refusal> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Refusal {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3562,7 +3504,7 @@ export const Refusal: MessageFns<Refusal> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRefusal();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3613,11 +3555,9 @@ export const Refusal: MessageFns<Refusal> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3655,7 +3595,7 @@ export const GoAway: MessageFns<GoAway> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): GoAway {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3665,7 +3605,7 @@ export const GoAway: MessageFns<GoAway> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseGoAway();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 9) {
@@ -3684,11 +3624,9 @@ export const GoAway: MessageFns<GoAway> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3716,7 +3654,7 @@ export const Leave: MessageFns<Leave> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Leave {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3726,14 +3664,12 @@ export const Leave: MessageFns<Leave> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseLeave();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3765,7 +3701,7 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): EnrolRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3775,7 +3711,7 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseEnrolRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3794,11 +3730,9 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3829,7 +3763,7 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RenewCertificateRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3839,7 +3773,7 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRenewCertificateRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3850,11 +3784,9 @@ export const RenewCertificateRequest: MessageFns<RenewCertificateRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3884,7 +3816,7 @@ export const CertificateChain: MessageFns<CertificateChain> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CertificateChain {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3894,7 +3826,7 @@ export const CertificateChain: MessageFns<CertificateChain> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCertificateChain();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3905,11 +3837,9 @@ export const CertificateChain: MessageFns<CertificateChain> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

@@ -5,7 +5,8 @@
 // source: aegis/operator/v1/operator.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -185,7 +186,7 @@ export const ReadAuditRequest: MessageFns<ReadAuditRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadAuditRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -195,7 +196,7 @@ export const ReadAuditRequest: MessageFns<ReadAuditRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadAuditRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -206,11 +207,9 @@ export const ReadAuditRequest: MessageFns<ReadAuditRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -267,7 +266,7 @@ export const AuditEntry: MessageFns<AuditEntry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AuditEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -277,7 +276,7 @@ export const AuditEntry: MessageFns<AuditEntry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAuditEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -352,11 +351,9 @@ export const AuditEntry: MessageFns<AuditEntry> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -391,7 +388,7 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListNodesRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -401,14 +398,12 @@ export const ListNodesRequest: MessageFns<ListNodesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListNodesRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -437,7 +432,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListNodesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -447,22 +442,20 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListNodesResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.nodes.push(NodeRecord.decode(reader, reader.uint32()));
+            message.nodes.push(NodeRecord.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -541,7 +534,7 @@ export const NodeRecord: MessageFns<NodeRecord> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodeRecord {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -551,7 +544,7 @@ export const NodeRecord: MessageFns<NodeRecord> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodeRecord();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -650,11 +643,9 @@ export const NodeRecord: MessageFns<NodeRecord> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -698,7 +689,7 @@ export const ApproveNodeRequest: MessageFns<ApproveNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ApproveNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -708,7 +699,7 @@ export const ApproveNodeRequest: MessageFns<ApproveNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseApproveNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -727,11 +718,9 @@ export const ApproveNodeRequest: MessageFns<ApproveNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -765,7 +754,7 @@ export const ApproveNodeResponse: MessageFns<ApproveNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ApproveNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -775,7 +764,7 @@ export const ApproveNodeResponse: MessageFns<ApproveNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseApproveNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -786,11 +775,9 @@ export const ApproveNodeResponse: MessageFns<ApproveNodeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -823,7 +810,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -833,7 +820,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRemoveNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -844,11 +831,9 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -875,7 +860,7 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -885,14 +870,12 @@ export const RemoveNodeResponse: MessageFns<RemoveNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRemoveNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -924,7 +907,7 @@ export const InviteNodeRequest: MessageFns<InviteNodeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): InviteNodeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -934,7 +917,7 @@ export const InviteNodeRequest: MessageFns<InviteNodeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseInviteNodeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -953,11 +936,9 @@ export const InviteNodeRequest: MessageFns<InviteNodeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -991,7 +972,7 @@ export const InviteNodeResponse: MessageFns<InviteNodeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): InviteNodeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1001,7 +982,7 @@ export const InviteNodeResponse: MessageFns<InviteNodeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseInviteNodeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1016,15 +997,13 @@ export const InviteNodeResponse: MessageFns<InviteNodeResponse> = {
               break;
             }
 
-            message.invitation = Invitation.decode(reader, reader.uint32());
+            message.invitation = Invitation.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1078,7 +1057,7 @@ export const Invitation: MessageFns<Invitation> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Invitation {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1088,7 +1067,7 @@ export const Invitation: MessageFns<Invitation> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseInvitation();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1147,11 +1126,9 @@ export const Invitation: MessageFns<Invitation> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1184,7 +1161,7 @@ export const ListInvitationsRequest: MessageFns<ListInvitationsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListInvitationsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1194,14 +1171,12 @@ export const ListInvitationsRequest: MessageFns<ListInvitationsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListInvitationsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1230,7 +1205,7 @@ export const ListInvitationsResponse: MessageFns<ListInvitationsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListInvitationsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1240,22 +1215,20 @@ export const ListInvitationsResponse: MessageFns<ListInvitationsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListInvitationsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.invitations.push(Invitation.decode(reader, reader.uint32()));
+            message.invitations.push(Invitation.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1489,7 +1462,7 @@ export const RevokeInvitationRequest: MessageFns<RevokeInvitationRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RevokeInvitationRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1499,7 +1472,7 @@ export const RevokeInvitationRequest: MessageFns<RevokeInvitationRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRevokeInvitationRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1510,11 +1483,9 @@ export const RevokeInvitationRequest: MessageFns<RevokeInvitationRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1541,7 +1512,7 @@ export const RevokeInvitationResponse: MessageFns<RevokeInvitationResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RevokeInvitationResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1551,14 +1522,12 @@ export const RevokeInvitationResponse: MessageFns<RevokeInvitationResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRevokeInvitationResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1593,7 +1562,7 @@ export const SignAppRequest: MessageFns<SignAppRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SignAppRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1603,7 +1572,7 @@ export const SignAppRequest: MessageFns<SignAppRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSignAppRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1630,11 +1599,9 @@ export const SignAppRequest: MessageFns<SignAppRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1663,7 +1630,7 @@ export const SignAppResponse: MessageFns<SignAppResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SignAppResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1673,14 +1640,12 @@ export const SignAppResponse: MessageFns<SignAppResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSignAppResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

@@ -5,7 +5,8 @@
 // source: aegis/privacy/v1/privacy.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -253,7 +254,7 @@ export const Scope: MessageFns<Scope> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Scope {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -263,7 +264,7 @@ export const Scope: MessageFns<Scope> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseScope();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -282,11 +283,9 @@ export const Scope: MessageFns<Scope> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -338,7 +337,7 @@ export const RunPolicy: MessageFns<RunPolicy> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunPolicy {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -348,7 +347,7 @@ export const RunPolicy: MessageFns<RunPolicy> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunPolicy();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -407,11 +406,9 @@ export const RunPolicy: MessageFns<RunPolicy> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -450,7 +447,7 @@ export const PlanRequest: MessageFns<PlanRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PlanRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -460,14 +457,14 @@ export const PlanRequest: MessageFns<PlanRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePlanRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.policy = RunPolicy.decode(reader, reader.uint32());
+            message.policy = RunPolicy.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -479,11 +476,9 @@ export const PlanRequest: MessageFns<PlanRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -528,7 +523,7 @@ export const PlanResponse: MessageFns<PlanResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PlanResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -538,7 +533,7 @@ export const PlanResponse: MessageFns<PlanResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePlanResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -569,7 +564,7 @@ export const PlanResponse: MessageFns<PlanResponse> = {
               break;
             }
 
-            message.balances.push(Balance.decode(reader, reader.uint32()));
+            message.balances.push(Balance.decode(reader, reader.length()));
             continue;
           }
           case 5: {
@@ -577,15 +572,13 @@ export const PlanResponse: MessageFns<PlanResponse> = {
               break;
             }
 
-            message.refusal = Refusal.decode(reader, reader.uint32());
+            message.refusal = Refusal.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -630,7 +623,7 @@ export const ReserveRequest: MessageFns<ReserveRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReserveRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -640,7 +633,7 @@ export const ReserveRequest: MessageFns<ReserveRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReserveRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -655,7 +648,7 @@ export const ReserveRequest: MessageFns<ReserveRequest> = {
               break;
             }
 
-            message.policy = RunPolicy.decode(reader, reader.uint32());
+            message.policy = RunPolicy.decode(reader, reader.length());
             continue;
           }
           case 3: {
@@ -675,11 +668,9 @@ export const ReserveRequest: MessageFns<ReserveRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -719,7 +710,7 @@ export const ReserveResponse: MessageFns<ReserveResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReserveResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -729,14 +720,14 @@ export const ReserveResponse: MessageFns<ReserveResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReserveResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.outcome = { $case: "granted", value: Reservation.decode(reader, reader.uint32()) };
+            message.outcome = { $case: "granted", value: Reservation.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -744,15 +735,13 @@ export const ReserveResponse: MessageFns<ReserveResponse> = {
               break;
             }
 
-            message.outcome = { $case: "refused", value: Refusal.decode(reader, reader.uint32()) };
+            message.outcome = { $case: "refused", value: Refusal.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -807,7 +796,7 @@ export const Reservation: MessageFns<Reservation> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Reservation {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -817,7 +806,7 @@ export const Reservation: MessageFns<Reservation> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReservation();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -848,7 +837,7 @@ export const Reservation: MessageFns<Reservation> = {
               break;
             }
 
-            message.balances.push(Balance.decode(reader, reader.uint32()));
+            message.balances.push(Balance.decode(reader, reader.length()));
             continue;
           }
           case 5: {
@@ -860,11 +849,9 @@ export const Reservation: MessageFns<Reservation> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -907,7 +894,7 @@ export const CommitRequest: MessageFns<CommitRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CommitRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -917,7 +904,7 @@ export const CommitRequest: MessageFns<CommitRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCommitRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -952,11 +939,9 @@ export const CommitRequest: MessageFns<CommitRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -994,7 +979,7 @@ export const CommitResponse: MessageFns<CommitResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): CommitResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1004,14 +989,14 @@ export const CommitResponse: MessageFns<CommitResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseCommitResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.outcome = { $case: "committed", value: Reservation.decode(reader, reader.uint32()) };
+            message.outcome = { $case: "committed", value: Reservation.decode(reader, reader.length()) };
             continue;
           }
           case 2: {
@@ -1019,15 +1004,13 @@ export const CommitResponse: MessageFns<CommitResponse> = {
               break;
             }
 
-            message.outcome = { $case: "refused", value: Refusal.decode(reader, reader.uint32()) };
+            message.outcome = { $case: "refused", value: Refusal.decode(reader, reader.length()) };
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1076,7 +1059,7 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReleaseRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1086,7 +1069,7 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReleaseRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1113,11 +1096,9 @@ export const ReleaseRequest: MessageFns<ReleaseRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1149,7 +1130,7 @@ export const ReleaseResponse: MessageFns<ReleaseResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReleaseResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1159,22 +1140,20 @@ export const ReleaseResponse: MessageFns<ReleaseResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReleaseResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.reservation = Reservation.decode(reader, reader.uint32());
+            message.reservation = Reservation.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1250,7 +1229,7 @@ export const Balance: MessageFns<Balance> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Balance {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1260,14 +1239,14 @@ export const Balance: MessageFns<Balance> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseBalance();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.scope = Scope.decode(reader, reader.uint32());
+            message.scope = Scope.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1343,11 +1322,9 @@ export const Balance: MessageFns<Balance> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1395,7 +1372,7 @@ export const Refusal: MessageFns<Refusal> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Refusal {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1405,7 +1382,7 @@ export const Refusal: MessageFns<Refusal> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRefusal();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1428,7 +1405,7 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.shortfalls.push(Shortfall.decode(reader, reader.uint32()));
+            message.shortfalls.push(Shortfall.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -1436,15 +1413,13 @@ export const Refusal: MessageFns<Refusal> = {
               break;
             }
 
-            message.fits = Fit.decode(reader, reader.uint32());
+            message.fits = Fit.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1492,7 +1467,7 @@ export const Shortfall: MessageFns<Shortfall> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Shortfall {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1502,14 +1477,14 @@ export const Shortfall: MessageFns<Shortfall> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseShortfall();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.scope = Scope.decode(reader, reader.uint32());
+            message.scope = Scope.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1553,11 +1528,9 @@ export const Shortfall: MessageFns<Shortfall> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1598,7 +1571,7 @@ export const Fit: MessageFns<Fit> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Fit {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1608,7 +1581,7 @@ export const Fit: MessageFns<Fit> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseFit();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1627,11 +1600,9 @@ export const Fit: MessageFns<Fit> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1662,7 +1633,7 @@ export const SpentRequest: MessageFns<SpentRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SpentRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1672,22 +1643,20 @@ export const SpentRequest: MessageFns<SpentRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSpentRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.scopes.push(Scope.decode(reader, reader.uint32()));
+            message.scopes.push(Scope.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1717,7 +1686,7 @@ export const SpentResponse: MessageFns<SpentResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SpentResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1727,22 +1696,20 @@ export const SpentResponse: MessageFns<SpentResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSpentResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.balances.push(Balance.decode(reader, reader.uint32()));
+            message.balances.push(Balance.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1778,7 +1745,7 @@ export const StatementRequest: MessageFns<StatementRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StatementRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1788,7 +1755,7 @@ export const StatementRequest: MessageFns<StatementRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatementRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1807,11 +1774,9 @@ export const StatementRequest: MessageFns<StatementRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1854,7 +1819,7 @@ export const StatementResponse: MessageFns<StatementResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): StatementResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1864,7 +1829,7 @@ export const StatementResponse: MessageFns<StatementResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseStatementResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -1907,11 +1872,9 @@ export const StatementResponse: MessageFns<StatementResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1942,7 +1905,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): WatchRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1952,14 +1915,12 @@ export const WatchRequest: MessageFns<WatchRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseWatchRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1997,7 +1958,7 @@ export const Alert: MessageFns<Alert> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Alert {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2007,14 +1968,14 @@ export const Alert: MessageFns<Alert> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAlert();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.balance = Balance.decode(reader, reader.uint32());
+            message.balance = Balance.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -2042,11 +2003,9 @@ export const Alert: MessageFns<Alert> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2090,7 +2049,7 @@ export const SetBudgetRequest: MessageFns<SetBudgetRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): SetBudgetRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2100,14 +2059,14 @@ export const SetBudgetRequest: MessageFns<SetBudgetRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseSetBudgetRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.scope = Scope.decode(reader, reader.uint32());
+            message.scope = Scope.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -2135,11 +2094,9 @@ export const SetBudgetRequest: MessageFns<SetBudgetRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2172,7 +2129,7 @@ export const ListBudgetsRequest: MessageFns<ListBudgetsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListBudgetsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2182,7 +2139,7 @@ export const ListBudgetsRequest: MessageFns<ListBudgetsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListBudgetsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2193,11 +2150,9 @@ export const ListBudgetsRequest: MessageFns<ListBudgetsRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2230,7 +2185,7 @@ export const ListBudgetsResponse: MessageFns<ListBudgetsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListBudgetsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2240,14 +2195,14 @@ export const ListBudgetsResponse: MessageFns<ListBudgetsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListBudgetsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.balances.push(Balance.decode(reader, reader.uint32()));
+            message.balances.push(Balance.decode(reader, reader.length()));
             continue;
           }
           case 2: {
@@ -2255,15 +2210,13 @@ export const ListBudgetsResponse: MessageFns<ListBudgetsResponse> = {
               break;
             }
 
-            message.defaults.push(Balance.decode(reader, reader.uint32()));
+            message.defaults.push(Balance.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2291,7 +2244,7 @@ export const VerifyRequest: MessageFns<VerifyRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): VerifyRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2301,14 +2254,12 @@ export const VerifyRequest: MessageFns<VerifyRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseVerifyRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2355,7 +2306,7 @@ export const VerifyResponse: MessageFns<VerifyResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): VerifyResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2365,7 +2316,7 @@ export const VerifyResponse: MessageFns<VerifyResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseVerifyResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2408,11 +2359,9 @@ export const VerifyResponse: MessageFns<VerifyResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2458,7 +2407,7 @@ export const ReadEntriesRequest: MessageFns<ReadEntriesRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadEntriesRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2468,7 +2417,7 @@ export const ReadEntriesRequest: MessageFns<ReadEntriesRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadEntriesRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2495,11 +2444,9 @@ export const ReadEntriesRequest: MessageFns<ReadEntriesRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2537,7 +2484,7 @@ export const ReadEntriesResponse: MessageFns<ReadEntriesResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ReadEntriesResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2547,14 +2494,14 @@ export const ReadEntriesResponse: MessageFns<ReadEntriesResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseReadEntriesResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.entries.push(Entry.decode(reader, reader.uint32()));
+            message.entries.push(Entry.decode(reader, reader.length()));
             continue;
           }
           case 2: {
@@ -2566,11 +2513,9 @@ export const ReadEntriesResponse: MessageFns<ReadEntriesResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2613,7 +2558,7 @@ export const Entry: MessageFns<Entry> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Entry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2623,7 +2568,7 @@ export const Entry: MessageFns<Entry> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseEntry();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -2658,11 +2603,9 @@ export const Entry: MessageFns<Entry> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

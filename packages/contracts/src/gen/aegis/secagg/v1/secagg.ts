@@ -5,7 +5,8 @@
 // source: aegis/secagg/v1/secagg.proto
 
 /* eslint-disable */
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { strictly } from '@aegis/contracts/strict-reader';
+import { type BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -127,7 +128,7 @@ export const ExchangeRequest: MessageFns<ExchangeRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ExchangeRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -137,7 +138,7 @@ export const ExchangeRequest: MessageFns<ExchangeRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseExchangeRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -180,11 +181,9 @@ export const ExchangeRequest: MessageFns<ExchangeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -227,7 +226,7 @@ export const ExchangeResponse: MessageFns<ExchangeResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ExchangeResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -237,7 +236,7 @@ export const ExchangeResponse: MessageFns<ExchangeResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseExchangeResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -272,11 +271,9 @@ export const ExchangeResponse: MessageFns<ExchangeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -318,7 +315,7 @@ export const RoundRef: MessageFns<RoundRef> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RoundRef {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -328,7 +325,7 @@ export const RoundRef: MessageFns<RoundRef> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRoundRef();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -347,11 +344,9 @@ export const RoundRef: MessageFns<RoundRef> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -394,7 +389,7 @@ export const OpenRequest: MessageFns<OpenRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): OpenRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -404,14 +399,14 @@ export const OpenRequest: MessageFns<OpenRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseOpenRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.round = RoundRef.decode(reader, reader.uint32());
+            message.round = RoundRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -419,7 +414,7 @@ export const OpenRequest: MessageFns<OpenRequest> = {
               break;
             }
 
-            message.masking = Masking.decode(reader, reader.uint32());
+            message.masking = Masking.decode(reader, reader.length());
             continue;
           }
           case 3: {
@@ -427,7 +422,7 @@ export const OpenRequest: MessageFns<OpenRequest> = {
               break;
             }
 
-            message.cohort.push(Participant.decode(reader, reader.uint32()));
+            message.cohort.push(Participant.decode(reader, reader.length()));
             continue;
           }
           case 4: {
@@ -447,11 +442,9 @@ export const OpenRequest: MessageFns<OpenRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -495,7 +488,7 @@ export const Participant: MessageFns<Participant> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Participant {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -505,7 +498,7 @@ export const Participant: MessageFns<Participant> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseParticipant();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -524,11 +517,9 @@ export const Participant: MessageFns<Participant> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -556,7 +547,7 @@ export const OpenResponse: MessageFns<OpenResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): OpenResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -566,14 +557,12 @@ export const OpenResponse: MessageFns<OpenResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseOpenResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -602,7 +591,7 @@ export const AwaitSharingRequest: MessageFns<AwaitSharingRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AwaitSharingRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -612,22 +601,20 @@ export const AwaitSharingRequest: MessageFns<AwaitSharingRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAwaitSharingRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.round = RoundRef.decode(reader, reader.uint32());
+            message.round = RoundRef.decode(reader, reader.length());
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -672,7 +659,7 @@ export const AwaitSharingResponse: MessageFns<AwaitSharingResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AwaitSharingResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -682,7 +669,7 @@ export const AwaitSharingResponse: MessageFns<AwaitSharingResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAwaitSharingResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -692,10 +679,11 @@ export const AwaitSharingResponse: MessageFns<AwaitSharingResponse> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.participants.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -707,7 +695,7 @@ export const AwaitSharingResponse: MessageFns<AwaitSharingResponse> = {
               break;
             }
 
-            message.excluded.push(Excluded.decode(reader, reader.uint32()));
+            message.excluded.push(Excluded.decode(reader, reader.length()));
             continue;
           }
           case 3: {
@@ -719,11 +707,9 @@ export const AwaitSharingResponse: MessageFns<AwaitSharingResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -761,7 +747,7 @@ export const Excluded: MessageFns<Excluded> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Excluded {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -771,7 +757,7 @@ export const Excluded: MessageFns<Excluded> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseExcluded();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -790,11 +776,9 @@ export const Excluded: MessageFns<Excluded> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -835,7 +819,7 @@ export const UnmaskRequest: MessageFns<UnmaskRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): UnmaskRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -845,14 +829,14 @@ export const UnmaskRequest: MessageFns<UnmaskRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseUnmaskRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.round = RoundRef.decode(reader, reader.uint32());
+            message.round = RoundRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -863,10 +847,11 @@ export const UnmaskRequest: MessageFns<UnmaskRequest> = {
             }
 
             if (tag === 18) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.survivors.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -874,11 +859,9 @@ export const UnmaskRequest: MessageFns<UnmaskRequest> = {
             break;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -931,7 +914,7 @@ export const MaskPiece: MessageFns<MaskPiece> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): MaskPiece {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -941,7 +924,7 @@ export const MaskPiece: MessageFns<MaskPiece> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseMaskPiece();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag === 8) {
@@ -951,10 +934,11 @@ export const MaskPiece: MessageFns<MaskPiece> = {
             }
 
             if (tag === 10) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.confirmed.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -969,10 +953,11 @@ export const MaskPiece: MessageFns<MaskPiece> = {
             }
 
             if (tag === 18) {
-              const end2 = reader.uint32() + reader.pos;
+              const end2 = reader.length() + reader.pos;
               while (reader.pos < end2) {
                 message.opened.push(reader.uint64() as bigint);
               }
+              reader.endsAt(end2);
 
               continue;
             }
@@ -988,11 +973,9 @@ export const MaskPiece: MessageFns<MaskPiece> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1027,7 +1010,7 @@ export const EndRequest: MessageFns<EndRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): EndRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1037,14 +1020,14 @@ export const EndRequest: MessageFns<EndRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseEndRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.round = RoundRef.decode(reader, reader.uint32());
+            message.round = RoundRef.decode(reader, reader.length());
             continue;
           }
           case 2: {
@@ -1056,11 +1039,9 @@ export const EndRequest: MessageFns<EndRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1090,7 +1071,7 @@ export const EndResponse: MessageFns<EndResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): EndResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1100,14 +1081,12 @@ export const EndResponse: MessageFns<EndResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseEndResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
