@@ -311,7 +311,7 @@ export const guardListener: Target = {
   open: async () => {
     const { listenForSuperNode } = await import('../../../agents/guard/src/api/listener.ts');
     const { connect } = await import('node:net');
-    const port = await listenForSuperNode(nobody, silentLogger);
+    const port = await listenForSuperNode(nobody, silentLogger, { host: '127.0.0.1', port: 0 });
     const over = (input: Buffer) => exchange(connect(port.address.port, '127.0.0.1'), input);
     return {
       try: async (input) => {

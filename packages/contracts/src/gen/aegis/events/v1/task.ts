@@ -2699,7 +2699,7 @@ export const AllowancesSpent: MessageFns<AllowancesSpent> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AllowancesSpent {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2709,7 +2709,7 @@ export const AllowancesSpent: MessageFns<AllowancesSpent> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAllowancesSpent();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2724,15 +2724,13 @@ export const AllowancesSpent: MessageFns<AllowancesSpent> = {
               break;
             }
 
-            message.spent.push(AllowanceSpent.decode(reader, reader.uint32()));
+            message.spent.push(AllowanceSpent.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -2766,7 +2764,7 @@ export const AllowanceSpent: MessageFns<AllowanceSpent> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): AllowanceSpent {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -2776,7 +2774,7 @@ export const AllowanceSpent: MessageFns<AllowanceSpent> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseAllowanceSpent();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -2795,11 +2793,9 @@ export const AllowanceSpent: MessageFns<AllowanceSpent> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
