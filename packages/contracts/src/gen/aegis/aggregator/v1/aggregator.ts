@@ -3232,7 +3232,7 @@ export const RunSummary: MessageFns<RunSummary> = {
               break;
             }
 
-            message.consent = RunConsent.decode(reader, reader.uint32());
+            message.consent = RunConsent.decode(reader, reader.length());
             continue;
           }
         }
@@ -3293,7 +3293,7 @@ export const RunConsent: MessageFns<RunConsent> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): RunConsent {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3303,7 +3303,7 @@ export const RunConsent: MessageFns<RunConsent> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseRunConsent();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3322,11 +3322,9 @@ export const RunConsent: MessageFns<RunConsent> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

@@ -447,7 +447,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
               break;
             }
 
-            message.frame = { $case: "purposes", value: Purposes.decode(reader, reader.uint32()) };
+            message.frame = { $case: "purposes", value: Purposes.decode(reader, reader.length()) };
             continue;
           }
           case 14: {
@@ -747,7 +747,7 @@ export const ServerFrame: MessageFns<ServerFrame> = {
               break;
             }
 
-            message.frame = { $case: "purposesKept", value: PurposesKept.decode(reader, reader.uint32()) };
+            message.frame = { $case: "purposesKept", value: PurposesKept.decode(reader, reader.length()) };
             continue;
           }
           case 14: {
@@ -3121,7 +3121,7 @@ export const Purposes: MessageFns<Purposes> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Purposes {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3131,7 +3131,7 @@ export const Purposes: MessageFns<Purposes> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePurposes();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3146,15 +3146,13 @@ export const Purposes: MessageFns<Purposes> = {
               break;
             }
 
-            message.given.push(Purpose.decode(reader, reader.uint32()));
+            message.given.push(Purpose.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3188,7 +3186,7 @@ export const Purpose: MessageFns<Purpose> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): Purpose {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3198,7 +3196,7 @@ export const Purpose: MessageFns<Purpose> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePurpose();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
@@ -3217,11 +3215,9 @@ export const Purpose: MessageFns<Purpose> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -3255,7 +3251,7 @@ export const PurposesKept: MessageFns<PurposesKept> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): PurposesKept {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -3265,7 +3261,7 @@ export const PurposesKept: MessageFns<PurposesKept> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBasePurposesKept();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -3276,11 +3272,9 @@ export const PurposesKept: MessageFns<PurposesKept> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;

@@ -1255,7 +1255,7 @@ export const ListConsentsRequest: MessageFns<ListConsentsRequest> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListConsentsRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1265,14 +1265,12 @@ export const ListConsentsRequest: MessageFns<ListConsentsRequest> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListConsentsRequest();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1301,7 +1299,7 @@ export const ListConsentsResponse: MessageFns<ListConsentsResponse> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): ListConsentsResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1311,22 +1309,20 @@ export const ListConsentsResponse: MessageFns<ListConsentsResponse> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseListConsentsResponse();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 10) {
               break;
             }
 
-            message.consents.push(NodeConsent.decode(reader, reader.uint32()));
+            message.consents.push(NodeConsent.decode(reader, reader.length()));
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
@@ -1371,7 +1367,7 @@ export const NodeConsent: MessageFns<NodeConsent> = {
   },
 
   decode(input: BinaryReader | Uint8Array, length?: number): NodeConsent {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const reader = strictly(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
       throw new globalThis.Error("protobuf decode recursion limit exceeded");
@@ -1381,7 +1377,7 @@ export const NodeConsent: MessageFns<NodeConsent> = {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseNodeConsent();
       while (reader.pos < end) {
-        const tag = reader.uint32();
+        const tag = reader.field();
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
@@ -1424,11 +1420,9 @@ export const NodeConsent: MessageFns<NodeConsent> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
+        reader.skip(tag & 7, tag >>> 3);
       }
+      reader.endsAt(end);
       return message;
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
