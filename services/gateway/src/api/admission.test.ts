@@ -121,6 +121,21 @@ describe('calls of strangers', () => {
     await fixture.node(target, 'A').start();
   });
 
+  it('with large bodies are not read while the gateway is busy; those of nodes are', async () => {
+    let pressure: Pressure = 'calm';
+    const { target } = await fixture.gateway({ telemetry, pressure: () => pressure });
+    const [node, stranger] = [fixture.node(target, 'A'), fixture.node(target, 'A')];
+    await node.start();
+    pressure = 'busy';
+    const large = Buffer.alloc(200_000);
+    const refusal = (of: SimulatedNode) =>
+      of.wire.call('push-object', large, of.sign()).catch((error: unknown) => error);
+    expect(await refusal(stranger)).toMatchObject({ status: 503, body: expect.stringContaining('RATE_LIMIT') });
+    // Read, and found to be no push.
+    expect(await refusal(node)).toMatchObject({ status: 400, body: expect.stringContaining('REQUEST_MALFORMED') });
+    expect(await telemetry.renderMetrics()).toMatch(/^aegis_gateway_pressure(\{.*\})? 1$/m);
+  });
+
   it('are told when to come back, over a connection that ends', async () => {
     const target = await open({ rates: { calls: { address: small } } });
     await exhaust(target);

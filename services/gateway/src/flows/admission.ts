@@ -65,9 +65,7 @@ export class Admission {
     return this.#parts.pressure();
   }
 
-  /**
-   * RATE_LIMIT when there were too many of this kind. Returns the principal; null of a stranger.
-   */
+  /** RATE_LIMIT when there were too many of this kind. Returns the principal; null of a stranger. */
   arrives(what: CallClass, { address, connection, claims }: Caller): string | null {
     const household = householdOf(address);
     const principal = claims === undefined ? undefined : this.#proven.get(`${household} ${claims}`);
