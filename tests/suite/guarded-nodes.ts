@@ -7,9 +7,11 @@ import {
   createCrl,
   createRoot,
   issueCertificate,
+  noTelemetry,
   openSigningCertificate,
   readRoots,
   silentLogger,
+  type Telemetry,
 } from '@aegis/service-kit';
 import { eventually } from '@aegis/testkit';
 import type { Target } from '../../services/gateway/src/testing/wire-client.ts';
@@ -47,7 +49,13 @@ export class GuardedNodes {
   }
 
   /** Resolves when the server knows it. */
-  async start(name: string, { host, port, ca = Buffer.alloc(0) }: Target, policy: string, app: App) {
+  async start(
+    name: string,
+    { host, port, ca = Buffer.alloc(0) }: Target,
+    policy: string,
+    app: App,
+    telemetry: Telemetry = noTelemetry,
+  ) {
     const certificate = await this.#issue('guard', name);
     const signing = await this.#issue('signing', name);
     const state = join(this.#folder, name);
@@ -60,7 +68,7 @@ export class GuardedNodes {
     const key = createPrivateKey(signing.keyPem).export({ type: 'pkcs8', format: 'der' });
     const ended = runGuard({
       ...{ address: `${host}:${port}`, serverName: 'localhost', state, policyFile, loaded: loadPolicy(policyFile) },
-      ...{ command: ['flower-supernode'], env: {}, log: silentLogger, signal: stopping.signal },
+      ...{ command: ['flower-supernode'], env: {}, log: silentLogger, signal: stopping.signal, telemetry },
       signing: {
         ...{ certificatePem: signing.certPem, key: SigningKey.fromPkcs8(key) },
         open: (pem, now) => openSigningCertificate(pem, roots, now),

@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ScopeKind } from '@aegis/contracts/aegis/privacy/v1/privacy';
-import { createIssuer, createRoot } from '@aegis/service-kit';
+import { createIssuer, createRoot, noTelemetry } from '@aegis/service-kit';
 import { eventually, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
 import { writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab } from '../../services/aggregator/src/testing/bundles.ts';
@@ -70,8 +70,8 @@ export class ObservedSuite implements AsyncDisposable {
     this.#remove = remove;
   }
 
-  /** `env`: of the services' processes, beside our own. */
-  static async start(env: Record<string, string> = {}): Promise<ObservedSuite> {
+  /** `env`: of the services' processes, beside our own. `telemetry`: of the guards, which run in this one. */
+  static async start(env: Record<string, string> = {}, telemetry = noTelemetry): Promise<ObservedSuite> {
     const folder = await temporaryFolder('observed');
     const pki = await testPki();
     const federation = await GuardedNodes.in(folder.path);
@@ -90,7 +90,9 @@ export class ObservedSuite implements AsyncDisposable {
     ])
       await cluster.ledger().operator.setBudget({ scope, epsilon: 1_000, delta: 0, addPartitions: [] });
     const guards = await Promise.all(
-      Array.from({ length: GUARDS }, (_, at) => federation.start(`owner-${at}`, cluster.target(), POLICY, learns)),
+      Array.from({ length: GUARDS }, (_, at) =>
+        federation.start(`owner-${at}`, cluster.target(), POLICY, learns, telemetry),
+      ),
     );
     return new ObservedSuite(cluster, pki, issuer, guards, () => folder.remove());
   }

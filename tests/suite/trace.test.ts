@@ -1,8 +1,9 @@
-import { recordingTelemetry, type SpanTree, spanTrees } from '@aegis/testkit';
+import { recordingTelemetry, type SpanTree, spanTrees, temporaryFolder } from '@aegis/testkit';
 import { expect, it } from 'vitest';
 import { writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab } from '../../services/aggregator/src/testing/bundles.ts';
 import { f4 } from '../../services/aggregator/src/testing/simulated-node.ts';
+import { GuardedNodes } from './guarded-nodes.ts';
 import { adds, WorkingNode } from './nodes.ts';
 import { Suite } from './suite.ts';
 
@@ -41,6 +42,31 @@ it('a round is one trace: aggregator, bus, gateway, every node and part', async 
   // Names, ids, counts and sizes only.
   for (const { attributes } of flat(trees)) {
     for (const value of Object.values(attributes)) expect(String(value).length).toBeLessThan(200);
+  }
+});
+
+it('has a part of a guard in it where the owner wants that, and nothing in it but names', async () => {
+  await using folder = await temporaryFolder('traced-guard');
+  const federation = await GuardedNodes.in(folder.path);
+  const [server, owner] = [recordingTelemetry(), recordingTelemetry()];
+  const suite = await Suite.start({ telemetry: server.telemetry, federation });
+  const guards = [
+    await federation.start('traced', suite.target, 'apps: ["*"]\n', adds(1, 1), owner.telemetry),
+    await federation.start('silent', suite.target, 'apps: ["*"]\n', adds(2, 1)),
+  ];
+  const runId = await suite.startRun(fab({ config, extra: [{ name: 'init.npz', content: initial }] }));
+  expect((await suite.finished(runId)).run?.status?.subStatus).toBe('completed');
+  for (const guard of guards) await guard.end();
+  await suite.close();
+
+  const [round] = server.spans().filter(({ name }) => name === 'round');
+  const spans = owner.spans();
+  expect(spans.map(({ name }) => name).sort()).toEqual(['guard.answer', 'guard.offer']);
+  for (const span of spans) {
+    expect(span.spanContext().traceId).toBe(round?.spanContext().traceId);
+    expect(span.parentSpanContext?.spanId).toBe(round?.spanContext().spanId);
+    const keys = Object.keys(span.attributes).filter((key) => !['aegis.allowed', 'aegis.accepted'].includes(key));
+    expect(keys.sort()).toEqual(['aegis.kind', 'aegis.round', 'aegis.run', 'aegis.task']);
   }
 });
 

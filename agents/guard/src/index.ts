@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { LocalNoise } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
 import type { OnePort } from '@aegis/flower-wire';
-import { type Clock, type Logger, systemClock, type TlsMaterial } from '@aegis/service-kit';
+import {
+  type Clock,
+  type Logger,
+  noTelemetry,
+  systemClock,
+  type Telemetry,
+  type TlsMaterial,
+} from '@aegis/service-kit';
 import { GuardFleet } from './api/fleet.ts';
 import { type Loopback, listenForSuperNode } from './api/listener.ts';
 import { SuperNodeKey } from './api/supernode-key.ts';
@@ -65,6 +72,8 @@ export interface GuardOptions {
   /** Ends the guard. */
   readonly signal: AbortSignal;
   readonly clock?: Clock;
+  /** Where the owner wants the guard's part of a round's trace; default: nowhere. */
+  readonly telemetry?: Telemetry;
 }
 
 export interface OwnIdentity {
@@ -84,7 +93,7 @@ export const auditFileOf = (state: string): string => join(state, 'audit.jsonl')
  * server refuses this guard, another guard has the state, the journal cannot be opened.
  */
 export const runGuard = async (options: GuardOptions): Promise<number> => {
-  const { state, loaded, log, say, signal, clock = systemClock } = options;
+  const { state, loaded, log, say, signal, clock = systemClock, telemetry = noTelemetry } = options;
   const ending = new AbortController();
   const end = (): void => ending.abort(signal.reason);
   signal.addEventListener('abort', end, { once: true });
@@ -148,7 +157,19 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
     loaded.policy.requireSignedApp,
   );
   const guard: Guard = {
-    ...{ policy: loaded.policy, clock, log, journal, parts, audit, upstream, runs, say, ending: ending.signal },
+    ...{
+      policy: loaded.policy,
+      clock,
+      log,
+      telemetry,
+      journal,
+      parts,
+      audit,
+      upstream,
+      runs,
+      say,
+      ending: ending.signal,
+    },
     models: new FolderModelFiles(join(state, 'models')),
     tasks: new OpenTasks(),
     held: new HeldPull(clock),

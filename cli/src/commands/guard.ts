@@ -3,7 +3,14 @@ import { access, readFile, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import type { Explanation, Launch, OwnIdentity, readSigning, Signing } from '@aegis/guard';
-import { createLogger, federationIdentity, readRoots, readTls, type TlsMaterial } from '@aegis/service-kit';
+import {
+  createLogger,
+  createTelemetry,
+  federationIdentity,
+  readRoots,
+  readTls,
+  type TlsMaterial,
+} from '@aegis/service-kit';
 import { InvalidArgumentError } from 'commander';
 import { CommandError } from '../command-error.ts';
 import type { AddCommand } from '../context.ts';
@@ -96,24 +103,29 @@ export const asGuard: AddCommand = (command, context) =>
       }
       if (options.listen === undefined) await mustBeFound(command[0] ?? '', env);
       const log = createLogger({ name: 'guard', destination: join(state, 'guard.log') });
-      const code = await guard.runGuard({
-        ...{
-          address,
-          serverName: options.serverName,
-          tls,
-          signing: signs,
-          state,
-          policyFile,
-          loaded,
-          command,
-          listen: options.listen,
-          env,
-          launch,
-          log,
-          signal,
-        },
-        say: (line) => terminal.note(`${hostname()} guard: ${line}`),
-      });
+      // spans of what the guard does, where the owner's OTEL_… variables send them; nowhere without
+      const telemetry = createTelemetry({ service: 'aegis-guard', version: '0.1.0', env, metrics: false });
+      const code = await guard
+        .runGuard({
+          ...{
+            address,
+            serverName: options.serverName,
+            tls,
+            signing: signs,
+            state,
+            policyFile,
+            loaded,
+            command,
+            listen: options.listen,
+            env,
+            launch,
+            log,
+            signal,
+            telemetry,
+          },
+          say: (line) => terminal.note(`${hostname()} guard: ${line}`),
+        })
+        .finally(() => telemetry.shutdown());
       if (code !== 0) {
         throw new CommandError('SUPERNODE_FAILED', `The SuperNode ended with ${code}, again and again.`, {
           todo: 'Its own words are above.',

@@ -57,6 +57,8 @@ export interface Task {
   readonly groupId: string;
   /** The terms its answer is masked under; null: it leaves in the clear. */
   readonly masking: Masking | null;
+  /** W3C trace context of the round; '' or absent: none. Nothing is decided by it. */
+  readonly traceparent?: string | undefined;
 }
 
 /** What the server says of a run. The guard holds it to what it said first. */

@@ -1,5 +1,5 @@
 import type { LocalNoise } from '@aegis/core-native';
-import type { Clock, Logger } from '@aegis/service-kit';
+import type { Clock, Logger, Telemetry } from '@aegis/service-kit';
 import type { OpenTasks } from '../domain/open-tasks.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Upstream } from '../peers/contract.ts';
@@ -14,6 +14,7 @@ export interface Guard {
   readonly policy: Policy;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly telemetry: Telemetry;
   readonly journal: Journal;
   readonly parts: PartFiles;
   readonly models: ModelFiles;

@@ -17,6 +17,7 @@ import { mask } from './stages/mask.ts';
 import { share } from './stages/share.ts';
 import type { StageWork } from './stages/stage.ts';
 import { unmask } from './stages/unmask.ts';
+import { inTaskSpan } from './task-span.ts';
 
 // A node's part in a masked round: one file for each stage. Every answer is journalled before it leaves and repeated until the server
 // asks for the next stage; what was answered once is never answered otherwise, whatever ends in between.
@@ -32,7 +33,7 @@ export const joinRound = async (guard: Guard, task: Task, masking: Masking): Pro
   const { audit, signing } = guard;
   try {
     if (signing === null) throw new AegisError('SECAGG_REFUSED', 'STATE_LOST');
-    await advertise(guard, task, masking, signing);
+    await inTaskSpan(guard, 'guard.secagg.advertise', task, () => advertise(guard, task, masking, signing));
   } catch (caught) {
     guard.ending.throwIfAborted();
     const refusal = { allowed: false, rule: 'masking', reason: reasonOf(caught) } as const;
@@ -100,7 +101,7 @@ const answer = async (guard: Guard, round: MaskedRound, { stage, request }: Stag
   if (stage !== stageAfter(round.stage) || stage === 'advertise')
     throw new AegisError('SECAGG_REFUSED', 'OUT_OF_ORDER');
   const work: StageWork = { guard, signing, round, masking, client, request };
-  await stages[stage](work);
+  await inTaskSpan(guard, `guard.secagg.${stage}`, task, () => stages[stage](work));
 };
 
 /** null: it cannot be restored, and a fresh one could give a second answer. */

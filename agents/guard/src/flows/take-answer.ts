@@ -9,6 +9,7 @@ import type { GivenAnswer } from './given-answer.ts';
 import { type Guard, spentToday } from './guard.ts';
 import { noiseAnswer } from './noise-answer.ts';
 import { lineOf, refuseTask } from './refuse-task.ts';
+import { inTaskSpan } from './task-span.ts';
 import { formOf, modelForms } from './tensor-forms.ts';
 import { rangeOf } from './tensor-range.ts';
 
@@ -16,7 +17,14 @@ import { rangeOf } from './tensor-range.ts';
  * Judges an answer and writes it down: from here on it is the one answer to its task, and is delivered behind our back. False:
  * the policy keeps it, and the server is told that.
  */
-export const takeAnswer = async (guard: Guard, task: Task, given: GivenAnswer): Promise<boolean> => {
+export const takeAnswer = (guard: Guard, task: Task, given: GivenAnswer): Promise<boolean> =>
+  inTaskSpan(guard, 'guard.answer', task, async (tell) => {
+    const isTaken = await judged(guard, task, given);
+    tell('aegis.accepted', isTaken);
+    return isTaken;
+  });
+
+const judged = async (guard: Guard, task: Task, given: GivenAnswer): Promise<boolean> => {
   const { policy, journal, tasks, audit, clock, upstream } = guard;
   const tensors = await Promise.all(
     given.tensors.map(async ({ name, slices }) => {

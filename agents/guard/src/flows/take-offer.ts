@@ -7,6 +7,7 @@ import { deliverAnswer } from './deliver-answer.ts';
 import { type Guard, spentToday } from './guard.ts';
 import { joinRound } from './masked-round.ts';
 import { lineOf, refuseTask } from './refuse-task.ts';
+import { inTaskSpan } from './task-span.ts';
 
 const AGAIN_MS = 1_000;
 const deciding = new WeakMap<Guard, Set<string>>();
@@ -26,7 +27,11 @@ export const takeOffer = async (guard: Guard, offered: Task): Promise<void> => {
   if (tasks.find(task.taskId) || under.has(task.taskId)) return;
   under.add(task.taskId);
   try {
-    const decision = await untilDecided(guard, task);
+    const decision = await inTaskSpan(guard, 'guard.offer', task, async (tell) => {
+      const made = await untilDecided(guard, task);
+      tell('aegis.allowed', made.allowed);
+      return made;
+    });
     if (!decision.allowed) return refuseTask(guard, task, FAILURE.refused, refusalText(decision));
     if (task.masking !== null && !(await joinRound(guard, task, task.masking))) return;
     // A round that goes on after a restart may have the SuperNode's answer.

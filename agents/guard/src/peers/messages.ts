@@ -79,6 +79,7 @@ export const readOffer = (offer: TaskOffer): Task => {
     createdAt: offer.createdAt,
     ttl: offer.ttl,
     groupId: offer.groupId,
+    traceparent: offer.traceparent,
     masking: maskingOf(offer, kind),
   };
 };

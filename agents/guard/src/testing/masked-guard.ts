@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DataKey, KeyFile, LocalNoise, ModelFile } from '@aegis/core-native';
 import { planDigest } from '@aegis/core-native/secagg';
-import { type Clock, silentLogger } from '@aegis/service-kit';
+import { type Clock, noTelemetry, silentLogger } from '@aegis/service-kit';
 import { FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import type { Masking } from '../domain/masking.ts';
 import { OpenTasks } from '../domain/open-tasks.ts';
@@ -67,6 +67,7 @@ export class MaskedGuard {
     this.guard = {
       ...{ policy: { ...openPolicy, ...changes }, clock, log: silentLogger, journal, audit, upstream, signing },
       parts: new FolderPartFiles(join(state, 'answers')),
+      telemetry: noTelemetry,
       models: new FolderModelFiles(join(state, 'models')),
       secrets: await SealedRounds.open(state),
       runs: new KnownRuns(journal, upstream, () => [], changes.requireSignedApp ?? false),

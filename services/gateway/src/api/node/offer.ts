@@ -33,7 +33,8 @@ export class Offers {
   }
 
   async of(task: Task): Promise<TaskOffer> {
-    const { taskId, runId, round, kind, config, layout, deadline, createdAt, ttl, groupId, masking } = task;
+    const { taskId, runId, round, kind, config, layout, deadline, createdAt, ttl, groupId, masking, traceparent } =
+      task;
     const secondsLeft = deadline === 0 ? 0 : Math.max(deadline - this.#gateway.clock.now() / 1000, LEAST_SECONDS);
     return {
       taskId,
@@ -46,7 +47,7 @@ export class Offers {
       appId: await this.#appId(runId),
       weightedByKey: layout.weightedByKey,
       layout: { ...layout, dialect: dialects[layout.dialect] },
-      ...{ createdAt, ttl, groupId },
+      ...{ createdAt, ttl, groupId, traceparent },
       masking: masking && { ...masking, grid: masking.grid && fromGrid(masking.grid) },
     };
   }

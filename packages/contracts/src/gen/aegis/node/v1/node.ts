@@ -107,6 +107,7 @@ export interface TaskOffer {
   ttl: number;
   groupId: string;
   masking: Masking | undefined;
+  traceparent: string;
 }
 
 export interface Model {
@@ -1235,6 +1236,7 @@ function createBaseTaskOffer(): TaskOffer {
     ttl: 0,
     groupId: "",
     masking: undefined,
+    traceparent: "",
   };
 }
 
@@ -1284,6 +1286,9 @@ export const TaskOffer: MessageFns<TaskOffer> = {
     }
     if (message.masking !== undefined) {
       Masking.encode(message.masking, writer.uint32(114).fork()).join();
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(122).string(message.traceparent);
     }
     return writer;
   },
@@ -1413,6 +1418,14 @@ export const TaskOffer: MessageFns<TaskOffer> = {
             message.masking = Masking.decode(reader, reader.length());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         reader.skip(tag & 7, tag >>> 3);
       }
@@ -1446,6 +1459,7 @@ export const TaskOffer: MessageFns<TaskOffer> = {
     message.masking = (object.masking !== undefined && object.masking !== null)
       ? Masking.fromPartial(object.masking)
       : undefined;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
