@@ -9,7 +9,7 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 .PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-skew e2e-k8s images npm-packages guard-executable guard-executable-round e2e-aws check-aws bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 PYTHON_CORE := clients/python/aegis_fl/src/aegis_native.abi3.so
 
@@ -86,6 +86,11 @@ guard-executable-round: guard-executable ## tests/interop/test_guard.py with tha
 mobile: ## Kotlin and Swift bindings for this machine, and the Kotlin ones tried on the JVM; needs a JDK (17) and Maven besides
 	@sh clients/mobile/build.sh
 	@cd clients/mobile/kotlin && mvn -q -B test && echo "mobile: the Kotlin tests passed on the JVM"
+
+.PHONY: e2e-trace
+e2e-trace: setup ## a real OpenTelemetry collector keeps the whole trace of one round; builds the collector first, which takes minutes
+	@scripts/otelcol.sh
+	@vitest run --config tests/trace/vitest.config.ts
 
 soak: setup ## random disturbances in simulation for an hour (SOAK_SECONDS=…), until a rule is broken
 	@node tests/simulation/soak.ts
