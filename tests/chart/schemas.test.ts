@@ -7,14 +7,14 @@ import { promisify } from 'node:util';
 import { Certificate, Issuer } from '@kubernetes-models/cert-manager/cert-manager.io/v1';
 import { ExternalSecret } from '@kubernetes-models/external-secrets/external-secrets.io/v1';
 import { ScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1';
-import { PodMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import { PodMonitor, PrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 import { expect, it } from 'vitest';
 import { type Any, render, type ValueSet, valueSets } from './render.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
 const custom: Record<string, new (value: Any) => { validate(): void }> = {
-  ...{ Certificate, Issuer, ExternalSecret, ScaledObject, PodMonitor },
+  ...{ Certificate, Issuer, ExternalSecret, ScaledObject, PodMonitor, PrometheusRule },
 };
 const isCustom = ({ apiVersion }: Any): boolean =>
   /^(cert-manager\.io|external-secrets\.io|keda\.sh|monitoring\.coreos\.com)\//.test(apiVersion);

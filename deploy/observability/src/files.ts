@@ -57,9 +57,12 @@ interface DashboardFile {
   readonly panels: readonly { readonly title: string; readonly targets?: readonly { readonly expr: string }[] }[];
 }
 
+export const dashboardFiles = (): { name: string; text: string }[] =>
+  filesIn(join(observability, 'dashboards'), '.json');
+
 /** Every expression of every dashboard. */
 export const shown = (): Shown[] =>
-  filesIn(join(observability, 'dashboards'), '.json').flatMap(({ text }) => {
+  dashboardFiles().flatMap(({ text }) => {
     const { title, panels } = JSON.parse(text) as DashboardFile;
     return panels.flatMap((panel) =>
       (panel.targets ?? []).map(({ expr }) => ({ dashboard: title, panel: panel.title, expr })),
