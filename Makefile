@@ -57,6 +57,7 @@ check: setup .cache/bin/hadolint.version ## format, lint, types, import rules, c
 	@node scripts/generate-contracts.ts --check
 	@node scripts/error-catalogue.ts --check
 	@node scripts/openapi.ts --check
+	@node scripts/supply-chain.ts
 	@node scripts/dashboards.ts --check
 	@.cache/bin/hadolint deploy/docker/*Dockerfile
 	@cd core-native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
@@ -104,6 +105,15 @@ check-aws: node_modules/.stamp ## checkov (and tflint, if there) over terraform/
 OLD ?= HEAD~1
 e2e-skew: setup ## services of another release (OLD=REV) beside those of this one: rounds, and an upgrade and back in the middle of a run
 	@AEGIS_OLD=$$(scripts/skew-worktree.sh $(OLD)) vitest run --config tests/skew/vitest.config.ts
+.PHONY: sbom audit
+sbom: node_modules/.stamp ## what is taken from npm, as CycloneDX, in .cache/sbom/npm.json
+	@mkdir -p .cache/sbom && npm sbom --sbom-format cyclonedx > .cache/sbom/npm.json && echo "sbom: .cache/sbom/npm.json"
+
+audit: node_modules/.stamp ## known weaknesses of npm packages; ends with 3 where no database can be reached
+	@npm audit --omit=dev > .cache/audit.log 2>&1 && echo "audit: none known" || { \
+	  grep -qE 'ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ENOAUDIT|audit endpoint|40[0-9]|50[0-9]' .cache/audit.log \
+	  && { echo "audit: no database of weaknesses can be reached"; exit 3; } || { cat .cache/audit.log; exit 1; }; }
+
 .PHONY: fuzz
 fuzz: setup ## made-up input at every door, each compared with Flower's own decoder (FUZZ_SECONDS=60 a door, or FUZZ_INPUTS=…; ARGS="npz csr")
 	@node tests/fuzz/main.ts $(ARGS)

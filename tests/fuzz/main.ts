@@ -64,7 +64,7 @@ async function tryAll(wanted: readonly string[]): Promise<void> {
 function inProcess(name: string): Promise<Extract<Said, { done: unknown }>['done'] | string> {
   return new Promise((resolve) => {
     const child: ChildProcess = fork(join(import.meta.dirname, 'main.ts'), [name], {
-      execArgv: ['--max-old-space-size=768'],
+      execArgv: ['--max-old-space-size=256'],
     });
     let result: Extract<Said, { done: unknown }>['done'] | undefined;
     let hung = false;

@@ -101,7 +101,18 @@ const api = (
 };
 
 export const fleet = api('fleet', new FleetService(handler), FLEET);
-export const control = api('control', new ControlService(new ScriptedControl(), { now: () => 0 }), CONTROL);
+/** The scripted handler remembers what it was asked: now and then another one takes its place. */
+const FORGET_AFTER = 1_000;
+let asked = 0;
+let scripted = new ControlService(new ScriptedControl(), { now: () => 0 });
+const forgetful = {
+  call: (method: string, body: Buffer, head: CallHead) => {
+    asked += 1;
+    if (asked % FORGET_AFTER === 0) scripted = new ControlService(new ScriptedControl(), { now: () => 0 });
+    return scripted.call(method, body, head);
+  },
+};
+export const control = api('control', forgetful, CONTROL);
 
 const whole = transcriptNames.flatMap((name) => [...recordedObjects(readExcerpt(name), rawField.split).values()]);
 const small = whole.filter(({ byteLength }) => byteLength < 4_096);
