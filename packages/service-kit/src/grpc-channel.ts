@@ -7,7 +7,6 @@ import { defaultTimeoutMs } from './in-process-channel.ts';
 import { type LiveTls, liveTls } from './live-tls.ts';
 import { messageCodec } from './message-codec.ts';
 import { noTelemetry } from './no-telemetry.ts';
-import type { PeerConfig } from './process-config.ts';
 import type { CallOptions, MethodDefinition, ServiceChannel, ServiceClient, ServiceDefinition } from './service.ts';
 import type { Telemetry } from './telemetry.ts';
 import type { TlsFiles, TlsMaterial } from './tls-material.ts';
@@ -186,10 +185,3 @@ const errorOf = (error: unknown): AegisError =>
     : error === null
       ? new AegisError('INTERNAL')
       : fromGrpcStatus(error as ServiceError);
-
-/** The way to another service, as a service's file has it. */
-export const peerChannel = (peer: PeerConfig, telemetry: Telemetry): ServiceChannel =>
-  grpcChannel({
-    ...{ address: peer.address, insecure: peer.insecure, serverName: peer['server-name'], telemetry },
-    tls: peer.tls,
-  });

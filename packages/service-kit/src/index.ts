@@ -26,7 +26,7 @@ export {
   openNodeChain,
   readSigningRequest,
 } from './federation-issuer.ts';
-export { type GrpcChannelOptions, grpcChannel, maxMessageBytes, peerChannel } from './grpc-channel.ts';
+export { type GrpcChannelOptions, grpcChannel, maxMessageBytes } from './grpc-channel.ts';
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from './grpc-server.ts';
 export { fromGrpcStatus, grpcStatusOf, toGrpcStatus } from './grpc-status.ts';
 export { healthService } from './health.ts';
@@ -38,6 +38,7 @@ export { createLogger, type Logger, type LoggerOptions, type LogLevel, silentLog
 export { LOOK_EVERY_MS, lookAgain } from './look-again.ts';
 export { type MessageCodec, messageCodec } from './message-codec.ts';
 export { noTelemetry } from './no-telemetry.ts';
+export { peerChannel, standbyChannel } from './peer-channel.ts';
 export { isOpenToOthers } from './private-file.ts';
 export {
   drainAfterConfig,
@@ -48,6 +49,7 @@ export {
   type PeerConfig,
   peerConfig,
   peersConfig,
+  standbyPeerConfig,
 } from './process-config.ts';
 export { type Random, randomFrom, systemRandom } from './random.ts';
 export { rawField, type SplitMessage } from './raw-field.ts';

@@ -20,6 +20,11 @@ export const peersConfig = <T extends z.ZodType>(address: T) =>
     })
     .refine(secured, securedMessage);
 export const peerConfig = peersConfig(hostPort);
+/** Of a service of which one process answers and the others stand by: all of them. */
+export const standbyPeerConfig = peersConfig(
+  z.union([hostPort, z.array(hostPort).min(1)]).transform((one) => [one].flat() as [string, ...string[]]),
+);
+export type StandbyPeerConfig = z.infer<typeof standbyPeerConfig>;
 export type PeerConfig = z.infer<typeof peerConfig>;
 
 /** Where a service is called; more keys of its own beside. */

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { natsConfig } from '@aegis/bus';
 import { keysConfig, s3Config } from '@aegis/cloud';
-import { hostPort, listenShape, logConfig, metricsConfig, peerConfig } from '@aegis/service-kit';
+import { hostPort, listenShape, logConfig, metricsConfig, peerConfig, standbyPeerConfig } from '@aegis/service-kit';
 import { z } from 'zod';
 
 const GIB = 2 ** 30;
@@ -60,7 +60,7 @@ export const processConfig = z.strictObject({
   }),
   nats: natsConfig,
   /** The privacy accountant; without it private runs are refused. */
-  accountant: peerConfig.optional(),
+  accountant: standbyPeerConfig.optional(),
   /** The secagg service; without it masked runs are refused. */
   secagg: peerConfig.optional(),
   metrics: metricsConfig,

@@ -1,6 +1,6 @@
 // The aggregator as a process of its own: node services/aggregator/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { peerChannel, serveGrpc, serviceProcess } from '@aegis/service-kit';
+import { peerChannel, serveGrpc, serviceProcess, standbyChannel } from '@aegis/service-kit';
 import { processConfig } from './config.ts';
 import { startAggregator } from './index.ts';
 
@@ -8,7 +8,7 @@ await serviceProcess('aggregator', processConfig, async (parts) => {
   const { config, log, telemetry } = parts;
   const bus = await openBus(config.nats, parts);
   const { advertise, ...listen } = config.listen;
-  const ledger = config.accountant && peerChannel(config.accountant, telemetry);
+  const ledger = config.accountant && standbyChannel(config.accountant, telemetry);
   const secagg = config.secagg && peerChannel(config.secagg, telemetry);
   const deps = { bus, telemetry, log, address: advertise, ledger, secagg };
   const aggregator = await startAggregator(config.aggregator, deps);

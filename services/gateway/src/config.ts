@@ -11,6 +11,7 @@ import {
   peerConfig,
   peersConfig,
   Secret,
+  standbyPeerConfig,
 } from '@aegis/service-kit';
 import { z } from 'zod';
 import { accountsConfig } from './accounts-config.ts';
@@ -170,7 +171,7 @@ export const processConfig = z.strictObject({
     z.union([hostPort, z.array(hostPort).min(1)]).transform((one) => [one].flat() as [string, ...string[]]),
   ),
   /** The privacy accountant; without it there are no budgets. */
-  accountant: peerConfig.optional(),
+  accountant: standbyPeerConfig.optional(),
   /** The secagg service; without it nodes take part in no masked round. */
   secagg: peerConfig.optional(),
   /** The issuer of short-lived certificates; without it they are made by hand. */

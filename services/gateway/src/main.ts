@@ -1,6 +1,6 @@
 // The gateway as a process of its own: node services/gateway/src/main.ts --config FILE
 import { openBus } from '@aegis/bus';
-import { peerChannel, serviceProcess, systemClock } from '@aegis/service-kit';
+import { peerChannel, serviceProcess, standbyChannel, systemClock } from '@aegis/service-kit';
 import { processConfig, startGateway } from './index.ts';
 import { aggregatorsChannel } from './peers/aggregators.ts';
 import { RunOwners } from './peers/run-owners.ts';
@@ -17,7 +17,7 @@ await serviceProcess('gateway', processConfig, async (parts) => {
     clock: systemClock,
     hurried: draining.signal,
   });
-  const accountant = config.accountant && peerChannel(config.accountant, telemetry);
+  const accountant = config.accountant && standbyChannel(config.accountant, telemetry);
   const secagg = config.secagg && peerChannel(config.secagg, telemetry);
 
   const issuer = config.issuer && peerChannel(config.issuer, telemetry);

@@ -36,6 +36,8 @@ export interface Accountant {
   readonly services: LocalService[];
   /** Does this process write the ledger now? Of several only one does. */
   isOpen(): boolean;
+  /** Does it know whether it writes the ledger, stands by, or refuses a damaged one? */
+  isSettled(): boolean;
   /** Answers what is under way and gives the ledger away. */
   drain(): Promise<void>;
   close(): Promise<void>;
@@ -67,6 +69,7 @@ export async function startAccountant(config: AccountantConfig, deps: Accountant
   return {
     services: [ledgerService(ground), readerService(ground), operatorService(ground)],
     isOpen: () => ledger.isOpen,
+    isSettled: () => ledger.isSettled,
     drain,
     close: async () => {
       await drain();

@@ -17,7 +17,8 @@ await serviceProcess('privacy-accountant', processConfig, async (parts) => {
     // Of several processes the one that writes is ready; the others are asked nothing.
     healthy: () => bus.ready() && accountant.isOpen(),
   });
-  parts.readyWhen(() => bus.ready() && accountant.isOpen());
+  // For who supervises the process; who stands by is as it should be, and says UNAVAILABLE to callers.
+  parts.readyWhen(() => bus.ready() && accountant.isSettled());
 
   return {
     drain: async () => {

@@ -77,6 +77,11 @@ export class Ledger {
     return { standing: this.standing, book: this.standing === 'open' ? this.book : null };
   }
 
+  /** Has it found out how it stands: is it written here, elsewhere, or damaged, as everybody is told who asks? */
+  get isSettled(): boolean {
+    return this.standing !== 'opening' && this.standing !== 'closed';
+  }
+
   /** How it stands, for those who are turned away. */
   get reason(): string {
     return this.damage?.message ?? this.standing;

@@ -45,7 +45,8 @@ log: { level: {{ .root.Values.log.level }} }
 {{- define "aegis.peer.accountant" -}}
 {{- if .Values.privacyAccountant.enabled }}
 accountant:
-  address: {{ include "aegis.host" (dict "root" . "name" "privacy-accountant") }}:7444
+  address:
+    {{- include "aegis.podAddresses" (dict "root" . "name" "privacy-accountant" "replicas" .Values.privacyAccountant.replicas "port" 7444) | nindent 4 }}
   server-name: privacy-accountant
   tls: {{ include "aegis.tlsFiles" . }}
 {{- end }}
