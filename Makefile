@@ -9,7 +9,7 @@ export FLWR_DISABLE_UPDATE_CHECK := 1
 .PHONY: help setup demo demo-privacy demo-secagg test check interop mobile soak e2e-skew e2e-k8s images npm-packages guard-executable guard-executable-round e2e-aws check-aws bench bench-crash bench-privacy bench-secagg bench-edge bench-attack up down certs proto clean
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 24
 
 PYTHON_CORE := clients/python/aegis_fl/src/aegis_native.abi3.so
 
