@@ -3,6 +3,12 @@ import type { Slice } from '../domain/run.ts';
 import type { TaskRef } from '../domain/task.ts';
 import type { Gateway } from './gateway.ts';
 
+/**
+ * Bytes of parts that are fetched and belong to no slice of the file. Files are made of whole parts; of many small pieces of large parts, each
+ * byte of a header would cost a part.
+ */
+const MOST_BESIDE = 16 * 2 ** 20;
+
 interface Placed extends Slice {
   /** Where it begins in the file. */
   readonly at: number;
@@ -17,7 +23,8 @@ export class FileOfParts {
   readonly #gateway: Pick<Gateway, 'aggregator'>;
   readonly #task: TaskRef;
   readonly #placed: readonly Placed[];
-  #last: { readonly partId: string; readonly content: Promise<Buffer> } | null = null;
+  #last: { readonly partId: string; readonly content: Buffer } | null = null;
+  #beside = 0;
 
   constructor(gateway: Pick<Gateway, 'aggregator'>, task: TaskRef, slices: readonly Slice[]) {
     this.#gateway = gateway;
@@ -34,9 +41,10 @@ export class FileOfParts {
   /** REPLY_MALFORMED for what is not in the file, or not in the parts that it is said to be made of. */
   async read(from: number, length: number): Promise<Buffer> {
     const pieces: Buffer[] = [];
-    for (const { partId, offset, length: wanted } of this.slices(from, length)) {
-      const piece = (await this.#part(partId)).subarray(offset, offset + wanted);
-      if (piece.byteLength < wanted)
+    for (const { placed, begin, stop } of this.#within(from, length)) {
+      const { partId, offset } = placed;
+      const piece = (await this.#partOf(placed)).subarray(offset + begin, offset + stop);
+      if (piece.byteLength < stop - begin)
         throw new AegisError('REPLY_MALFORMED', `A slice is longer than its part ${partId}.`);
       pieces.push(piece);
     }
@@ -45,19 +53,29 @@ export class FileOfParts {
 
   /** Where in the parts the range is. */
   slices(from: number, length: number): Slice[] {
+    return this.#within(from, length).map(({ placed: { partId, offset }, begin, stop }) => ({
+      partId,
+      offset: offset + begin,
+      length: stop - begin,
+    }));
+  }
+
+  /** The slices that the range has bytes of: those from `begin` to `stop` of each. */
+  #within(from: number, length: number): { placed: Placed; begin: number; stop: number }[] {
     const end = from + length;
     if (!(from >= 0 && length >= 0 && end <= this.bytes))
       throw new AegisError(
         'REPLY_MALFORMED',
         `The file has ${this.bytes} bytes, and says that something ends at ${end}.`,
       );
-    const found: Slice[] = [];
+    const found = [];
     for (let index = this.#indexOf(from); index < this.#placed.length; index += 1) {
-      const { at, partId, offset, length: whole } = this.#placed[index] as Placed;
+      const placed = this.#placed[index] as Placed;
+      const { at, length: whole } = placed;
       const begin = Math.max(from - at, 0);
       const stop = Math.min(end - at, whole);
       if (at >= end) break;
-      if (begin < stop) found.push({ partId, offset: offset + begin, length: stop - begin });
+      if (begin < stop) found.push({ placed, begin, stop });
     }
     return found;
   }
@@ -73,9 +91,16 @@ export class FileOfParts {
     return low;
   }
 
-  #part(partId: string): Promise<Buffer> {
-    if (this.#last?.partId !== partId)
-      this.#last = { partId, content: this.#gateway.aggregator.readPart(this.#task, partId) };
-    return this.#last.content;
+  async #partOf({ partId, length }: Placed): Promise<Buffer> {
+    if (this.#last?.partId === partId) return this.#last.content;
+    const content = await this.#gateway.aggregator.readPart(this.#task, partId);
+    this.#beside += Math.max(content.byteLength - length, 0);
+    if (this.#beside > MOST_BESIDE)
+      throw new AegisError(
+        'REPLY_MALFORMED',
+        'The file is made of small pieces of its parts: cut it into whole parts.',
+      );
+    this.#last = { partId, content };
+    return content;
   }
 }

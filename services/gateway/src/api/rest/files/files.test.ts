@@ -159,6 +159,45 @@ describe('an answer in one file', () => {
     expect(await refusal('safetensors', one({ more: 1 }))).toMatch(/does not say type, shape and place/);
   });
 
+  it('is refused where little that was sent is a lot: arrays over each other, pieces of large parts, a directory without end', async () => {
+    const over = safetensors(
+      {
+        a: { dtype: 'F32', shape: [2], data_offsets: [0, 8] },
+        none: { dtype: 'F32', shape: [0], data_offsets: [4, 4] },
+        b: { dtype: 'F32', shape: [1], data_offsets: [4, 8] },
+      },
+      Buffer.alloc(8),
+    );
+    expect(await refusal('safetensors', over)).toBe('The array "b" begins in another.');
+    const twice = 'w("b", arrays["b"]); at = z.filelist[0]; w("c", arrays["b"])';
+    const inside = `${twice}; z.filelist[1].header_offset = at.header_offset`;
+    // Its local header is that of the other: the name betrays it.
+    expect(await refusal('npz', await zipped(inside))).toMatch(/has two names/);
+    const member = `inner = io.BytesIO()
+y = zipfile.ZipFile(inner, "w"); y.writestr("c.npy", arrays["b"]); y.close()
+w("b", inner.getvalue()); w("c", b"")
+z.filelist[1].header_offset = z.filelist[0].header_offset + 30 + len("b.npy") + 20
+z.filelist[1].file_size = z.filelist[1].compress_size = len(arrays["b"]); z.filelist[1].CRC = zipfile.crc32(arrays["b"])`;
+    expect(await refusal('npz', await zipped(member))).toBe('"c.npy" begins in another member.');
+    const named =
+      'for at in range(300): i = zipfile.ZipInfo("n%d.npy" % at); i.comment = b"c" * 60000; z.writestr(i, b"")';
+    expect(await refusal('npz', await zipped(named))).toMatch(/^Its directory has more than/);
+
+    // A header of single bytes, from two parts in turn.
+    const { taskId } = await fixture.task(nodeId);
+    const path = `/api/v1/updates/${taskId}`;
+    const length = Buffer.alloc(MIB, ' ');
+    length.writeBigUInt64LE(1_000n);
+    const parts = [length, Buffer.alloc(MIB, ' ')];
+    for (const part of parts) aggregator.parts.set(hashOf(part), part);
+    const one = (at: number, offset: number) => ({ sha256: hashOf(parts[at] as Buffer), offset, length: 1 });
+    const slices = [{ ...one(0, 0), length: 8 }, ...Array.from({ length: 1_000 }, (_, at) => one(at % 2, 8))];
+    const answer = await client.call('POST', path, {
+      body: { file: { format: 'safetensors', slices }, numExamples: 1 },
+    });
+    expect(JSON.parse(answer.bytes.toString()).detail).toMatch(/made of small pieces of its parts/);
+  });
+
   it('is refused beside tensors, and in parts that are shorter than it says', async () => {
     const { taskId } = await fixture.task(nodeId);
     const slices = [{ sha256: hashOf(arrays.b), length: arrays.b.byteLength }];

@@ -8,6 +8,8 @@ import type { Unfolded } from '../../node/update-intake.ts';
 const ENCRYPTED = 1;
 const STORED = 0;
 const NPY = '.npy';
+/** Names, comments and other fields of all members: fifty thousand with names of 100 bytes. */
+const MOST_DIRECTORY = 8 * 2 ** 20;
 
 /** As `numpy.savez` writes it: a ZIP archive whose members are .npy files, not compressed, so that each lies in the parts as it is. */
 export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
@@ -23,18 +25,27 @@ export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
     if (zip.entryCount > nodeLimits.tensors)
       throw malformed(`It has ${zip.entryCount} members, at most ${nodeLimits.tensors} are taken.`);
     const entries: Entry[] = [];
-    for await (const entry of zip.eachEntry()) entries.push(checked(entry));
+    let directory = 0;
+    for await (const entry of zip.eachEntry()) {
+      directory += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
+      if (directory > MOST_DIRECTORY) throw malformed(`Its directory has more than ${MOST_DIRECTORY} bytes.`);
+      entries.push(checked(entry));
+    }
     if (new Set(entries.map(({ fileName }) => fileName)).size < entries.length)
       throw malformed('Two members have the same name.');
     // in the order in which they lie there: each part is read once
     entries.sort((one, other) => one.relativeOffsetOfLocalHeader - other.relativeOffsetOfLocalHeader);
     const tensors = [];
+    let end = 0;
     for (const entry of entries) {
       const { fileDataStart, fileName } = await zip.readLocalFileHeaderPromise(entry, { minimal: false });
       if (entry.versionNeededToExtract > ZIP_NEWEST)
         throw malformed(`"${entry.fileName.slice(0, 100)}" is of no known format.`);
       // Another reader goes by the name that stands before the member.
       if (!fileName.equals(entry.fileNameRaw)) throw malformed(`"${entry.fileName.slice(0, 100)}" has two names.`);
+      if (entry.relativeOffsetOfLocalHeader < end)
+        throw malformed(`"${entry.fileName.slice(0, 100)}" begins in another member.`);
+      end = fileDataStart + entry.uncompressedSize;
       const name = entry.fileName.slice(0, -NPY.length);
       tensors.push({ name, slices: file.slices(fileDataStart, entry.uncompressedSize) });
     }

@@ -28,6 +28,7 @@ export const safetensorsArrays = async (file: FileOfParts): Promise<Unfolded> =>
   if (names.length > nodeLimits.tensors)
     throw malformed(`It has ${names.length} arrays, at most ${nodeLimits.tensors} are taken.`);
   const found = names.map((name) => ({ name, ...placed(name, described[name]) }));
+  refuseOverlaps(found);
   const content = Buffer.concat(found.map(({ head }) => head));
   const partId = createHash('sha256').update(content).digest('hex');
   let offset = 0;
@@ -37,6 +38,15 @@ export const safetensorsArrays = async (file: FileOfParts): Promise<Unfolded> =>
     return { name, slices: [own, ...file.slices(data + begin, bytes)] };
   });
   return { tensors, made: names.length > 0 ? [{ partId, content }] : [] };
+};
+
+/** The format has none. Cut out many times, a small file would be many parts of an answer. */
+const refuseOverlaps = (arrays: readonly { name: string; begin: number; bytes: number }[]): void => {
+  let end = 0;
+  for (const { name, begin, bytes } of arrays.filter(({ bytes }) => bytes > 0).sort((a, b) => a.begin - b.begin)) {
+    if (begin < end) throw malformed(`The array "${name.slice(0, 100)}" begins in another.`);
+    end = begin + bytes;
+  }
 };
 
 /** What the header says, and where the arrays' bytes begin. */
