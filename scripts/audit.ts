@@ -16,7 +16,7 @@ const npm = (...options: string[]) =>
 const report = JSON.parse(npm('--json').stdout || '{}') as Report;
 const found = report.metadata?.vulnerabilities;
 if (found === undefined) {
-  const why = report.error?.summary ?? report.message ?? 'npm gave no report';
+  const why = report.error?.summary || report.message || 'npm gave no report';
   // an address in it is of no use to whoever reads this
   console.error(`audit: nobody could be asked (${why.split(' - ')[0]})`);
   process.exit(3);
