@@ -17,13 +17,17 @@ beforeAll(async () => {
 afterAll(() => server.close());
 afterEach(() => lines.splice(0));
 
-const providerAt = (issuer: string, changes: { clientSecret?: Secret; tokenSeconds?: number } = {}) =>
+const providerAt = (
+  issuer: string,
+  changes: { clientSecret?: Secret; tokenSeconds?: number } = {},
+  clock = new FakeClock(),
+) =>
   new OidcProvider(
     {
       ...{ issuer, clientId: 'aegis', clientSecret: new Secret('a secret of the client') },
       ...{ scopes: 'openid profile offline_access', tokenSeconds: 600, skewSeconds: 10, ...changes },
     },
-    new FakeClock(),
+    clock,
     log,
   );
 const away = expect.objectContaining({ code: 'IDENTITY_PROVIDER_FAILED' });
@@ -175,5 +179,38 @@ describe('a provider', () => {
     await expect(providerAt(issuer).judge('a.b.c')).rejects.toThrow(away);
     await expect(providerAt(issuer).beginLogin()).rejects.toThrow(/IDENTITY|identity/);
     strange.close();
+  });
+
+  it('that strangers keep busy with log-ins still vouches for those who are in', async () => {
+    const other = await OidcServer.start({ clientId: 'aegis', people });
+    const held: (() => void)[] = [];
+    const slow = createServer((request, response) => {
+      const issuer = `http://${request.headers.host}`;
+      const { url = '' } = request;
+      const say = (content: unknown, status = 200) =>
+        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(content));
+      if (url === '/device') held.push(() => say({ error: 'access_denied' }, 400));
+      else if (url === '/token') say({ error: 'invalid_grant' }, 400);
+      else
+        say({
+          ...{ issuer, jwks_uri: `${other.issuer}/jwks`, token_endpoint: `${issuer}/token` },
+          device_authorization_endpoint: `${issuer}/device`,
+        });
+    });
+    await new Promise<void>((resolve) => void slow.listen(0, '127.0.0.1', resolve));
+    const issuer = `http://127.0.0.1:${(slow.address() as AddressInfo).port}`;
+    const clock = new FakeClock();
+    const provider = providerAt(issuer, {}, clock);
+    const strangers = Array.from({ length: 32 }, () => provider.beginLogin());
+    await expect.poll(() => held.length).toBe(32);
+    await expect(provider.beginLogin()).rejects.toThrow(/Too many/);
+    expect(await provider.renew('some')).toBe(null);
+    // its description is read again
+    await clock.advance(3_600_000);
+    expect((await provider.judge(await other.sign({ ...claims(), iss: issuer }))).state).toBe('good');
+    for (const answer of held) answer();
+    for (const stranger of strangers) await expect(stranger).rejects.toThrow(away);
+    slow.close();
+    await other.close();
   });
 });

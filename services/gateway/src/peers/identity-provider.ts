@@ -17,8 +17,12 @@ export interface ProviderOptions {
 
 /** Of one request to the provider. */
 const TIMEOUT_MS = 5_000;
-/** Strangers can make us ask: beyond so many requests at once they are told to come back. */
+/**
+ * Strangers can make us ask: beyond so many requests at once, of each kind, they are told to come back. Log-ins of strangers keep nobody from
+ * renewing, and nobody who needs no request from being judged: the description and the keys are asked for once for all.
+ */
 const MOST_AT_ONCE = 32;
+type Kind = 'log-in' | 'renewal';
 /** How long its own description counts. */
 const DESCRIPTION_MS = 600_000;
 /** A key that is not known yet is asked for at most so often, and a known one for so long without asking. */
@@ -62,7 +66,7 @@ export class OidcProvider implements IdentityProvider {
   #described: Promise<Described> | null = null;
   #until = 0;
   #keys: { address: string; set: JWTVerifyGetKey } | undefined;
-  #atOnce = 0;
+  readonly #atOnce = { 'log-in': 0, renewal: 0 };
 
   constructor(options: ProviderOptions, clock: Pick<Clock, 'monotonic'>, log: Logger) {
     this.#options = options;
@@ -75,7 +79,7 @@ export class OidcProvider implements IdentityProvider {
   async beginLogin() {
     const { server, auth } = await this.#describe();
     const scope = { scope: this.#options.scopes };
-    const granted = await this.#ask('device authorization', async (options) => {
+    const granted = await this.#askAmong('log-in', 'device authorization', async (options) => {
       const response = await oauth.deviceAuthorizationRequest(server, this.#client, auth, scope, options);
       return oauth.processDeviceAuthorizationResponse(server, this.#client, response);
     });
@@ -87,7 +91,7 @@ export class OidcProvider implements IdentityProvider {
 
   async collect(deviceCode: string): Promise<Login> {
     const { server, auth } = await this.#describe();
-    return this.#ask('token', async (options) => {
+    return this.#askAmong('log-in', 'token', async (options) => {
       const response = await oauth.deviceCodeGrantRequest(server, this.#client, auth, deviceCode, options);
       try {
         const tokens = await oauth.processDeviceCodeResponse(server, this.#client, response);
@@ -101,7 +105,7 @@ export class OidcProvider implements IdentityProvider {
 
   async renew(refreshToken: string): Promise<AccountTokens | null> {
     const { server, auth } = await this.#describe();
-    return this.#ask('token', async (options) => {
+    return this.#askAmong('renewal', 'token', async (options) => {
       const response = await oauth.refreshTokenGrantRequest(server, this.#client, auth, refreshToken, options);
       try {
         return tokensOf(await oauth.processRefreshTokenResponse(server, this.#client, response), refreshToken);
@@ -175,15 +179,21 @@ export class OidcProvider implements IdentityProvider {
       : oauth.ClientSecretPost(secret);
   }
 
+  async #askAmong<T>(kind: Kind, step: string, run: (options: Asking) => Promise<T>): Promise<T> {
+    if (this.#atOnce[kind] >= MOST_AT_ONCE) throw failed('Too many ask it at once.');
+    this.#atOnce[kind] += 1;
+    try {
+      return await this.#ask(step, run);
+    } finally {
+      this.#atOnce[kind] -= 1;
+    }
+  }
+
   async #ask<T>(step: string, run: (options: Asking) => Promise<T>): Promise<T> {
-    if (this.#atOnce >= MOST_AT_ONCE) throw failed('Too many ask it at once.');
-    this.#atOnce += 1;
     try {
       return await run({ signal: AbortSignal.timeout(TIMEOUT_MS), [oauth.allowInsecureRequests]: this.#isPlain });
     } catch (caught) {
       throw this.#failure(step, caught);
-    } finally {
-      this.#atOnce -= 1;
     }
   }
 
