@@ -54,4 +54,13 @@ describe('what a node said', () => {
     expect(after(...many)).toHaveLength(MOST_CONSENTS);
     expect(() => after(...many, yes('run:1000'))).toThrow(/100 things at most/);
   });
+
+  it('is forgotten first where a purpose was withdrawn longest ago, so that other things can be said', () => {
+    const many = Array.from({ length: MOST_CONSENTS }, (_, at) => yes(`purpose:p${at}`));
+    const withdrawn = afterPurposes(after(...many), [], 1_000);
+    const next = afterPurposes(withdrawn, [{ purpose: 'other', version: 'v1' }], 1_001);
+    expect(next.filter(({ given }) => given).map(({ to }) => to)).toEqual(['purpose:other']);
+    expect(next).toHaveLength(MOST_CONSENTS);
+    expect(afterStatement(next, no('run:7'), 1_002).map(({ to }) => to)).toContain('run:7');
+  });
 });

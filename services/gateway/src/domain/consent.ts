@@ -39,8 +39,11 @@ export const afterStatement = (
   if (known === undefined && !given && to.startsWith('purpose:')) return before;
   const next = { to, version: given ? version : (known?.version ?? ''), given, at: now };
   const after = [...before.filter((one) => one !== known), next];
-  if (after.length > MOST_CONSENTS) throw malformed(`A node says yes or no to ${MOST_CONSENTS} things at most.`);
-  return after;
+  if (after.length <= MOST_CONSENTS) return after;
+  // A purpose that was withdrawn is like one that nobody spoke of: the oldest makes room, or an owner could one day not change his mind any more.
+  const oldest = after.find(({ to, given }) => !given && to.startsWith('purpose:'));
+  if (oldest !== undefined && oldest !== next) return after.filter((one) => one !== oldest);
+  throw malformed(`A node says yes or no to ${MOST_CONSENTS} things at most.`);
 };
 
 /** A node that says all at once to which purposes it agrees: what it does not name is withdrawn. Single runs are left as they are. */
