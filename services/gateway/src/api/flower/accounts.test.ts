@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
+import { Agent } from 'node:https';
 import { join } from 'node:path';
 import {
   GetAuthTokensRequest,
@@ -296,5 +297,30 @@ describe('without its identity provider', () => {
     });
     const told = expect.objectContaining({ status: 501, body: expect.stringContaining('LOGIN_NOT_OFFERED') });
     await expect(call).rejects.toThrow(told);
+  });
+});
+
+describe('while strangers of many addresses use up what strangers have', () => {
+  it('an account goes on from where it was let in before', async () => {
+    const few = { 'per-second': 0.001, burst: 20 };
+    const { target } = await fixture.gateway({
+      config: { ...config, limits: { rates: { control: { address: few } } } },
+    });
+    const listRuns = async (token: string, localAddress: string) => {
+      const agent = new Agent({ localAddress });
+      const headers = { 'content-type': 'application/protobuf', authorization: `Bearer ${token}` };
+      return rawHttp(target, agent, { path: '/v1/control/list-runs', body: nothing, headers })
+        .then(
+          () => 200,
+          (error: { status: number }) => error.status,
+        )
+        .finally(() => agent.destroy());
+    };
+    expect(await listRuns(TOKEN, '127.0.0.1')).toBe(200);
+    // all of them together have what five addresses have
+    for (const host of [2, 3, 4, 5, 6])
+      for (let count = 0; count < 20; count += 1) await listRuns('of nobody', `127.0.0.${host}`);
+    expect(await listRuns(TOKEN, '127.0.0.7')).toBe(503);
+    expect(await listRuns(TOKEN, '127.0.0.1')).toBe(200);
   });
 });

@@ -162,8 +162,13 @@ export class FlowerControl implements ControlHandler {
 
   /** Whose call it is; undefined where there are no accounts. */
   async #admit(c: ControlCaller, deed: ControlDeed): Promise<Account | undefined> {
-    const { settings, accounts } = this.#gateway;
-    if (settings.control === 'accounts' && accounts !== null) return accounts.admit(shownBy(c), deed);
+    const { settings, accounts, admission } = this.#gateway;
+    if (settings.control === 'accounts' && accounts !== null) {
+      const account = await accounts.admit(shownBy(c), deed);
+      // Its address is no stranger's from now on: what strangers use up keeps it from nothing.
+      admission.proved(c.connection, `account ${account.id}`, `account ${account.id}`);
+      return account;
+    }
     if (!mayControl(settings, c.peer, deed)) throw new AegisError('CONTROL_NOT_HERE', refusals[settings.control]);
     return undefined;
   }
