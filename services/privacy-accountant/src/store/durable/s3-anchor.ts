@@ -29,8 +29,8 @@ interface Found extends Mark {
 
 /**
  * The anchor as one object of a versioned bucket, compared before it is set: of two writers the one that was overtaken is told so (StaleWrite). Whoever can
- * write to the bucket and has no key can put back an older writing; the newer ones are still there then and give it away. An object that was removed is
- * damage as well. OBJECTS_UNAVAILABLE while S3 does not answer: nothing is granted then.
+ * write to the bucket and has no key can put back an older writing; the newer ones are still there then and give it away, unless it is put back so often
+ * that none of them is among those that are looked at: nobody else may have the right to write. An object that was removed is damage as well. OBJECTS_UNAVAILABLE while S3 does not answer: nothing is granted then.
  */
 export class S3Anchor implements Anchor {
   private readonly objects: S3Objects;
