@@ -12,7 +12,7 @@ import { NodeKey } from '../testing/node-key.ts';
 import { Operator } from '../testing/operator.ts';
 import { ScriptedAggregator } from '../testing/scripted-aggregator.ts';
 import type { FlowerDialect, SimulatedNode } from '../testing/simulated-node.ts';
-import { Refused, type Target } from '../testing/wire-client.ts';
+import { Refused, rawHttp, type Target } from '../testing/wire-client.ts';
 
 // Real gateways over TLS on a real bus, and everybody at one address, as behind one router.
 
@@ -167,6 +167,19 @@ describe('calls of strangers', () => {
     expect(made).toBeLessThanOrEqual(BURST);
     expect(await calm.heartbeat()).toBe(true);
     expect(await counted('aegis_gateway_rate_limited', 'class="calls",payer="caller"')).toBe(1);
+  });
+
+  it('of the flwr command are nobody’s for a key of a node that stands beside them', async () => {
+    const target = await open({ rates: { control: { address: small } } });
+    const node = fixture.node(target, 'A');
+    await node.start();
+    const headers = {
+      'content-type': 'application/protobuf',
+      'flwr-public-key': node.key.publicKeyPem.toString('base64'),
+    };
+    const ask = () => rawHttp(target, undefined, { path: '/v1/control/list-runs', body: Buffer.alloc(0), headers });
+    const outcomes = await Promise.allSettled(Array.from({ length: BURST + 5 }, ask));
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(5);
   });
 
   it('with invitations, and operators without their token, are of a class each', async () => {
