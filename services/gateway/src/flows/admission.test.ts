@@ -114,6 +114,18 @@ describe('a stranger', () => {
     expect(calls({ address })).toBe(0);
   });
 
+  it('who forges calls in the name of a neighbour takes nothing from it where it has shown who it is', () => {
+    const { admission, calls } = open();
+    const [own, forger] = [{}, {}];
+    for (const connection of [own, forger]) admission.begins(address, connection);
+    admission.arrives('calls', { address, connection: own, claims: 'ada' });
+    admission.proved(own, 'ada', 'node 1');
+    admission.arrives('calls', { address, connection: forger, claims: 'ada' });
+    admission.doubted(forger, 'ada');
+    expect(calls({ address, connection: forger, claims: 'ada' })).toBeGreaterThan(90);
+    expect(calls({ address, connection: own, claims: 'ada' })).toBeGreaterThan(40);
+  });
+
   it('waits under load, and is not let in at all when memory runs out; who is known is', () => {
     const { admission, calls, press } = open();
     const connection = {};

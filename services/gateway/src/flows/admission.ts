@@ -27,6 +27,8 @@ interface Pending {
 interface Known {
   household: string;
   pending: Pending[];
+  /** Who proved itself on it last. Nobody else can speak there: what others at its address forge in its name takes nothing from it. */
+  proven: { readonly claims: string; readonly principal: string } | null;
 }
 
 export interface AdmissionParts {
@@ -68,7 +70,9 @@ export class Admission {
   /** RATE_LIMIT when there were too many of this kind. Returns the principal; null of a stranger. */
   arrives(what: CallClass, { address, connection, claims }: Caller): string | null {
     const household = householdOf(address);
-    const principal = claims === undefined ? undefined : this.#proven.get(`${household} ${claims}`);
+    const proven = connection && this.#connections.get(connection)?.proven;
+    const known = proven?.claims === claims ? proven?.principal : undefined;
+    const principal = claims === undefined ? undefined : (known ?? this.#proven.get(`${household} ${claims}`));
     if (principal !== undefined) {
       this.#pay(what, 'caller', principal, 1);
       return principal;
@@ -99,6 +103,7 @@ export class Admission {
   proved(connection: object | undefined, claims: string, principal: string): void {
     const known = connection && this.#connections.get(connection);
     if (!known) return;
+    known.proven = { claims, principal };
     const now = this.#parts.clock.monotonic();
     const place = `${known.household} ${claims}`;
     if (this.#proven.get(place) !== principal) {
@@ -118,6 +123,7 @@ export class Admission {
     const known = connection && this.#connections.get(connection);
     if (!known) return;
     known.pending.length = 0;
+    if (known.proven?.claims === claims) known.proven = null;
     this.#proven.delete(`${known.household} ${claims}`);
   }
 
@@ -155,7 +161,7 @@ export class Admission {
   }
 
   #pending(connection: object, household: string, pending: Pending): void {
-    const known = this.#connections.get(connection) ?? { household, pending: [] };
+    const known = this.#connections.get(connection) ?? { household, pending: [], proven: null };
     this.#connections.set(connection, known);
     const returns = pending.price > 0 && comesBack(pending.what);
     if (returns && known.pending.length < MOST_PENDING) known.pending.push(pending);

@@ -6,7 +6,7 @@ import { registerNode } from '../domain/node.ts';
 import { parsePublicKey, toPem } from '../domain/public-key.ts';
 import { memoryGateway } from '../testing/memory-gateway.ts';
 import { openAdmission } from '../testing/open-admission.ts';
-import { authenticateNode, type Credential, proveKey } from './authenticate-node.ts';
+import { authenticateNode, type Credential, claimOf, proveKey } from './authenticate-node.ts';
 import { ClientCertificates } from './client-certificates.ts';
 import { fingerprintOf, ProvenKeys } from './proven-keys.ts';
 import { SeenCalls } from './seen-calls.ts';
@@ -71,6 +71,21 @@ describe('who does not hold the key', () => {
     await gateway.nodes.register(registerNode({ ...key, nodeId: 7n }, 0));
     for (const refusal of [...unknown, ...(await refusals())])
       expect(refusal).toMatchObject({ code: 'NODE_SIGNATURE' });
+  });
+
+  it('is a stranger from then on, also with a time of long ago, which needs no signature', async () => {
+    const { gateway, clock } = await memoryGateway();
+    const good = vectors.cases.find(({ reference }) => reference === 'accepted') ?? expect.fail('no good case');
+    const admission = openAdmission(clock);
+    const caller = { address: '192.0.2.1', connection: {}, claims: claimOf(keyOf(good)) };
+    admission.begins(caller.address, caller.connection);
+    admission.proved(caller.connection, caller.claims, 'node 7');
+    await clock.advance(10 ** 13 - clock.now());
+    const credential = { ...credentialOf(good), connection: caller.connection };
+    await expect(authenticateNode({ ...gateway, admission }, credential, 7n)).rejects.toMatchObject({
+      code: 'NODE_TIMESTAMP',
+    });
+    expect(admission.arrives('calls', caller)).toBe(null);
   });
 });
 

@@ -80,11 +80,11 @@ export const authenticateNode = async (
  */
 const holderOf = async (gateway: Parts, credential: Credential): Promise<KeyIdentity> => {
   const { clock } = gateway;
-  checkTimestamp(credential.timestamp, clock.now());
-  const bound = gateway.provenKeys.boundTo(credential);
-  if (bound !== null) return bound;
   const { publicKeyPem, timestamp, signature } = credential;
   try {
+    checkTimestamp(timestamp, clock.now());
+    const bound = gateway.provenKeys.boundTo(credential);
+    if (bound !== null) return bound;
     const key = gateway.provenKeys.identify(publicKeyPem);
     await verify(gateway, { publicKeyPem, message: Buffer.from(timestamp, 'latin1'), signature });
     gateway.seenCalls.note(key.fingerprint, timestamp, clock.now(), clock.monotonic());
