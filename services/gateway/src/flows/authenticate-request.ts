@@ -27,6 +27,17 @@ export const restKeysOf = ({ restKeys }: Pick<Gateway, 'restKeys'>): RestKeys =>
  * whether there is such a node, nor what became of it.
  */
 export const authenticateRequest = async (gateway: Gateway, request: SignedRequest): Promise<NodeRecord> => {
+  try {
+    return await signerOf(gateway, request);
+  } catch (caught) {
+    // Also for a nonce of long ago, or one that was used: with such whoever knows a node's id could spend what the node has.
+    if (AegisError.from(caught).entry.kind === 'unauthenticated')
+      gateway.admission.doubted(request.connection, restClaim(request.nodeId));
+    throw caught;
+  }
+};
+
+const signerOf = async (gateway: Gateway, request: SignedRequest): Promise<NodeRecord> => {
   const keys = restKeysOf(gateway);
   const principal = gateway.certificates.holderOf(request.connection);
   const issuedAt = keys.checkNonce(request.nonce, gateway.clock.now());
@@ -36,10 +47,7 @@ export const authenticateRequest = async (gateway: Gateway, request: SignedReque
     atHand ?? (gateway.unknownNodes.mayAsk(gateway.clock.monotonic()) ? await gateway.nodes.byKey(fingerprint) : null);
   const secret = keys.secretOf(request.nodeId, node?.restSalt ?? NO_SALT);
   const isGenuine = keys.isSigned(secret, request, request.signature);
-  if (!isGenuine || node?.restSalt === undefined) {
-    gateway.admission.doubted(request.connection, restClaim(request.nodeId));
-    throw new AegisError('REST_SIGNATURE');
-  }
+  if (!isGenuine || node?.restSalt === undefined) throw new AegisError('REST_SIGNATURE');
   refuseRemoved(node);
   checkBinding(node, principal);
   gateway.usedNonces.note(node.nodeId, request.nonce, issuedAt, gateway.clock.monotonic());
