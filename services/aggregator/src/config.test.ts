@@ -7,7 +7,7 @@ describe('the configuration', () => {
   it('reads the example file', () => {
     const config = loadConfig(join(import.meta.dirname, '../config.example.yaml'), processConfig);
     expect(config.aggregator['state-dir']).toBe('/var/lib/aegis/aggregator');
-    expect([config.accountant?.address, config.secagg?.address]).toEqual(['privacy-accountant:7444', 'secagg:7445']);
+    expect([config.accountant?.address, config.secagg?.address]).toEqual([['privacy-accountant:7444'], 'secagg:7445']);
     expect(config.listen.callers['aegis.aggregator.v1.Intake']).toEqual(['gateway']);
   });
 
