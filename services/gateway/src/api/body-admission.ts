@@ -17,7 +17,7 @@ export type AdmitBody = (
 
 export interface BodyAdmissionParts {
   readonly budget: BodyBudget;
-  readonly admission: Pick<Admission, 'arrives' | 'pressure'>;
+  readonly admission: Pick<Admission, 'arrives' | 'doubted' | 'pressure'>;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
@@ -40,7 +40,13 @@ export const bodyAdmission =
       claims: key === null || api === 'control' ? undefined : claimOf(key),
     });
     if (api === 'fleet' && (announced === null || announced > LARGE_BODY)) {
-      checkTimestamp(readCredential(head).timestamp, now());
+      try {
+        checkTimestamp(readCredential(head).timestamp, now());
+      } catch (caught) {
+        // As where signatures are looked at: nobody spends in the name of a neighbour whose key he knows.
+        if (key !== null) admission.doubted(head.connection, claimOf(key));
+        throw caught;
+      }
       // Under load nothing large is read for somebody whom we may not know at all. Nodes show who they are with their next heartbeat.
       const isLarge = announced !== null || method === 'push-object';
       if (holder === null && isLarge && admission.pressure !== 'calm') throw notNow;
