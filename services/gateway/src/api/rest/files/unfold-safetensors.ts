@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
 import { z } from 'zod';
 import type { FileOfParts } from '../../../flows/file-of-parts.ts';
-import { nodeLimits } from '../../node/limits.ts';
 import type { Unfolded } from '../../node/update-intake.ts';
 import { check } from '../check.ts';
 import { readJson } from '../json-shape.ts';
@@ -10,7 +9,7 @@ import { DTYPES } from './dtypes.ts';
 
 // The format: a header's length in 8 bytes, the header in JSON, and behind it the arrays' bytes, little-endian and in C order.
 const LENGTH_BYTES = 8;
-/** Fifty thousand arrays have less. */
+/** Ten thousand arrays have less, and no more are taken: readJson has as many members for any object. */
 const MOST_HEADER = 8 * 2 ** 20;
 const METADATA = '__metadata__';
 
@@ -25,8 +24,6 @@ const array = z.strictObject({
 export const safetensorsArrays = async (file: FileOfParts): Promise<Unfolded> => {
   const { described, data } = await headerOf(file);
   const names = Object.keys(described).filter((name) => name !== METADATA);
-  if (names.length > nodeLimits.tensors)
-    throw malformed(`It has ${names.length} arrays, at most ${nodeLimits.tensors} are taken.`);
   const found = names.map((name) => ({ name, ...placed(name, described[name]) }));
   refuseOverlaps(found);
   const content = Buffer.concat(found.map(({ head }) => head));
