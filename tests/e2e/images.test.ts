@@ -34,8 +34,9 @@ describe.each(Object.keys(images))('aegis/%s', (name) => {
     }
   });
 
-  it.runIf(isNode)('can write nowhere, and has no program but Node', () => {
-    const script = `
+  if (isNode)
+    it('can write nowhere, and has no program but Node', () => {
+      const script = `
       const found = [], open = [];
       const walk = (folder) => {
         for (const one of fs.readdirSync(folder || '/', { withFileTypes: true })) {
@@ -48,31 +49,33 @@ describe.each(Object.keys(images))('aegis/%s', (name) => {
       };
       walk('');
       console.log(JSON.stringify({ found, open, user: process.getuid() }));`;
-    const { stdout } = run('--read-only', '--entrypoint', 'node', image, '--eval', script);
-    expect(JSON.parse(stdout)).toEqual({ found: ['/usr/local/bin/node'], open: [], user: 10001 });
-  });
+      const { stdout } = run('--read-only', '--entrypoint', 'node', image, '--eval', script);
+      expect(JSON.parse(stdout)).toEqual({ found: ['/usr/local/bin/node'], open: [], user: 10001 });
+    });
 
-  it.skipIf(name === 'guard')('ends with one line that names the file, when its configuration is not there', () => {
-    const { status, stdout, stderr } = run('--read-only', image);
-    expect(status).not.toBe(0);
-    const lines = (stdout + stderr).trim().split('\n');
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatch(/\/etc\/aegis\/(config\.yaml|nats\.conf)/);
-  });
+  if (name !== 'guard')
+    it('ends with one line that names the file, when its configuration is not there', () => {
+      const { status, stdout, stderr } = run('--read-only', image);
+      expect(status).not.toBe(0);
+      const lines = (stdout + stderr).trim().split('\n');
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toMatch(/\/etc\/aegis\/(config\.yaml|nats\.conf)/);
+    });
 
-  it.runIf(name === 'guard')('says what it is for, and which files it misses', () => {
-    expect(run(image)).toMatchObject({ status: 0, stdout: expect.stringContaining('--listen <address:port>') });
-    const { status, stderr } = run(
-      '--read-only',
-      image,
-      '--listen',
-      '127.0.0.1:9092',
-      '--policy',
-      '/etc/aegis/policy.yaml',
-    );
-    expect(status).toBe(1);
-    expect(stderr).toContain('/etc/aegis/policy.yaml cannot be read');
-  });
+  if (name === 'guard')
+    it('says what it is for, and which files it misses', () => {
+      expect(run(image)).toMatchObject({ status: 0, stdout: expect.stringContaining('--listen <address:port>') });
+      const { status, stderr } = run(
+        '--read-only',
+        image,
+        '--listen',
+        '127.0.0.1:9092',
+        '--policy',
+        '/etc/aegis/policy.yaml',
+      );
+      expect(status).toBe(1);
+      expect(stderr).toContain('/etc/aegis/policy.yaml cannot be read');
+    });
 
   const fileIn = (path: string): string => {
     const container = docker('create', image);

@@ -27,17 +27,18 @@ describe.each(targets)('$name: $door', (target) => {
   }, 120_000);
 
   const known = corpusOf(target.name);
-  it.skipIf(known.length === 0)('refuses what it took, or fell over, once', async () => {
-    const door = await target.open();
-    for (const { name, bytes } of known) {
-      const refusal = await Promise.resolve()
-        .then(() => door.try(bytes))
-        .then(
-          () => null,
-          (error: unknown) => error,
-        );
-      expect([name, refusal]).toEqual([name, expect.any(AegisError)]);
-    }
-    await door.close?.();
-  });
+  if (known.length > 0)
+    it('refuses what it took, or fell over, once', async () => {
+      const door = await target.open();
+      for (const { name, bytes } of known) {
+        const refusal = await Promise.resolve()
+          .then(() => door.try(bytes))
+          .then(
+            () => null,
+            (error: unknown) => error,
+          );
+        expect([name, refusal]).toEqual([name, expect.any(AegisError)]);
+      }
+      await door.close?.();
+    });
 });
