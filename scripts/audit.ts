@@ -11,7 +11,11 @@ interface Report {
 
 const root = join(import.meta.dirname, '..');
 const npm = (...options: string[]) =>
-  spawnSync('npm', ['audit', '--omit=dev', ...options], { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 28 });
+  spawnSync(join(root, 'scripts/npm.sh'), ['audit', '--omit=dev', ...options], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
 
 const report = JSON.parse(npm('--json').stdout || '{}') as Report;
 const found = report.metadata?.vulnerabilities;

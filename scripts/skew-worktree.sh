@@ -17,7 +17,7 @@ if [ ! -e "$tree/.ready" ]; then
     # links of our own packages are relative: they lead to the old sources
     cp -al "$root/node_modules" node_modules
   else
-    npm ci --no-audit --no-fund --loglevel=error >&2
+    "$root/scripts/npm.sh" ci --no-audit --no-fund --loglevel=error >&2
   fi
   if git -C "$root" diff --quiet "$commit" -- core-native; then
     cp "$root"/core-native/npm/*.node core-native/npm/

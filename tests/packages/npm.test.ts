@@ -1,23 +1,19 @@
 // The archives of `make npm-packages`, installed where nothing else is.
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { version } from '../../scripts/assemble/workspaces.ts';
 import { packNpm } from '../../scripts/npm-packages.ts';
 import { newSite, type Site } from './site.ts';
 
+const npm = join(import.meta.dirname, '../../scripts/npm.sh');
 let site: Site;
 beforeAll(async () => {
   site = await newSite();
   const archives = packNpm(join(site.folder, 'archives'));
   const install = ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  // by the node that npm came with: the project's own may not know the certificates that this machine trusts
-  const PATH = (process.env.PATH ?? '')
-    .split(delimiter)
-    .filter((folder) => !folder.endsWith('node_modules/.bin'))
-    .join(delimiter);
-  execFileSync('npm', [...install, ...archives], { cwd: site.folder, stdio: 'pipe', env: { ...process.env, PATH } });
+  execFileSync(npm, [...install, ...archives], { cwd: site.folder, stdio: 'pipe' });
 });
 afterAll(() => site.remove());
 
