@@ -24,8 +24,12 @@ export const announcementId = (partIds: readonly string[]): string => {
 };
 
 /** Every part an answer names, once. */
-export const partsOf = ({ tensors, masked }: Submit): string[] => [
-  ...new Set([...tensors.flatMap(({ slices }) => slices), ...masked].map(({ partId }) => partId)),
+export const partsOf = ({ tensors, masked }: Submit): string[] =>
+  partsOfSlices([...tensors.flatMap(({ slices }) => slices), ...masked]);
+
+/** Every part that slices are of, once. */
+export const partsOfSlices = (slices: readonly Pick<Slice, 'partId'>[]): string[] => [
+  ...new Set(slices.map(({ partId }) => partId)),
 ];
 
 /** The answer in our own terms. Throws REPLY_MALFORMED for what no answer can be. */

@@ -21,7 +21,7 @@ import { NONCE_MS } from '../../flows/rest-keys.ts';
 import { checkStarted, startRestNode } from '../../flows/start-rest-node.ts';
 import { notMasked } from '../../flows/withhold-masked.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
-import { partsOf } from '../node/update.ts';
+import { partsOf, partsOfSlices } from '../node/update.ts';
 import { UpdateIntake } from '../node/update-intake.ts';
 import { inTaskSpan } from '../task-span.ts';
 import type { EndpointName } from './endpoints.ts';
@@ -137,8 +137,7 @@ export class RestCalls {
     const task = await this.#taskOf(node, taskId);
     if (task.modelId === '') throw new AegisError('REQUEST_MALFORMED', 'The task has no model.');
     confirmTask(this.#gateway, task);
-    const etag = `"${task.modelId}${format === 'npz' ? '' : `.${format}`}"`;
-    await sendFile(request, response, etag, await this.#files[format].of(task.modelId));
+    await sendFile(request, response, await this.#files[format].of(task.modelId));
   }
 
   async #part({ node, parameters, body }: SignedCall): Promise<unknown> {
@@ -159,7 +158,7 @@ export class RestCalls {
     const submit = submitOf(taskId, layout.weightedByKey, manifest);
     const file = fileOf(manifest);
     const intake = this.#intake(node);
-    const parts = file ? [...new Set(file.slices.map(({ partId }) => partId))] : partsOf(submit);
+    const parts = file ? partsOfSlices(file.slices) : partsOf(submit);
     const missing = await intake.begin(taskId, parts, node.nodeId, answerId);
     if (missing.length > 0) return { status: 'incomplete', missing };
     const unfold = file ? unfolding(this.#gateway, file) : undefined;

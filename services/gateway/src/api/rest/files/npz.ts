@@ -27,7 +27,9 @@ export class Npz {
 
   async of(modelId: string): Promise<SegmentedFile> {
     const facts = await this.#models.facts(modelId);
-    return new SegmentedFile(this.#models, modelId, layOut(facts, await this.#sumsOf(facts)), 'application/zip');
+    return new SegmentedFile(this.#models, modelId, layOut(facts, await this.#sumsOf(facts)), {
+      mediaType: 'application/zip',
+    });
   }
 
   async #sumsOf(facts: ModelFacts): Promise<number[]> {

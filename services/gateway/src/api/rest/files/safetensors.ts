@@ -14,7 +14,8 @@ export class Safetensors {
 
   async of(modelId: string): Promise<SegmentedFile> {
     const segments = layOut(await this.#models.facts(modelId));
-    return new SegmentedFile(this.#models, modelId, segments, 'application/octet-stream');
+    const form = { mediaType: 'application/octet-stream', suffix: '.safetensors' };
+    return new SegmentedFile(this.#models, modelId, segments, form);
   }
 }
 

@@ -9,14 +9,22 @@ type Placed = Segment & { readonly at: number; readonly length: number };
 export class SegmentedFile {
   readonly bytes: number;
   readonly mediaType: string;
+  /** Of the same model in the same format always the same (RFC 9110, 8.8.3). */
+  readonly etag: string;
   readonly #models: ModelBlocks;
   readonly #modelId: string;
   readonly #segments: readonly Placed[];
 
-  constructor(models: ModelBlocks, modelId: string, segments: readonly Segment[], mediaType: string) {
+  constructor(
+    models: ModelBlocks,
+    modelId: string,
+    segments: readonly Segment[],
+    { mediaType, suffix = '' }: { mediaType: string; suffix?: string },
+  ) {
     this.#models = models;
     this.#modelId = modelId;
     this.mediaType = mediaType;
+    this.etag = `"${modelId}${suffix}"`;
     let at = 0;
     this.#segments = segments.map((segment) => {
       const length = 'own' in segment ? segment.own.byteLength : segment.length;

@@ -8,9 +8,9 @@ import type { SegmentedFile } from './segmented-file.ts';
 export const sendFile = async (
   request: IncomingMessage,
   response: ServerResponse,
-  etag: string,
   file: SegmentedFile,
 ): Promise<void> => {
+  const { etag } = file;
   const headers = { etag, 'accept-ranges': 'bytes', 'cache-control': 'private, no-cache' };
   if (matches(request.headers['if-none-match'], etag)) {
     response.writeHead(304, headers).end();
