@@ -169,22 +169,24 @@ export class Admission {
 
   #remember(place: string, principal: string): void {
     this.#proven.delete(place);
-    for (const oldest of this.#proven.keys()) {
-      if (this.#proven.size < REMEMBERED) break;
-      this.#proven.delete(oldest);
-    }
+    makeRoom(this.#proven);
     this.#proven.set(place, principal);
   }
 
   #atHome(household: string): void {
     this.#homes.delete(household);
-    for (const oldest of this.#homes) {
-      if (this.#homes.size < REMEMBERED) break;
-      this.#homes.delete(oldest);
-    }
+    makeRoom(this.#homes);
     this.#homes.add(household);
   }
 }
+
+/** For one more: the oldest goes. */
+const makeRoom = (kept: Map<string, unknown> | Set<string>): void => {
+  for (const oldest of kept.keys()) {
+    if (kept.size < REMEMBERED) break;
+    kept.delete(oldest);
+  }
+};
 
 const WHOSE: Readonly<Record<Payer, string>> = {
   caller: 'one caller',
