@@ -1,7 +1,7 @@
 // kill -9 at random moments: the run goes on by itself, in the same round, to the same bits.
 import { randomInt } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Cluster } from './cluster.ts';
+import { Cluster, type Service } from './cluster.ts';
 import { bundle, fleet, undisturbed } from './crash-app.ts';
 import type { WorkingNode } from './nodes.ts';
 
@@ -25,17 +25,19 @@ describe('kill -9', () => {
   it.each(['gateway', 'aggregator', 'nats', 'any'] as const)(
     'of %s, again and again, loses no answer and changes no bit',
     async (which) => {
+      const [gateway, aggregator] = [cluster.gateways[0] as Service, cluster.aggregators[0] as Service];
+      // what was killed last of the run before may still be starting
+      await Promise.all([cluster.up(gateway), cluster.ready(aggregator)]);
       const runId = await cluster.startRun(bundle(ROUNDS));
 
-      const [gateway, aggregator] = [cluster.gateways[0], cluster.aggregators[0]];
       const kills = {
         gateway: async () => {
-          await gateway?.kill();
-          gateway?.start();
+          await gateway.kill();
+          gateway.start();
         },
         aggregator: async () => {
-          await aggregator?.kill();
-          aggregator?.start();
+          await aggregator.kill();
+          aggregator.start();
         },
         nats: async () => {
           await cluster.nats.kill();

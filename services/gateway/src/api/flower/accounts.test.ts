@@ -301,9 +301,13 @@ describe('without its identity provider', () => {
 });
 
 describe('while strangers of many addresses use up what strangers have', () => {
+  // gateways on one NATS tell each other what an address has used
+  const alone = withNats();
+
   it('an account goes on from where it was let in before', async () => {
     const few = { 'per-second': 0.001, burst: 20 };
-    const { target } = await fixture.gateway({
+    const own = await GatewayFixture.open(alone(), aggregator, { tls: true });
+    const { target } = await own.gateway({
       config: { ...config, limits: { rates: { control: { address: few } } } },
     });
     const listRuns = async (token: string, localAddress: string) => {
@@ -322,5 +326,6 @@ describe('while strangers of many addresses use up what strangers have', () => {
       for (let count = 0; count < 20; count += 1) await listRuns('of nobody', `127.0.0.${host}`);
     expect(await listRuns(TOKEN, '127.0.0.7')).toBe(503);
     expect(await listRuns(TOKEN, '127.0.0.1')).toBe(200);
+    await own.close();
   });
 });
