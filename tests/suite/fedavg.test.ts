@@ -1,3 +1,4 @@
+import { eventually } from '@aegis/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab } from '../../services/aggregator/src/testing/bundles.ts';
@@ -78,7 +79,7 @@ describe('a run goes on', () => {
     const runId = await suite.startRun(
       bundle('num-server-rounds = 1\nmin-available-nodes = 4\nfraction-evaluate = 0.0'),
     );
-    await expect.poll(() => isAtWork, { timeout: 20_000 }).toBe(true);
+    await eventually(() => isAtWork);
     await lost.leave();
     const run = await suite.finished(runId);
     expect(run.run?.status?.subStatus).toBe('completed');
@@ -97,7 +98,7 @@ describe('a run goes on', () => {
     const runId = await suite.startRun(
       bundle('num-server-rounds = 6\nmin-available-nodes = 3\nfraction-evaluate = 0.0'),
     );
-    await expect.poll(() => runs[0]?.outcomes.length ?? 0, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
+    await eventually(() => (runs[0]?.outcomes.length ?? 0) >= 2);
     await suite.restart();
     const run = await suite.finished(runId);
     expect(run.run?.status?.subStatus).toBe('completed');

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { AegisError } from '@aegis/errors';
+import { eventually } from '@aegis/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BodyPace, discardRest, readBody } from './read-body.ts';
 
@@ -62,7 +63,7 @@ describe('the body of a request', () => {
     };
     const reading = readBody(request, LIMIT, { meter: { add } });
     socket.write(Buffer.alloc(1_000));
-    await expect.poll(() => arrived).toBe(1_000);
+    await eventually(() => arrived === 1_000);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 21);
     socket.destroy();
     await expect(reading).rejects.toMatchObject({ code: 'REQUEST_MALFORMED' });
@@ -85,7 +86,7 @@ describe('the body of a request', () => {
     const reading = readBody(request, LIMIT, { meter: { add } });
     const sent = bytesOf(5_000_000);
     socket.write(sent);
-    await expect.poll(() => arrived).toBeGreaterThanOrEqual(100_000);
+    await eventually(() => arrived >= 100_000);
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     expect(arrived).toBeLessThan(1_000_000);
     resolve();

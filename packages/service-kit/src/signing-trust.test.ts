@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
+import { eventually, FakeClock, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeFileAtomic } from './atomic-file.ts';
 import { createCrl, createRoot, issueCertificate } from './federation-ca.ts';
@@ -69,13 +69,13 @@ describe('whose signing certificates count', () => {
     const error = vi.fn();
     const stop = trust.watch(clock, { ...silentLogger, error, info: () => {} } as unknown as Logger);
     await writeFileAtomic(files.crl, lists.forged);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       await clock.advance(1_000);
       expect(error).toHaveBeenCalled();
     });
     expect(trust.openCertificate(ada.certPem, now).name).toBe('ada');
     await writeFileAtomic(files.crl, lists.ada);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       await clock.advance(1_000);
       expect(() => trust.openCertificate(ada.certPem, now)).toThrow(refusing('revoked'));
     });

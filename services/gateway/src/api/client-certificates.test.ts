@@ -10,9 +10,9 @@ import {
   type IssuedCertificate,
   issueCertificate,
 } from '@aegis/service-kit';
-import { type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
+import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { Metadata } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayFixture, TOKEN } from '../testing/gateway-fixture.ts';
 import { NativeNode } from '../testing/native-node.ts';
 import { NodeKey } from '../testing/node-key.ts';
@@ -117,11 +117,11 @@ describe('a guard with a certificate of the federation', () => {
     const of = (name: string, user?: string) => issued(root, { kind: 'guard', name, ...(user && { user }) });
     const [one, other] = [native(gateway, await of('gil', 'house-a')), native(gateway, await of('hal', 'house-a'))];
     const ids = [(await one.connect()).nodeId, (await other.connect()).nodeId] as const;
-    const user = await vi.waitFor(() => told.get(ids[0])?.[0] ?? expect.fail('not told'));
+    const user = await eventually(() => told.get(ids[0])?.[0] ?? expect.fail('not told'));
     expect(user).toMatch(/^[0-9a-f]{8}-[0-9a-f]{32}$/);
-    await vi.waitFor(() => expect(told.get(ids[1])).toContain(user));
+    await eventually(() => expect(told.get(ids[1])).toContain(user));
     await native(gateway, await of('gil'), one.key).connect();
-    await vi.waitFor(() => expect(told.get(ids[0])?.at(-1)).toBe(''));
+    await eventually(() => expect(told.get(ids[0])?.at(-1)).toBe(''));
     ending.abort();
     await heard;
   });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type ClientHttp2Session, connect, constants, type OutgoingHttpHeaders } from 'node:http2';
 import { createTelemetry } from '@aegis/service-kit';
-import { withNats } from '@aegis/testkit';
+import { eventually, withNats } from '@aegis/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayFixture, TOKEN } from '../testing/gateway-fixture.ts';
 import { NodeKey } from '../testing/node-key.ts';
@@ -189,9 +189,9 @@ describe('a gRPC call', () => {
     const prefix = Buffer.alloc(5);
     prefix.writeUInt32BE(60 * MIB, 1);
     stream.write(Buffer.concat([prefix, Buffer.alloc(3 * MIB)]));
-    await expect.poll(held).toBe(3 * MIB + 5);
+    await eventually(async () => expect(await held()).toBe(3 * MIB + 5));
     stream.close(constants.NGHTTP2_CANCEL);
     await once(stream, 'close');
-    await expect.poll(held).toBe(0);
+    await eventually(async () => expect(await held()).toBe(0));
   });
 });

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createLogger, Secret } from '@aegis/service-kit';
-import { FakeClock } from '@aegis/testkit';
+import { eventually, FakeClock } from '@aegis/testkit';
 import { approveLogin, OidcServer } from '@aegis/testkit/oidc-server';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -202,7 +202,7 @@ describe('a provider', () => {
     const clock = new FakeClock();
     const provider = providerAt(issuer, {}, clock);
     const strangers = Array.from({ length: 32 }, () => provider.beginLogin());
-    await expect.poll(() => held.length).toBe(32);
+    await eventually(() => held.length === 32);
     await expect(provider.beginLogin()).rejects.toThrow(/Too many/);
     expect(await provider.renew('some')).toBe(null);
     // its description is read again
