@@ -505,7 +505,7 @@ def test_evaluation_answers_with_metrics_alone_and_what_is_not_there_is_declined
     def evaluate(model, config):
         return {"accuracy": 0.5, "num_examples": 3}
 
-    outcomes = client.run(idle=0.5)
+    outcomes = client.run(idle=3)
     server.check()
     assert [(outcome.kind, outcome.accepted) for outcome in outcomes] == [("evaluate", True), (None, False)]
 
