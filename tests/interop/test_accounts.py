@@ -89,4 +89,4 @@ def test_an_operators_token_works_where_the_command_keeps_its_own(suite, release
     refused = cli.call("run", str(cli.use(APP)), "aegis")
     assert "ACCOUNT_FORBIDDEN" in refused.stdout and "robot (viewer) may not: start-run" in refused.stdout, refused.stdout
     suite.json("operators", "rm", "robot")
-    wait_until(lambda: cli.call("ls", *cli.where).returncode != 0, 20, "the token to be refused")
+    wait_until(lambda: cli.call("ls", *cli.where).returncode != 0, 60, "the token to be refused")

@@ -20,7 +20,7 @@ def test_runs_are_listed_followed_and_stopped(aegis, cohort, folder, release) ->
     assert (listed["fab-id"], listed["fab-version"]) == ("aegis/fedavg-msg", "1.0.0")
     assert not listed["status"].startswith("finished")
     assert cli.stop(run_id)["success"]
-    wait_until(lambda: cli.status(run_id) == "finished:stopped", 20, "the run to stop")
+    wait_until(lambda: cli.status(run_id) == "finished:stopped", 60, "the run to stop")
     assert cli.log(run_id, stream=True, seconds=30).strip()
     refused = cli.call("stop", str(run_id), *cli.where)
     assert "RUN_FINISHED" in refused.stdout, refused.stdout  # up to 1.22 the exit code is 0 all the same

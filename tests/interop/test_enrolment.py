@@ -32,7 +32,7 @@ class Federation(Authority):
 
     def start(self) -> None:
         self.process = Process("issuer", self.command, self.folder / "issuer.log", self.env, cwd=self.folder)
-        wait_until(lambda: "The issuer is up" in self.process.output, 30, "the issuer", (self.process,))
+        wait_until(lambda: "The issuer is up" in self.process.output, 60, "the issuer", (self.process,))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_an_invited_guard_trains_is_renewed_comes_back_without_its_token_and_is_
         assert f"as node {node['nodeId']}" in guard.output
 
         suite.json("nodes", "remove", str(node["nodeId"]))
-        wait_until(lambda: not guard.alive, 30, "the removed guard to end")
+        wait_until(lambda: not guard.alive, 60, "the removed guard to end")
         again = InvitedGuard(newest, suite, federation, home, None)
         wait_until(lambda: not again.alive, 60, "it to be refused")
         assert "CERTIFICATE_REVOKED" in again.output or "revoked" in again.output

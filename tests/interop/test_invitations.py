@@ -29,9 +29,9 @@ def test_a_rest_client_and_a_python_client_come_in_once_each(aegis: Aegis, relea
     env = environment(tmp_path / "home")
     first = Process("rest", command, tmp_path / "first.log", env, cwd=tmp_path)
     try:
-        wait_until(lambda: online_names(aegis) >= {"clinic"}, 30, "the invited client online", (first,))
+        wait_until(lambda: online_names(aegis) >= {"clinic"}, 60, "the invited client online", (first,))
         second = Process("rest", command, tmp_path / "second.log", env, cwd=tmp_path)
-        wait_until(lambda: not second.alive, 30, "the second to be refused")
+        wait_until(lambda: not second.alive, 60, "the second to be refused")
         assert "INVITATION_REFUSED" in second.output
     finally:
         first.stop()

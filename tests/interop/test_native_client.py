@@ -67,7 +67,7 @@ def test_forty_lines_without_flower_train_in_one_round_with_supernodes_of_all_di
         model = aegis.model(run_id, 1)
         for name, array in by_hand(monkeypatch, home, str(aegis.server.ca), len(supernodes)).items():
             np.testing.assert_allclose(model[name], array, rtol=0, atol=1e-5)
-        wait_until(lambda: "evaluate accepted" in client.output, 10, "both verdicts", (client,))
+        wait_until(lambda: "evaluate accepted" in client.output, 30, "both verdicts", (client,))
         assert "round 1: train accepted" in client.output
     finally:
         client.stop()
@@ -143,7 +143,7 @@ def test_client_goes_on_with_the_missing_parts_after_the_server_was_killed_in_th
 
     running = Running(client, rounds=1)
     try:
-        wait_until(mortal.online, 30, "the client online")
+        wait_until(mortal.online, 60, "the client online")
         run_id = start_run()
         assert wire.blocked.wait(30), "the upload did not begin"
 
@@ -155,7 +155,7 @@ def test_client_goes_on_with_the_missing_parts_after_the_server_was_killed_in_th
         assert running.error is None and [outcome.accepted for outcome in running.outcomes] == [True]
         assert calls == [1], "trained once"
         assert wire.carried - before < 12_000_000, "what was stored is not sent again"
-        wait_until(lambda: mortal.run(run_id)["status"] == "finished", 30, "the run to finish")
+        wait_until(lambda: mortal.run(run_id)["status"] == "finished", 60, "the run to finish")
         model, random = mortal.model(run_id, 1), np.random.default_rng(9)
         for array in model.values():
             np.testing.assert_array_equal(array, random.standard_normal(array.shape).astype(array.dtype))
@@ -177,10 +177,10 @@ def test_update_that_is_not_finite_is_refused_readably_and_the_client_goes_on(mo
 
     running = Running(client, on_error="continue", rounds=2)
     try:
-        wait_until(mortal.online, 30, "the client online")
+        wait_until(mortal.online, 60, "the client online")
         run_id = start_run()
-        wait_until(lambda: running.has_ended, 30, "the second training")
-        wait_until(lambda: mortal.run(run_id)["status"] == "finished", 30, "the run to finish")
+        wait_until(lambda: running.has_ended, 60, "the second training")
+        wait_until(lambda: mortal.run(run_id)["status"] == "finished", 60, "the run to finish")
     finally:
         client.stop()
 
@@ -198,12 +198,12 @@ def test_two_clients_with_one_key_do_not_throw_each_other_out_for_ever(mortal, t
     for client in (first, second):
         client.evaluate(lambda model, config: {})
     older = Running(first)
-    wait_until(mortal.online, 30, "the first client online")
+    wait_until(mortal.online, 60, "the first client online")
     newer = Running(second)
     try:
-        wait_until(lambda: older.has_ended, 30, "the older client to give way")
+        wait_until(lambda: older.has_ended, 60, "the older client to give way")
         assert isinstance(older.error, aegis_fl.KeyInUse) and not newer.has_ended
     finally:
         second.stop()
-    wait_until(lambda: newer.has_ended, 10, "the newer client to leave")
-    wait_until(lambda: not mortal.online(), 10, "the node to be offline at once")
+    wait_until(lambda: newer.has_ended, 30, "the newer client to leave")
+    wait_until(lambda: not mortal.online(), 30, "the node to be offline at once")

@@ -16,7 +16,7 @@ def test_node_with_an_unregistered_key_is_turned_away(aegis, cohort, release, tm
     cohort.be([])
     node = SuperNode(release, aegis.server, tmp_path, 0, 1, make_key(tmp_path, "key"))
     try:
-        wait_until(lambda: not node.alive, 30, "the node to give up")
+        wait_until(lambda: not node.alive, 60, "the node to give up")
         assert aegis.online() == set()
     finally:
         node.stop()
@@ -27,7 +27,7 @@ def test_node_that_is_asked_to_end_goes_offline_at_once(aegis, cohort, release) 
 
     node.stop()
 
-    wait_until(lambda: aegis.online() == set(), 5, "the node to be offline")
+    wait_until(lambda: aegis.online() == set(), 20, "the node to be offline")
     assert node.child.returncode == 0, node.tail()
 
 
@@ -47,4 +47,4 @@ def test_nodes_without_a_key_register_themselves_where_that_is_allowed(open_suit
     finally:
         for node in nodes:
             node.stop()
-    wait_until(lambda: open_suite.online() == set(), 5, "all nodes to be gone")
+    wait_until(lambda: open_suite.online() == set(), 20, "all nodes to be gone")

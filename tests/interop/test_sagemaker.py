@@ -54,7 +54,7 @@ def test_two_jobs_train_a_model_and_one_comes_back_as_the_same_node(aegis, cohor
     aegis.import_app(EXAMPLES / "digits-numpy", releases[-1])
     running = [job.start() for job in jobs]
     try:
-        wait_until(lambda: len(aegis.online()) == 2, 30, "both jobs online", tuple(running))
+        wait_until(lambda: len(aegis.online()) == 2, 60, "both jobs online", tuple(running))
         nodes = aegis.online()
         cli = FlwrCli(releases[-1], aegis.server, folder)
         run_id = cli.run(EXAMPLES / "digits-numpy", "num-server-rounds=2")
@@ -79,7 +79,7 @@ def test_two_jobs_train_a_model_and_one_comes_back_as_the_same_node(aegis, cohor
         key.chmod(0o644)
         again = jobs[0].start()
         running.append(again)
-        wait_until(lambda: len(aegis.online()) == 1, 30, "the job online again", (again,))
+        wait_until(lambda: len(aegis.online()) == 1, 60, "the job online again", (again,))
         assert aegis.online() < nodes
     finally:
         for process in running:

@@ -20,7 +20,7 @@ class OidcProvider(Process):
 
     def __init__(self, folder: Path, client: str, seconds: int, people: dict[str, dict[str, object]]) -> None:
         super().__init__("oidc", [NODE, SCRIPT, "serve", client, str(seconds), json.dumps(people)], folder / "oidc.log", environment(folder), cwd=ROOT)
-        wait_until(lambda: "issuer http" in self.output, 30, "the provider", (self,))
+        wait_until(lambda: "issuer http" in self.output, 60, "the provider", (self,))
         found = re.search(r"issuer (http\S+)", self.output)
         assert found
         self.issuer = found.group(1)
@@ -36,11 +36,11 @@ class LogIn(Process):
 
     def approve(self, subject: str) -> str:
         """What the command said, once it has ended."""
-        wait_until(lambda: self._address() or not self.alive, 30, "an address to log in at")
+        wait_until(lambda: self._address() or not self.alive, 60, "an address to log in at")
         address = self._address()
         assert address, self.tail()
         subprocess.run([NODE, SCRIPT, "approve", address, subject], env=self.cli.env, cwd=ROOT, check=True, capture_output=True)
-        wait_until(lambda: not self.alive, 30, "the command to see it")
+        wait_until(lambda: not self.alive, 60, "the command to see it")
         return self.output
 
     def _address(self) -> str | None:

@@ -63,7 +63,7 @@ def test_an_invitation_is_shown_with_every_hello_and_a_refused_one_is_named(serv
 
     for options in ({"invitation": "aegis-invite-A"}, {}, {"invitation": None}):
         client, _ = serve(script, **options)
-        client.run(idle=1)  # connecting takes some of it
+        client.run(idle=2)  # connecting takes some of it
     assert shown == ["aegis-invite-A", "", ""]
 
     def refuse(conversation: Conversation) -> None:
