@@ -56,11 +56,11 @@ export async function resolveConnection(
       exitCode: ExitCode.unreachable,
     });
   }
-  // The file's plain-text setting and CA belong to the file's address.
+  // The file's plain-text setting, CA and token belong to the file's address: no other server is to be shown that token.
   const own = options.address === undefined || options.address === file?.address;
   const insecure = options.insecure ?? (own && file?.insecure === true && options.ca === undefined);
   const caFile = options.ca ?? (own && !insecure ? (file?.ca ?? undefined) : undefined);
-  const tokenFile = options.tokenFile ?? file?.tokenFile;
+  const tokenFile = options.tokenFile ?? (own ? file?.tokenFile : undefined);
   return {
     ...parseAddress(address),
     ca: caFile === undefined || insecure ? undefined : await readFile(caFile, 'utf8'),

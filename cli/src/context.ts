@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type ConnectionOptions, resolveConnection } from './connection.ts';
 import type { ExitCode } from './exit-codes.ts';
+import { logInToken } from './log-in.ts';
 import { Operator } from './operator.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -23,7 +24,7 @@ export const withConnectionOptions = (command: Command): Command =>
     .option('--state <dir>', 'state directory whose suite is meant (default: $AEGIS_HOME or .aegis)')
     .option('--address <host:port>', 'the gateway')
     .option('--ca <file>', 'certificate authority of the gateway (PEM)')
-    .option('--token-file <file>', 'file with the operator token')
+    .option('--token-file <file>', 'file with an operator token (default: the log-in of `aegis login`)')
     .option('--insecure', 'plain text, for development only');
 
 /** Opens the operator's door for `work` and closes it afterwards. */
@@ -33,7 +34,9 @@ export async function withOperator<T>(
   work: (operator: Operator) => Promise<T>,
 ): Promise<T> {
   const signal = AbortSignal.any([context.signal, context.terminal.closed]);
-  const operator = new Operator(await resolveConnection(options, context.env), signal);
+  const connection = await resolveConnection(options, context.env);
+  const token = connection.token === '' ? await logInToken(connection, context.env, signal) : connection.token;
+  const operator = new Operator({ ...connection, token }, signal);
   try {
     return await work(operator);
   } finally {

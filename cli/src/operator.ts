@@ -1,10 +1,7 @@
 import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
-import { AegisError } from '@aegis/errors';
-import { fromGrpcStatus } from '@aegis/service-kit';
-import { Client, credentials, Metadata, type MethodDefinition, type ServiceError, status } from '@grpc/grpc-js';
-import { CommandError } from './command-error.ts';
-import { type Connection, formatAddress } from './connection.ts';
-import { ExitCode } from './exit-codes.ts';
+import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
+import type { Connection } from './connection.ts';
+import { GatewayClient } from './gateway-client.ts';
 
 type Requested<M> = M extends { requestDeserialize: (bytes: Buffer) => infer Req } ? Req : never;
 type Answered<M> = M extends { responseDeserialize: (bytes: Buffer) => infer Res } ? Res : never;
@@ -12,32 +9,17 @@ type Service = typeof OperatorService;
 type UnaryName = { [K in keyof Service]: Service[K]['responseStream'] extends true ? never : K }[keyof Service];
 type StreamName = Exclude<keyof Service, UnaryName>;
 
-const mostBytes = 2 ** 31 - 1;
 /** A list is at hand: who does not give it soon does not answer at all. */
 export const answerWithinMs = (name: string): number => (name.startsWith('list') ? 10_000 : 30_000);
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\./.test(host);
-
 /** The operator's door at the gateway. Errors are those that the server threw, or say that it was not reached. */
 export class Operator {
-  readonly #client: Client;
-  readonly #address: string;
-  readonly #signal: AbortSignal;
+  readonly #client: GatewayClient;
   readonly #metadata = new Metadata();
 
   /** `signal` ends every call that is under way. */
   constructor(connection: Connection, signal: AbortSignal) {
-    this.#signal = signal;
-    this.#address = formatAddress(connection);
-    const security = connection.insecure
-      ? credentials.createInsecure()
-      : credentials.createSsl(connection.ca === undefined ? null : Buffer.from(connection.ca));
-    this.#client = new Client(this.#address, security, {
-      'grpc.max_receive_message_length': mostBytes,
-      'grpc.max_send_message_length': mostBytes,
-      // A proxy of the environment is for other machines.
-      'grpc.enable_http_proxy': isLoopback(connection.host) ? 0 : 1,
-    });
+    this.#client = new GatewayClient(connection, signal);
     if (connection.token !== '') this.#metadata.set('authorization', `Bearer ${connection.token}`);
   }
 
@@ -48,84 +30,15 @@ export class Operator {
   ): Promise<Answered<Service[N]>> {
     const method = OperatorService[name] as unknown as MethodDefinition<Requested<Service[N]>, Answered<Service[N]>>;
     const timeoutMs = limits.timeoutMs ?? answerWithinMs(name);
-    this.#signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<Answered<Service[N]>>();
-    const call = this.#client.makeUnaryRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      request,
-      this.#metadata,
-      { deadline: Date.now() + timeoutMs },
-      (error, answer) => {
-        if (error === null && answer !== undefined) resolve(answer);
-        else reject(this.#failure(error, timeoutMs));
-      },
-    );
-    return this.#cancellable(call, promise);
+    return this.#client.unary(method, request, { metadata: this.#metadata, timeoutMs });
   }
 
-  async *stream<N extends StreamName>(name: N, request: Requested<Service[N]>): AsyncGenerator<Answered<Service[N]>> {
+  stream<N extends StreamName>(name: N, request: Requested<Service[N]>): AsyncGenerator<Answered<Service[N]>> {
     const method = OperatorService[name] as unknown as MethodDefinition<Requested<Service[N]>, Answered<Service[N]>>;
-    this.#signal.throwIfAborted();
-    const call = this.#client.makeServerStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      request,
-      this.#metadata,
-    );
-    const cancel = () => call.cancel();
-    this.#signal.addEventListener('abort', cancel, { once: true });
-    try {
-      for await (const answer of call) yield answer as Answered<Service[N]>;
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      throw this.#failure(error as ServiceError);
-    } finally {
-      this.#signal.removeEventListener('abort', cancel);
-      call.cancel();
-    }
-  }
-
-  async #cancellable<T>(call: { cancel(): void }, answer: Promise<T>): Promise<T> {
-    const cancel = () => call.cancel();
-    this.#signal.addEventListener('abort', cancel, { once: true });
-    try {
-      return await answer;
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      throw error;
-    } finally {
-      this.#signal.removeEventListener('abort', cancel);
-    }
+    return this.#client.stream(method, request, this.#metadata);
   }
 
   close(): void {
     this.#client.close();
-  }
-
-  #failure(error: ServiceError | null, timeoutMs?: number): Error {
-    if (error === null) return new AegisError('INTERNAL', 'The server sent no answer.');
-    const known = fromGrpcStatus(error);
-    // Without our trailer it was not our server that spoke, but the way to it.
-    if (error.code === status.UNAVAILABLE && known.cause === error) {
-      const why = error.details
-        .replace(/^No connection established\. Last error: /, '')
-        .replace(/\. Resolution note:.*$/s, '');
-      return new CommandError('UNREACHABLE', `${this.#address} cannot be reached: ${why}`, {
-        todo: `Is the suite up? \`aegis doctor ${this.#address}\` names the step that fails.`,
-        exitCode: ExitCode.unreachable,
-        cause: error,
-      });
-    }
-    if (error.code === status.DEADLINE_EXCEEDED && known.cause === error && timeoutMs !== undefined) {
-      return new CommandError('NO_ANSWER', `${this.#address} did not answer within ${timeoutMs / 1000} s.`, {
-        todo: `\`aegis doctor ${this.#address}\` names the step that fails; look at the log of the suite.`,
-        exitCode: ExitCode.unreachable,
-        cause: error,
-      });
-    }
-    return known;
   }
 }

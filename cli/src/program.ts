@@ -22,6 +22,7 @@ import { addIssuer } from './commands/issuer.ts';
 import { addKubernetesSecrets } from './commands/kubernetes-secrets.ts';
 import { addLedgerShow } from './commands/ledger-show.ts';
 import { addLedgerVerify } from './commands/ledger-verify.ts';
+import { addLogin, addLogout } from './commands/login.ts';
 import { addModelsExport } from './commands/models-export.ts';
 import { addModelsImport } from './commands/models-import.ts';
 import { addModelsLs } from './commands/models-ls.ts';
@@ -83,6 +84,8 @@ function createProgram(context: Context): Command {
   for (const add of [addBudgetLs, addBudgetSet, addBudgetWatch]) add(budget, known);
   const operators = program.command('operators').description('who may ask this server what, by tokens with roles');
   for (const add of [addOperatorsAdd, addOperatorsLs, addOperatorsRm, addOperatorsLogin]) add(operators, known);
+  addLogin(program, known);
+  addLogout(program, known);
   const consent = program.command('consent').description('what nodes said they consent to; only they can say it');
   addConsentLs(consent, known);
   const audit = program.command('audit').description('who was let in, who did what, who was refused');

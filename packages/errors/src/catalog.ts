@@ -50,7 +50,7 @@ export const catalog = {
   ACCOUNTS_NOT_USED: entry(
     'not-found',
     'This server has no accounts to log in to.',
-    'Leave `flwr login` out: runs start without it.',
+    'Leave `flwr login` out: runs start without it. The `aegis` command takes an operator token (--token-file).',
   ),
   LOGIN_NOT_OFFERED: entry(
     'not-found',
@@ -60,7 +60,7 @@ export const catalog = {
   LOGIN_REFUSED: entry(
     'forbidden',
     'The log-in was not granted.',
-    'Type `flwr login` again, and ask whoever administers the server for a role if this goes on.',
+    'Log in again (`flwr login`, `aegis login`), and ask whoever administers the server for a role if this goes on.',
   ),
   ACCOUNT_UNAUTHENTICATED: entry(
     'unauthenticated',
@@ -339,12 +339,12 @@ export const catalog = {
   ),
   OPERATOR_UNAUTHENTICATED: entry(
     'unauthenticated',
-    'The operator token is missing or wrong.',
-    'Point --token-file at the file that `aegis up` wrote.',
+    'The operator token or log-in is missing, wrong or over.',
+    'Point --token-file at your token, or type `aegis login --address HOST:PORT` where the server has accounts.',
   ),
   OPERATOR_FORBIDDEN: entry(
     'forbidden',
-    'The role of this token does not allow that.',
+    'The role of this operator does not allow that.',
     'Ask whoever administers the server: `aegis operators ls` shows roles, docs/operations.md what each may do.',
   ),
   AUDIT_NOT_KEPT: entry(

@@ -9,8 +9,9 @@ import {
 } from '@aegis/flower-wire';
 import { toGrpcStatus } from '@aegis/service-kit';
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js';
+import type { Account } from '../domain/account.ts';
 import type { Admission } from '../flows/admission.ts';
-import type { Operators } from '../flows/operators.ts';
+import { identifyOperator, type OperatorParts } from '../flows/identify-operator.ts';
 import type { AdmitBody } from './body-admission.ts';
 import type { Counted } from './counted.ts';
 import { receivedBy } from './grpc-receiving.ts';
@@ -21,7 +22,7 @@ export interface GrpcAdmissionParts {
   readonly fleet: FleetService;
   readonly control: ControlService;
   readonly admitBody: AdmitBody;
-  readonly operators: Pick<Operators, 'of'>;
+  readonly operators: OperatorParts;
   /** Largest message of an operator. */
   readonly operatorBytes: number;
   readonly counted: Counted;
@@ -31,7 +32,7 @@ export interface GrpcAdmissionParts {
   readonly streams: ReadonlyMap<string, ServerInterceptor>;
   /** Asked of the peer of every call: identity of its live connection. */
   readonly connectionOf: (peer: string) => object | undefined;
-  readonly admission: Pick<Admission, 'arrives' | 'arrivesKnown'>;
+  readonly admission: Pick<Admission, 'arrives'>;
 }
 
 /** Where a call comes from. */
@@ -46,8 +47,8 @@ interface Entrance {
   readonly limit: number;
   /** Compressed, a small message could become a large one. */
   readonly takesCompressed: boolean;
-  /** Throws when this caller may not send. */
-  admit(metadata: Metadata, from: From): BodyLease;
+  /** Throws, or rejects, when this caller may not send. */
+  admit(metadata: Metadata, from: From): BodyLease | Promise<BodyLease>;
   refuse(error: AegisError, metadata: Metadata, peer: string): Pick<StatusObject, 'code' | 'details'>;
 }
 
@@ -74,7 +75,12 @@ export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
     const entrance = entranceOf(method.path);
     const receiving = receivedBy(call);
     let lease: BodyLease | undefined;
+    /** While it is found out who calls, the request stays with its sender. */
+    let judging: Promise<void> | undefined;
+    let isOver = false;
+    const meter: Pick<BodyLease, 'add'> = { add: (bytes) => judging ?? lease?.add(bytes) };
     const end = (): void => {
+      isOver = true;
       receiving.unwatch();
       lease?.release();
     };
@@ -88,13 +94,20 @@ export const grpcAdmission = (parts: GrpcAdmissionParts): ServerInterceptor => {
               call.sendStatus(withRetryHint(entrance.refuse(error, metadata, from.address), error));
               if (error.code === 'RATE_LIMIT') patience.refused(from.connection);
             };
+            const enter = (admitted: BodyLease): void => {
+              judging = undefined;
+              lease = admitted;
+              if (isOver) lease.release();
+              else proceed(metadata);
+            };
             try {
-              lease = entrance.admit(metadata, from);
-              receiving.watch({ ...entrance, meter: lease, onRefused: turnAway });
+              const admitted = entrance.admit(metadata, from);
+              if (admitted instanceof Promise) judging = admitted.then(enter, turnAway);
+              receiving.watch({ ...entrance, meter, onRefused: turnAway });
+              if (!(admitted instanceof Promise)) enter(admitted);
             } catch (caught) {
-              return turnAway(caught);
+              turnAway(caught);
             }
-            proceed(metadata);
           },
           // Also after every answer, whoever gave it.
           onCancel: () => {
@@ -117,15 +130,15 @@ const makeEntrance = (parts: GrpcAdmissionParts, path: string): Entrance => {
   // The tunnel: its message holds one of Fleet.
   if (service === 'flwr.proto.GrpcAdapter') return flower(parts, 'fleet', 'adapter', limits.object + 2 * limits.head);
   if (service.startsWith('flwr.proto.')) return flower(parts, 'control', method, limitOf(parts.control, method));
-  if (service.startsWith('aegis.operator.')) return operator(parts, path);
+  if (service === OPERATOR) return operator(parts, path);
   return { ...operator(parts, path), limit: limits.head, takesCompressed: false, admit: anybody(parts, service) };
 };
 
-/** Those who bring an invitation, or renew a certificate; and who asks whether we are well. */
+/** Those who bring an invitation, or renew a certificate; who logs in; and who asks whether we are well. */
 const anybody =
   ({ admission }: GrpcAdmissionParts, service: string): Entrance['admit'] =>
   (_metadata, from) => {
-    if (service !== HEALTH) admission.arrives('enrolment', from);
+    if (service !== HEALTH) admission.arrives(service === LOG_IN ? 'control' : 'enrolment', from);
     return free;
   };
 
@@ -146,23 +159,19 @@ const flower = (
   },
 });
 
-const operator = ({ operators, operatorBytes, counted, admission }: GrpcAdmissionParts, path: string): Entrance => {
-  /** Who shows no good token pays for having asked. */
-  const nameOf = (metadata: Metadata, from: From): string => {
-    try {
-      return admitOperator(metadata, operators, path.split('/').at(-1) ?? '');
-    } catch (caught) {
-      admission.arrives('control', from);
-      throw caught;
-    }
-  };
+const operator = ({ operators, operatorBytes, counted }: GrpcAdmissionParts, path: string): Entrance => {
+  const rpc = path.split('/').at(-1) ?? '';
   return {
     limit: operatorBytes,
     takesCompressed: true,
     // Not counted as a body: whoever holds the token decides what fits.
     admit: (metadata, from) => {
-      admission.arrivesKnown('control', `operator ${nameOf(metadata, from)}`, from.connection);
-      return free;
+      const enter = (account: Account): BodyLease => {
+        admitOperator(metadata, account, rpc);
+        return free;
+      };
+      const account = identifyOperator(operators, metadata.get('authorization')[0], from);
+      return account instanceof Promise ? account.then(enter) : enter(account);
     },
     refuse: (error, _metadata, peer) => {
       const outcome = toGrpcStatus(error);
@@ -183,9 +192,12 @@ const limitOf = (service: { limitOf(method: string): number }, method: string): 
   }
 };
 
+const OPERATOR = 'aegis.operator.v1.Operator';
+const LOG_IN = 'aegis.operator.v1.LogIn';
 const HEALTH = 'grpc.health.v1.Health';
 
-const addressOf = (peer: string): string => peer.replace(/:\d{1,5}$/, '');
+/** Without the port. */
+export const addressOf = (peer: string): string => peer.replace(/:\d{1,5}$/, '');
 
 const headOf = (metadata: Metadata, { address, connection }: From): Parameters<AdmitBody>[1] => ({
   dialect: 'grpc',

@@ -8,8 +8,8 @@ import type {
   ServiceDefinition,
   sendUnaryData,
 } from '@grpc/grpc-js';
-import { mayOperate, type OperatorIdentity } from '../domain/operator-access.ts';
-import type { Operators } from '../flows/operators.ts';
+import { type Account, actorOfAccount } from '../domain/account.ts';
+import { demandRole } from '../flows/identify-operator.ts';
 import type { Counted, Door } from './counted.ts';
 
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
@@ -44,29 +44,18 @@ export const addServiceDoor = (
 };
 
 /** Whom each call that was let in belongs to: asked once, so that a token taken back meanwhile leaves no call without an owner. */
-const admitted = new WeakMap<Metadata, OperatorIdentity>();
+const admitted = new WeakMap<Metadata, Account>();
 
-/** The name of the operator whose call was let in with this metadata. */
-export const admittedOperator = (metadata: Metadata): string => admitted.get(metadata)?.name ?? '';
-
-/** Whose token a call shows. OPERATOR_UNAUTHENTICATED for none, or nobody's. */
-const operatorOf = (metadata: Metadata, operators: Pick<Operators, 'of'>): OperatorIdentity => {
-  const header = metadata.get('authorization')[0];
-  const given = typeof header === 'string' ? /^Bearer +(\S{1,512})$/i.exec(header)?.[1] : undefined;
-  const identity = given === undefined ? null : operators.of(given);
-  if (identity !== null) return identity;
-  throw new AegisError('OPERATOR_UNAUTHENTICATED');
+/** Who the call is from that was let in with this metadata, as the audit log says it. */
+export const admittedOperator = (metadata: Metadata): string => {
+  const account = admitted.get(metadata);
+  return account === undefined ? '' : actorOfAccount(account);
 };
 
-/** Lets in whoever may call this method, and says who it is. OPERATOR_UNAUTHENTICATED for a token that is nobody's; OPERATOR_FORBIDDEN names the role. */
-export const admitOperator = (metadata: Metadata, operators: Pick<Operators, 'of'>, rpc: string): string => {
-  const identity = operatorOf(metadata, operators);
-  const { name, role } = identity;
-  if (mayOperate(role, `${rpc.charAt(0).toLowerCase()}${rpc.slice(1)}`)) {
-    admitted.set(metadata, identity);
-    return name;
-  }
-  throw new AegisError('OPERATOR_FORBIDDEN', `The token is of ${name}, a ${role}.`);
+/** Lets the account's call of this method in. OPERATOR_FORBIDDEN names its roles. */
+export const admitOperator = (metadata: Metadata, account: Account, rpc: string): void => {
+  demandRole(account, `${rpc.charAt(0).toLowerCase()}${rpc.slice(1)}`);
+  admitted.set(metadata, account);
 };
 
 const same = (bytes: Buffer): Buffer => bytes;

@@ -26,13 +26,10 @@ import {
   encodeRun,
 } from './operator-messages.ts';
 
-/** The name of whoever has the first token; others have names of their own. */
-const FIRST = 'operator';
-
-/** What the `aegis` command asks. Who may ask is settled before a call gets here. */
+/** What the `aegis` command asks. Who may ask is settled before a call gets here; `caller` is who it is, as the audit log says it. */
 export const operatorService = (gateway: Gateway): LocalService => {
   const did = (caller: string, event: AuditEvent, subject: string, detail = ''): Promise<void> =>
-    gateway.audit.note({ event, actor: caller === FIRST ? FIRST : `operator ${caller}`, subject, detail });
+    gateway.audit.note({ event, actor: caller, subject, detail });
   return serviceOf(OperatorService, {
     listNodes: async () => ({ nodes: (await listNodes(gateway)).map(encodeNode) }),
     approveNode: async ({ publicKey, name }, { caller }) => {

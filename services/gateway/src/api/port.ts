@@ -23,11 +23,12 @@ import type { Counted } from './counted.ts';
 import { enrolmentService } from './enrolment.ts';
 import { FlowerControl } from './flower/control.ts';
 import { FlowerFleet } from './flower/fleet.ts';
-import { grpcAdmission } from './grpc-admission.ts';
+import { addressOf, grpcAdmission } from './grpc-admission.ts';
 import { streamAdmission } from './grpc-frames.ts';
 import { httpServer } from './http.ts';
 import { JoinDoor } from './join/door.ts';
 import { Turns } from './join/turns.ts';
+import { logInService } from './log-in.ts';
 import { ModelBlocks } from './model-blocks.ts';
 import { CONNECT_PATH, NODE_SERVICE, NodeDoor } from './node/door.ts';
 import { operatorService } from './operator.ts';
@@ -106,7 +107,8 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
     'grpc.max_concurrent_streams': CALLS_PER_CONNECTION,
     interceptors: [
       grpcAdmission({
-        ...{ fleet, control, admitBody, operators, operatorBytes, counted, streams, admission },
+        ...{ fleet, control, admitBody, operatorBytes, counted, streams, admission },
+        operators: { operators, accounts: gateway.accounts, admission },
         connectionOf: (peer) => {
           counted.called('grpc');
           return connectionOf(peer);
@@ -125,6 +127,9 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   joined.addTo(grpc);
   const enrolment = { callerOf: (_: unknown, peer: string) => peer, door: 'enrolment' as const };
   addServiceDoor(grpc, enrolmentService(gateway, connectionOf), counted, enrolment);
+  const logIn = logInService(gateway.accounts);
+  const callerOf = (_: unknown, peer: string): string => addressOf(peer);
+  addServiceDoor(grpc, logIn, counted, { callerOf });
   const operator = operatorService(gateway);
   addServiceDoor(grpc, operator, counted, { callerOf: admittedOperator });
   addServiceDoor(

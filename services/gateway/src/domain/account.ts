@@ -1,6 +1,6 @@
-import type { OperatorIdentity, OperatorRole } from './operator-access.ts';
+import { FIRST_OPERATOR, type OperatorIdentity, type OperatorRole } from './operator-access.ts';
 
-/** Who a call of the `flwr` command is from. */
+/** Who a call of an operator, or of the `flwr` command with accounts, is from. */
 export interface Account {
   /** Never given to anybody else: runs belong to it. `oidc:` and the subject, or `token:` and the operator's name. */
   readonly id: string;
@@ -43,6 +43,12 @@ export const accountOfClaims = (claims: Claims, rules: ClaimRules): Account | nu
     Object.hasOwn(rules.roles, value) ? [rules.roles[value] as OperatorRole] : [],
   );
   return { id: `oidc:${sub}`, name: name === '' ? sub.slice(0, LONGEST_NAME) : name, roles: [...new Set(roles)] };
+};
+
+/** For the audit log and logs. The first token's operator has no other name. */
+export const actorOfAccount = ({ id, name }: Pick<Account, 'id' | 'name'>): string => {
+  if (!id.startsWith('token:')) return `account ${name}`;
+  return name === FIRST_OPERATOR ? name : `operator ${name}`;
 };
 
 export const accountOfOperator = ({ name, role }: OperatorIdentity): Account => ({

@@ -5,6 +5,9 @@
 export const OPERATOR_ROLES = ['viewer', 'runner', 'auditor', 'admin'] as const;
 export type OperatorRole = (typeof OPERATOR_ROLES)[number];
 
+/** Whoever has the first token; others have names of their own. */
+export const FIRST_OPERATOR = 'operator';
+
 /** Whose token a call showed. */
 export interface OperatorIdentity {
   readonly name: string;
@@ -18,6 +21,6 @@ const allowed: Readonly<Record<Exclude<OperatorRole, 'admin'>, ReadonlySet<strin
   auditor: new Set([...viewing, ...['readAudit', 'verifyLedger', 'readLedger', 'privacyStatement', 'listInvitations']]),
 };
 
-/** May a token of this role call this method of the operator's door? A method that no list names is the admin's. */
-export const mayOperate = (role: OperatorRole, method: string): boolean =>
-  role === 'admin' || allowed[role].has(method);
+/** May whoever has these roles call this method of the operator's door? A method that no list names is the admin's. */
+export const mayOperate = (roles: readonly OperatorRole[], method: string): boolean =>
+  roles.some((role) => role === 'admin' || allowed[role].has(method));

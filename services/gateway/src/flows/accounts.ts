@@ -29,7 +29,7 @@ export interface Shown {
   renewed(tokens: AccountTokens): void;
 }
 
-/** Who may use the `flwr` command where it needs an account: whoever an identity provider vouches for, or an operator's token. */
+/** Who may use the `flwr` command where it needs an account, and the operator's door besides those with tokens: whoever an identity provider vouches for, or an operator's token. */
 export class Accounts {
   readonly #parts: AccountParts;
 
@@ -42,6 +42,11 @@ export class Accounts {
     const account = await this.#of(shown);
     if (!accountMay(account, deed)) this.refuse(account, shown.peer, deed);
     return account;
+  }
+
+  /** Whose token it is, whatever their roles allow. ACCOUNT_UNAUTHENTICATED, IDENTITY_PROVIDER_FAILED. Nothing is renewed: that is the caller's. */
+  identify(token: string): Promise<Account> {
+    return this.#of({ token, refreshToken: '', peer: '', renewed: () => {} });
   }
 
   /** Written down under the account's name, beside the line of the door, which knows the address only. */

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { AegisError } from '@aegis/errors';
 import { type Clock, LOOK_EVERY_MS, type Logger, type Secret } from '@aegis/service-kit';
-import type { OperatorIdentity } from '../domain/operator-access.ts';
+import { FIRST_OPERATOR, type OperatorIdentity } from '../domain/operator-access.ts';
 import { type OperatorRecord, operatorsFile } from '../operators-file.ts';
 
 export interface OperatorTokens {
@@ -37,7 +37,7 @@ export class Operators {
     const { token } = this.#tokens;
     let found: OperatorIdentity | null = null;
     if (token !== undefined && timingSafeEqual(hash, digest(token.reveal())))
-      found = { name: 'operator', role: 'admin' };
+      found = { name: FIRST_OPERATOR, role: 'admin' };
     for (const { name, role, sha256, expires } of this.#known) {
       const isTheirs = timingSafeEqual(hash, Buffer.from(sha256, 'hex'));
       if (isTheirs && (expires === undefined || Date.parse(expires) > this.#clock.now())) found ??= { name, role };

@@ -26,6 +26,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DurableAuditStore } from '../../store/durable-audit.ts';
 import { GatewayFixture, TOKEN } from '../../testing/gateway-fixture.ts';
 import { NodeKey } from '../../testing/node-key.ts';
+import { Operator } from '../../testing/operator.ts';
 import { ScriptedAggregator } from '../../testing/scripted-aggregator.ts';
 import { openClient, rawHttp } from '../../testing/wire-client.ts';
 
@@ -42,6 +43,7 @@ const people = new Map<string, Record<string, unknown>>([
   ['u-ada', { preferred_username: 'ada', groups: ['staff', 'fl-run'] }],
   ['u-bob', { preferred_username: 'bob', groups: 'fl-run' }],
   ['u-amy', { preferred_username: 'amy', groups: ['fl-admin'] }],
+  ['u-olga', { preferred_username: 'olga', groups: ['fl-audit'] }],
   ['u-eve', { preferred_username: 'eve', groups: ['staff', 'admin'] }],
 ]);
 let folder: TemporaryFolder;
@@ -64,7 +66,7 @@ beforeAll(async () => {
     control: 'accounts',
     accounts: {
       ...{ issuer: provider.issuer, 'client-id': 'aegis', 'client-secret-file': join(folder.path, 'secret') },
-      roles: { 'fl-see': 'viewer', 'fl-run': 'runner', 'fl-admin': 'admin' },
+      roles: { 'fl-see': 'viewer', 'fl-run': 'runner', 'fl-admin': 'admin', 'fl-audit': 'auditor' },
       'clock-skew-seconds': 0,
     },
     'operators-file': join(folder.path, 'operators.json'),
@@ -266,6 +268,48 @@ describe('a log-in', () => {
       'robots-own',
     ])
       expect(everything).not.toContain(secret);
+  });
+});
+
+describe('the operator’s door', () => {
+  const operated = async <T>(token: string, work: (operator: Operator) => Promise<T>): Promise<T> => {
+    const operator = new Operator(gateway.target, token);
+    return work(operator).finally(() => operator.close());
+  };
+
+  it('opens to accounts, as far as their roles go, and writes down who it was', async () => {
+    const amy = (await logIn('u-amy')).accessToken;
+    const publicKey = new NodeKey().publicKeyPem;
+    const { nodeId } = await operated(amy, (operator) => operator.call('approveNode', { publicKey, name: 'site' }));
+    const olga = (await logIn('u-olga')).accessToken;
+    const nodes = await operated(olga, (operator) => operator.call('listNodes', {}));
+    expect(nodes.nodes.map((node) => node.nodeId)).toContain(nodeId);
+    await expect(operated(olga, (operator) => operator.call('removeNode', { nodeId }))).rejects.toMatchObject({
+      code: 'OPERATOR_FORBIDDEN',
+      message: expect.stringContaining('olga, an auditor'),
+    });
+    const store = await DurableAuditStore.open(gateway.bus, new Secret('3c'.repeat(32)));
+    const entries = [];
+    for await (const entry of store.read(0)) entries.push(entry);
+    expect(entries).toContainEqual(
+      expect.objectContaining({ event: 'node-approved', actor: 'account amy', subject: `node ${nodeId}` }),
+    );
+  });
+
+  it('stays shut for tokens that are over, forged, or of nobody, and takes a large message from who is judged first', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const over = await provider.sign({
+      ...{ iss: provider.issuer, aud: 'aegis', sub: 'u-amy', iat: now - 100, exp: now - 50 },
+    });
+    const content = Buffer.alloc(3 * 2 ** 20);
+    const large = { name: 'large', format: 'npz', content };
+    for (const token of [over, `${over}x`, 'a.b.c', 'x'.repeat(7_000)])
+      await expect(operated(token, (operator) => operator.call('importModel', large))).rejects.toMatchObject({
+        code: 'OPERATOR_UNAUTHENTICATED',
+      });
+    const amy = (await logIn('u-amy')).accessToken;
+    const imported = await operated(amy, (operator) => operator.call('importModel', large));
+    expect(imported.bytes).toBe(BigInt(content.byteLength));
   });
 });
 

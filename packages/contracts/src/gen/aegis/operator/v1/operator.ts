@@ -170,6 +170,33 @@ export interface SignAppRequest {
 export interface SignAppResponse {
 }
 
+export interface BeginLogInRequest {
+}
+
+export interface BeginLogInResponse {
+  page: string;
+  deviceCode: string;
+  seconds: number;
+  interval: number;
+}
+
+export interface CollectLogInRequest {
+  deviceCode: string;
+}
+
+export interface CollectLogInResponse {
+  tokens: LogInTokens | undefined;
+}
+
+export interface RenewLogInRequest {
+  refreshToken: string;
+}
+
+export interface LogInTokens {
+  idToken: string;
+  refreshToken: string;
+}
+
 function createBaseReadAuditRequest(): ReadAuditRequest {
   return { after: 0n };
 }
@@ -1655,6 +1682,362 @@ export const SignAppResponse: MessageFns<SignAppResponse> = {
   },
 };
 
+function createBaseBeginLogInRequest(): BeginLogInRequest {
+  return {};
+}
+
+export const BeginLogInRequest: MessageFns<BeginLogInRequest> = {
+  encode(_: BeginLogInRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BeginLogInRequest {
+    const reader = strictly(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBeginLogInRequest();
+      while (reader.pos < end) {
+        const tag = reader.field();
+        switch (tag >>> 3) {
+        }
+        reader.skip(tag & 7, tag >>> 3);
+      }
+      reader.endsAt(end);
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BeginLogInRequest>): BeginLogInRequest {
+    return BeginLogInRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<BeginLogInRequest>): BeginLogInRequest {
+    const message = createBaseBeginLogInRequest();
+    return message;
+  },
+};
+
+function createBaseBeginLogInResponse(): BeginLogInResponse {
+  return { page: "", deviceCode: "", seconds: 0, interval: 0 };
+}
+
+export const BeginLogInResponse: MessageFns<BeginLogInResponse> = {
+  encode(message: BeginLogInResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.page !== "") {
+      writer.uint32(10).string(message.page);
+    }
+    if (message.deviceCode !== "") {
+      writer.uint32(18).string(message.deviceCode);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(25).double(message.seconds);
+    }
+    if (message.interval !== 0) {
+      writer.uint32(33).double(message.interval);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BeginLogInResponse {
+    const reader = strictly(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBeginLogInResponse();
+      while (reader.pos < end) {
+        const tag = reader.field();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.page = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deviceCode = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.interval = reader.double();
+            continue;
+          }
+        }
+        reader.skip(tag & 7, tag >>> 3);
+      }
+      reader.endsAt(end);
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BeginLogInResponse>): BeginLogInResponse {
+    return BeginLogInResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BeginLogInResponse>): BeginLogInResponse {
+    const message = createBaseBeginLogInResponse();
+    message.page = object.page ?? "";
+    message.deviceCode = object.deviceCode ?? "";
+    message.seconds = object.seconds ?? 0;
+    message.interval = object.interval ?? 0;
+    return message;
+  },
+};
+
+function createBaseCollectLogInRequest(): CollectLogInRequest {
+  return { deviceCode: "" };
+}
+
+export const CollectLogInRequest: MessageFns<CollectLogInRequest> = {
+  encode(message: CollectLogInRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceCode !== "") {
+      writer.uint32(10).string(message.deviceCode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectLogInRequest {
+    const reader = strictly(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectLogInRequest();
+      while (reader.pos < end) {
+        const tag = reader.field();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceCode = reader.string();
+            continue;
+          }
+        }
+        reader.skip(tag & 7, tag >>> 3);
+      }
+      reader.endsAt(end);
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CollectLogInRequest>): CollectLogInRequest {
+    return CollectLogInRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CollectLogInRequest>): CollectLogInRequest {
+    const message = createBaseCollectLogInRequest();
+    message.deviceCode = object.deviceCode ?? "";
+    return message;
+  },
+};
+
+function createBaseCollectLogInResponse(): CollectLogInResponse {
+  return { tokens: undefined };
+}
+
+export const CollectLogInResponse: MessageFns<CollectLogInResponse> = {
+  encode(message: CollectLogInResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokens !== undefined) {
+      LogInTokens.encode(message.tokens, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectLogInResponse {
+    const reader = strictly(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectLogInResponse();
+      while (reader.pos < end) {
+        const tag = reader.field();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tokens = LogInTokens.decode(reader, reader.length());
+            continue;
+          }
+        }
+        reader.skip(tag & 7, tag >>> 3);
+      }
+      reader.endsAt(end);
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CollectLogInResponse>): CollectLogInResponse {
+    return CollectLogInResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CollectLogInResponse>): CollectLogInResponse {
+    const message = createBaseCollectLogInResponse();
+    message.tokens = (object.tokens !== undefined && object.tokens !== null)
+      ? LogInTokens.fromPartial(object.tokens)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRenewLogInRequest(): RenewLogInRequest {
+  return { refreshToken: "" };
+}
+
+export const RenewLogInRequest: MessageFns<RenewLogInRequest> = {
+  encode(message: RenewLogInRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refreshToken !== "") {
+      writer.uint32(10).string(message.refreshToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewLogInRequest {
+    const reader = strictly(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewLogInRequest();
+      while (reader.pos < end) {
+        const tag = reader.field();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refreshToken = reader.string();
+            continue;
+          }
+        }
+        reader.skip(tag & 7, tag >>> 3);
+      }
+      reader.endsAt(end);
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RenewLogInRequest>): RenewLogInRequest {
+    return RenewLogInRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewLogInRequest>): RenewLogInRequest {
+    const message = createBaseRenewLogInRequest();
+    message.refreshToken = object.refreshToken ?? "";
+    return message;
+  },
+};
+
+function createBaseLogInTokens(): LogInTokens {
+  return { idToken: "", refreshToken: "" };
+}
+
+export const LogInTokens: MessageFns<LogInTokens> = {
+  encode(message: LogInTokens, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.idToken !== "") {
+      writer.uint32(10).string(message.idToken);
+    }
+    if (message.refreshToken !== "") {
+      writer.uint32(18).string(message.refreshToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogInTokens {
+    const reader = strictly(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogInTokens();
+      while (reader.pos < end) {
+        const tag = reader.field();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.idToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refreshToken = reader.string();
+            continue;
+          }
+        }
+        reader.skip(tag & 7, tag >>> 3);
+      }
+      reader.endsAt(end);
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LogInTokens>): LogInTokens {
+    return LogInTokens.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogInTokens>): LogInTokens {
+    const message = createBaseLogInTokens();
+    message.idToken = object.idToken ?? "";
+    message.refreshToken = object.refreshToken ?? "";
+    return message;
+  },
+};
+
 export type OperatorService = typeof OperatorService;
 export const OperatorService = {
   listNodes: {
@@ -2211,6 +2594,98 @@ export const OperatorClient = makeGenericClientConstructor(
 ) as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): OperatorClient;
   service: typeof OperatorService;
+  serviceName: string;
+};
+
+export type LogInService = typeof LogInService;
+export const LogInService = {
+  begin: {
+    path: "/aegis.operator.v1.LogIn/Begin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BeginLogInRequest): Buffer => Buffer.from(BeginLogInRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BeginLogInRequest => BeginLogInRequest.decode(value),
+    responseSerialize: (value: BeginLogInResponse): Buffer => Buffer.from(BeginLogInResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BeginLogInResponse => BeginLogInResponse.decode(value),
+  },
+  collect: {
+    path: "/aegis.operator.v1.LogIn/Collect" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CollectLogInRequest): Buffer => Buffer.from(CollectLogInRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CollectLogInRequest => CollectLogInRequest.decode(value),
+    responseSerialize: (value: CollectLogInResponse): Buffer =>
+      Buffer.from(CollectLogInResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CollectLogInResponse => CollectLogInResponse.decode(value),
+  },
+  renew: {
+    path: "/aegis.operator.v1.LogIn/Renew" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RenewLogInRequest): Buffer => Buffer.from(RenewLogInRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RenewLogInRequest => RenewLogInRequest.decode(value),
+    responseSerialize: (value: LogInTokens): Buffer => Buffer.from(LogInTokens.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LogInTokens => LogInTokens.decode(value),
+  },
+} as const;
+
+export interface LogInServer extends UntypedServiceImplementation {
+  begin: handleUnaryCall<BeginLogInRequest, BeginLogInResponse>;
+  collect: handleUnaryCall<CollectLogInRequest, CollectLogInResponse>;
+  renew: handleUnaryCall<RenewLogInRequest, LogInTokens>;
+}
+
+export interface LogInClient extends Client {
+  begin(
+    request: BeginLogInRequest,
+    callback: (error: ServiceError | null, response: BeginLogInResponse) => void,
+  ): ClientUnaryCall;
+  begin(
+    request: BeginLogInRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BeginLogInResponse) => void,
+  ): ClientUnaryCall;
+  begin(
+    request: BeginLogInRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BeginLogInResponse) => void,
+  ): ClientUnaryCall;
+  collect(
+    request: CollectLogInRequest,
+    callback: (error: ServiceError | null, response: CollectLogInResponse) => void,
+  ): ClientUnaryCall;
+  collect(
+    request: CollectLogInRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CollectLogInResponse) => void,
+  ): ClientUnaryCall;
+  collect(
+    request: CollectLogInRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CollectLogInResponse) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewLogInRequest,
+    callback: (error: ServiceError | null, response: LogInTokens) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewLogInRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LogInTokens) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewLogInRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LogInTokens) => void,
+  ): ClientUnaryCall;
+}
+
+export const LogInClient = makeGenericClientConstructor(LogInService, "aegis.operator.v1.LogIn") as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): LogInClient;
+  service: typeof LogInService;
   serviceName: string;
 };
 

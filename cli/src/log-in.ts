@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LogInService, type LogInTokens } from '@aegis/contracts/aegis/operator/v1/operator';
+import { AegisError } from '@aegis/errors';
+import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
+import { type Connection, formatAddress } from './connection.ts';
+import { GatewayClient } from './gateway-client.ts';
+import { keepLogIn, type LogIn, readLogIn } from './log-ins.ts';
+
+/** The provider is asked behind the server. */
+const ANSWER_MS = 30_000;
+/** Renewed when it is older: a server may take tokens of some minutes only, and roles are those of the last renewal. */
+const FRESH_MS = 60_000;
+/** In place of a refresh token that the provider did not give. */
+const NO_REFRESH_TOKEN = 'none';
+
+type Ask = <Req, Res>(method: MethodDefinition<Req, Res>, request: Req) => Promise<Res>;
+
+const asking = async <T>(connection: Connection, signal: AbortSignal, work: (ask: Ask) => Promise<T>): Promise<T> => {
+  const client = new GatewayClient(connection, signal);
+  const limits = { metadata: new Metadata(), timeoutMs: ANSWER_MS };
+  try {
+    return await work((method, request) => client.unary(method, request, limits));
+  } finally {
+    client.close();
+  }
+};
+
+/**
+ * Logs in by the device flow: `show` is told the page to open, then it is asked until the person is done there. LOGIN_NOT_OFFERED, LOGIN_REFUSED,
+ * ACCOUNTS_NOT_USED.
+ */
+export const logIn = (connection: Connection, signal: AbortSignal, show: (page: string) => void): Promise<LogIn> =>
+  asking(connection, signal, async (ask) => {
+    const { page, deviceCode, seconds, interval } = await ask(LogInService.begin, {});
+    show(page);
+    for (const until = performance.now() + seconds * 1_000; performance.now() < until; ) {
+      const { tokens } = await ask(LogInService.collect, { deviceCode });
+      if (tokens !== undefined) return given(tokens);
+      await sleep(Math.max(interval, 1) * 1_000, undefined, { signal });
+    }
+    throw new AegisError('LOGIN_REFUSED', 'Nobody approved it in time.');
+  });
+
+/** The token that the server is shown: what `aegis login` left for its address, renewed when it is not fresh. "": there is none. */
+export async function logInToken(
+  connection: Connection,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+  now = Date.now(),
+): Promise<string> {
+  const address = formatAddress(connection);
+  const kept = await readLogIn(env, address);
+  if (kept === undefined) return '';
+  const { refreshToken } = kept;
+  if (Math.abs(now - kept.at) < FRESH_MS || refreshToken === NO_REFRESH_TOKEN) return kept.idToken;
+  try {
+    const renewed = given(await asking(connection, signal, (ask) => ask(LogInService.renew, { refreshToken })));
+    await keepLogIn(env, address, renewed);
+    return renewed.idToken;
+  } catch (caught) {
+    if (!(caught instanceof AegisError) || caught.code !== 'ACCOUNT_UNAUTHENTICATED') throw caught;
+    // Another command may have renewed it meanwhile: a refresh token works once.
+    const other = await readLogIn(env, address);
+    if (other !== undefined && other.idToken !== kept.idToken) return other.idToken;
+    throw new AegisError('OPERATOR_UNAUTHENTICATED', `The log-in at ${address} is over.`, caught);
+  }
+}
+
+const given = (tokens: LogInTokens): LogIn => ({ ...tokens, at: Date.now() });
