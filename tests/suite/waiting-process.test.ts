@@ -47,18 +47,20 @@ const started = async () => {
       if (got !== text) throw new Error(`${path}: ${got}`);
       return true;
     }, 30_000);
-  return { nats, child, exit, answers };
+  const text = async (path: string) => (await fetch(`http://127.0.0.1:${metrics}${path}`)).text();
+  return { nats, child, exit, answers, text };
 };
 
-it('is alive and not ready until NATS is there, and again when NATS goes away', async () => {
-  const { nats, answers } = await started();
+it('is alive and not ready until NATS is there, and stays ready when NATS goes away', async () => {
+  const { nats, answers, text } = await started();
   await answers('/livez', '200 alive');
   await answers('/readyz', '503 starting');
   await nats.restart();
   await answers('/readyz', '200 ready');
   await nats.kill();
-  await answers('/readyz', '503 not ready: see the log');
+  await eventually(async () => expect(await text('/metrics')).toMatch(/^aegis_nats_connected(\{.*\})? 0$/m));
   await answers('/livez', '200 alive');
+  await answers('/readyz', '200 ready');
   await nats.restart();
   await answers('/readyz', '200 ready');
 });

@@ -15,7 +15,10 @@ export interface ProcessParts<C> {
   readonly config: C;
   readonly log: Logger;
   readonly telemetry: Telemetry;
-  /** From here on /readyz says what `ready` says; until then, and while the process drains, it says no. */
+  /**
+   * /readyz says no until `ready` has said yes once, and while the process drains. In between it says yes, whatever happens to NATS: an outage of
+   * what all replicas stand on would take all of them out of service at once, and callers would find nobody who tells them to come back.
+   */
   readyWhen(ready: () => boolean): void;
 }
 
@@ -41,11 +44,13 @@ export const serviceProcess = async <C extends ConfigOfAll>(
     const log = createLogger({ name, level: config.log.level });
     const telemetry = createTelemetry({ service: `aegis-${name}`, version: '0.1.0' });
     let ready: (() => boolean) | undefined;
+    let wasReady = false;
     let draining = false;
     const notReady = (): string | null => {
       if (draining) return 'draining';
       if (ready === undefined) return 'starting';
-      return ready() ? null : 'not ready: see the log';
+      wasReady ||= ready();
+      return wasReady ? null : 'not ready: see the log';
     };
     const door = config.metrics && (await serveMetrics(config.metrics.address, telemetry, notReady));
     const readyWhen = (look: () => boolean): void => {
