@@ -57,6 +57,7 @@ export interface Crowd {
   longestPause(): number;
   /** Messages that a node gave up although it repeated what is worth repeating. */
   failures(): number;
+  /** They say goodbye: for a minute or two the next run would wait for who does not. */
   end(): Promise<void>;
 }
 
@@ -82,7 +83,7 @@ export async function startCrowd(target: Target, rounds: number, workMs: number)
     longestPause: () => Math.max(longest, performance.now() - last) / 1_000,
     failures: () => nodes.reduce((sum, { outcomes }) => sum + outcomes.filter((one) => one !== 'stored').length, 0),
     end: async () => {
-      await Promise.all(nodes.map((node) => node.kill()));
+      await Promise.all(nodes.map((node) => node.leave()));
     },
   };
 }

@@ -1,4 +1,5 @@
-// The figures that deploy/k8s/README.md shows. Each leaves the suite as it found it: ready, on whatever node.
+// The figures that deploy/k8s/README.md shows. Each leaves the suite as it found it: ready, on whatever node, and without its own nodes, which leave
+// in order: a run asks a node that vanished until it has been silent for a minute, and after a restart of all services for two.
 import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { undisturbed } from '../suite/crash-app.ts';
@@ -63,7 +64,7 @@ export async function firstRound(): Promise<Figure> {
       holds: run.subStatus === 'completed' && same,
     };
   } finally {
-    for (const { group } of nodes) await group.kill();
+    for (const { group } of nodes) await group.end(20_000);
   }
 }
 
@@ -129,7 +130,7 @@ export async function upgradeAndRollback(): Promise<Figure> {
       holds: run.subStatus === 'completed' && dropped === 0 && alive === 2 && after.subStatus === 'completed',
     };
   } finally {
-    for (const { group } of nodes) await group.kill();
+    for (const { group } of nodes) await group.end(20_000);
   }
 }
 
