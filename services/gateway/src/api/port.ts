@@ -84,7 +84,7 @@ export const openPort = async (config: GatewayConfig, parts: PortParts): Promise
   let port: OnePort | undefined;
   const operatorBytes = limits['message-mib'] * MIB;
   const models = new ModelBlocks(gateway.aggregator, limits['model-cache-mib'] * MIB);
-  const rest = gateway.restKeys && new RestDoor({ gateway, telemetry, counted, budget, models });
+  const rest = gateway.restKeys && new RestDoor({ gateway, operators, telemetry, counted, budget, models });
   const http = httpServer({ flower, rest, counted, telemetry });
   http.on('request', () => counted.called('http'));
   http.on('checkContinue', () => counted.called('http'));

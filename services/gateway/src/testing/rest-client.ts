@@ -64,20 +64,28 @@ export class RestClient {
     { body, headers = {}, signed = {}, length }: Sent = {},
   ): Promise<RestAnswer> {
     const bytes = bytesOf(body);
+    const all = { ...typeOf(body), ...(await this.signed(method, path, bytes, signed)), ...headers };
+    return send(this.target, method, path, all, bytes, length);
+  }
+
+  /** The head of a request, signed with a nonce of its own. */
+  async signed(
+    method: string,
+    path: string,
+    bytes?: Buffer,
+    signed: NonNullable<Sent['signed']> = {},
+  ): Promise<Record<string, string>> {
     const bodyHash = signed.bodyHash ?? hashOf(bytes ?? Buffer.alloc(0));
     const nonce = signed.nonce ?? (await this.nonce());
     const text = `aegis rest v1\n${signed.method ?? method}\n${signed.target ?? path}\n${bodyHash}\n${nonce}`;
-    const all = {
-      ...typeOf(body),
+    return {
       'x-aegis-node': signed.node ?? this.node,
       'x-aegis-nonce': nonce,
       'x-aegis-content-sha256': bodyHash,
       'x-aegis-signature': createHmac('sha256', signed.secret ?? this.secret)
         .update(text)
         .digest('hex'),
-      ...headers,
     };
-    return send(this.target, method, path, all, bytes, length);
   }
 }
 

@@ -206,8 +206,16 @@ export class ScriptedAggregator {
         const written = follow ? lines : lines.slice(0, 2); // the others come later
         for (const [at, text] of written.entries()) if (at + 1 > after) yield { text, latest: at + 1 };
       },
-      watchRun: async function* (this: void, { runId }) {
-        yield { run: undefined, message: `nothing of ${runId}`, nodes: [] };
+      watchRun: ({ runId }) => {
+        const run = this.runs.get(runId);
+        if (!run) throw new AegisError('RUN_NOT_FOUND');
+        const events = [
+          { run: summary(run), message: 'running', nodes: [] },
+          { run: summary(run), message: 'finished', nodes: [{ nodeId: 5n, state: 'answered', reason: '' }] },
+        ];
+        return (async function* () {
+          yield* events;
+        })();
       },
       putPlan: async ({ modelNpz }) => ({ modelId: `model of ${modelNpz.length} bytes` }),
       listModels: async () => ({ models: [version] }),

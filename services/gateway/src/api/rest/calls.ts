@@ -12,8 +12,9 @@ import { consentsOf, stateConsent } from '../../flows/consent.ts';
 import { enrolRestNode } from '../../flows/enrol-rest-node.ts';
 import { FAILURE, failTask } from '../../flows/fail-task.ts';
 import { findTask } from '../../flows/find-task.ts';
+import { followMailbox } from '../../flows/follow-mailbox.ts';
 import type { Gateway } from '../../flows/gateway.ts';
-import { lookFree } from '../../flows/heartbeat.ts';
+import { lookAlive, lookFree } from '../../flows/heartbeat.ts';
 import { listRuns } from '../../flows/list-runs.ts';
 import { pullTask } from '../../flows/pull-task.ts';
 import { findTaskUpload } from '../../flows/put-part.ts';
@@ -24,13 +25,15 @@ import type { ModelBlocks } from '../model-blocks.ts';
 import { partsOf, partsOfSlices } from '../node/update.ts';
 import { UpdateIntake } from '../node/update-intake.ts';
 import { inTaskSpan } from '../task-span.ts';
-import type { EndpointName } from './endpoints.ts';
+import type { EndpointName, NodeEndpoint } from './endpoints.ts';
+import { sendEvents } from './events.ts';
 import { Npz } from './files/npz.ts';
 import { Safetensors } from './files/safetensors.ts';
 import { sendFile } from './files/send-file.ts';
 import { unfolding } from './files/unfold.ts';
-import { fileOf, manifestId, plainOf, submitOf } from './manifest.ts';
+import { fileOf, manifestId, submitOf } from './manifest.ts';
 import { openApi } from './openapi.ts';
+import { plainOf, progressOf } from './plain.ts';
 import * as schemas from './schemas.ts';
 
 const NONCE_RANDOM = 16;
@@ -47,9 +50,9 @@ export interface RestCall {
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
 }
-type SignedCall = RestCall & { readonly node: NodeRecord };
+export type SignedCall = RestCall & { readonly node: NodeRecord };
 
-/** What each endpoint does: one flow each. What they return is sent as JSON, or is its bytes; undefined: it was answered. */
+/** What each endpoint of nodes does: one flow each. What they return is sent as JSON, or is its bytes; undefined: it was answered. */
 export class RestCalls {
   readonly #gateway: Gateway;
   readonly #telemetry: Telemetry;
@@ -64,19 +67,31 @@ export class RestCalls {
     this.#files = { npz: new Npz(models), safetensors: new Safetensors(models) };
   }
 
-  call(name: EndpointName, call: RestCall, node: NodeRecord | null): Promise<unknown> {
-    if (name === 'nonce') return this.#nonce();
-    if (name === 'register') return this.#register(call);
-    if (name === 'openapi') return Promise.resolve(this.#document);
-    if (node === null) throw new AegisError('REST_SIGNATURE');
-    return this.#signed[name]({ ...call, node });
-  }
+  /** Of whoever asks. */
+  readonly open = {
+    nonce: (_: RestCall) => this.#nonce(),
+    register: (call: RestCall) => this.#register(call),
+    openapi: (_: RestCall): Promise<unknown> => Promise.resolve(this.#document),
+  };
+
+  /** Of a node that signed. */
+  readonly signed: Readonly<Record<NodeEndpoint, (call: SignedCall) => Promise<unknown>>> = {
+    tasks: (call) => this.#task(call),
+    'task-events': (call) => this.#taskEvents(call),
+    model: (call) => this.#model(call),
+    part: (call) => this.#part(call),
+    update: (call) => this.#update(call),
+    fail: (call) => this.#fail(call),
+    stats: (call) => this.#stats(call),
+    consents: async ({ node }) => consentsAnswer(await consentsOf(this.#gateway, node)),
+    consent: (call) => this.#consent(call),
+  };
 
   /** Before a byte of the body is read: whether the node is at work, and there can be anything to say about the task that the path names. */
   async admit(name: EndpointName, { task = '' }: RestCall['parameters'], node: NodeRecord): Promise<void> {
     // who has not come to work yet says first what to
     if (name === 'consent' || name === 'consents') return;
-    if (name !== 'tasks') await checkStarted(this.#gateway, node);
+    if (name !== 'tasks' && name !== 'task-events') await checkStarted(this.#gateway, node);
     if (name === 'fail') await this.#taskOf(node, task);
     if (name !== 'update') return;
     const taskId = readTaskId(task);
@@ -88,17 +103,6 @@ export class RestCalls {
       if (!isOver || !(await this.#settled(node, taskId))) throw caught;
     }
   }
-
-  readonly #signed = {
-    tasks: (call: SignedCall) => this.#task(call),
-    model: (call: SignedCall) => this.#model(call),
-    part: (call: SignedCall) => this.#part(call),
-    update: (call: SignedCall) => this.#update(call),
-    fail: (call: SignedCall) => this.#fail(call),
-    stats: (call: SignedCall) => this.#stats(call),
-    consents: async ({ node }: SignedCall) => consentsAnswer(await consentsOf(this.#gateway, node)),
-    consent: (call: SignedCall) => this.#consent(call),
-  };
 
   async #nonce(): Promise<unknown> {
     const { clock, random } = this.#gateway;
@@ -117,6 +121,22 @@ export class RestCalls {
     const prepare = (task: Task) => inTaskSpan(this.#telemetry, 'gateway.offer-task', task, () => this.#offer(task));
     const worker = await startRestNode(this.#gateway, node);
     return { task: await pullTask(this.#gateway, worker, signal, prepare, holdMs) };
+  }
+
+  async #taskEvents({ node, response, signal }: SignedCall): Promise<undefined> {
+    const gateway = this.#gateway;
+    const { clock } = gateway;
+    const prepare = (task: Task) => inTaskSpan(this.#telemetry, 'gateway.offer-task', task, () => this.#offer(task));
+    const worker = await startRestNode(gateway, node);
+    const beat = (): void => lookAlive(gateway, worker);
+    beat();
+    lookFree(gateway, worker);
+    await sendEvents(response, { clock, signal, onBeat: beat }, async function* (ending) {
+      for await (const news of followMailbox(gateway, worker, ending, prepare))
+        yield news.what === 'task'
+          ? { event: 'task', data: news.offer }
+          : { event: 'withdrawn', data: { taskId: news.taskId } };
+    });
   }
 
   async #offer(task: Task): Promise<schemas.RestTask> {
@@ -196,21 +216,7 @@ export class RestCalls {
     const found = await Promise.all(
       [...runIds].slice(0, MOST_RUNS).map((runId) => listRuns(this.#gateway, { runId, limit: 1, skip: 0 })),
     );
-    return {
-      runs: found.flat().map(({ run, round, rounds, history }) => ({
-        runId: run.runId.toString(),
-        appId: run.appId,
-        status: run.status.status,
-        subStatus: run.status.subStatus,
-        round,
-        rounds,
-        history: history.map(({ round, cohort, accepted, refused, dropped, trainMetrics, evaluateMetrics }) => ({
-          ...{ round, cohort, accepted, refused, dropped },
-          trainMetrics: plainOf(trainMetrics),
-          evaluateMetrics: plainOf(evaluateMetrics),
-        })),
-      })),
-    };
+    return { runs: found.flat().map(progressOf) };
   }
 
   #intake(node: NodeRecord): UpdateIntake {

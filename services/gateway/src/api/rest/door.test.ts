@@ -208,7 +208,7 @@ describe('what is refused', () => {
     const { client } = await registered();
     for (const [method, path] of [
       ['GET', '/api/v1'],
-      ['GET', '/api/v1/runs'],
+      ['GET', '/api/v1/models'],
       ['GET', '/api/v1/tasks/'],
     ] as const) {
       expect(told(await client.call(method, path))).toEqual(refusal(404, 'METHOD_UNKNOWN'));

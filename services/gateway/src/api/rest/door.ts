@@ -7,16 +7,19 @@ import { z } from 'zod';
 import type { NodeRecord } from '../../domain/node.ts';
 import { authenticateRequest, restClaim } from '../../flows/authenticate-request.ts';
 import type { Gateway } from '../../flows/gateway.ts';
+import { demandRole, identifyOperator } from '../../flows/identify-operator.ts';
+import type { Operators } from '../../flows/operators.ts';
 import type { BodyBudget } from '../body-budget.ts';
 import type { Counted } from '../counted.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
 import { nodeLimits } from '../node/limits.ts';
 import { LARGEST_BODY, sendJson, sendProblem, statusOf } from './answer.ts';
-import { RestCalls } from './calls.ts';
+import { type RestCall, RestCalls } from './calls.ts';
 import { check } from './check.ts';
 import { type Endpoint, methodsAt, PREFIX, type Route, routeOf } from './endpoints.ts';
 import { readJson } from './json-shape.ts';
 import { readManifest } from './manifest.ts';
+import { operatorCalls } from './operator-calls.ts';
 
 const KiB = 1024;
 /** Of any JSON but a manifest. */
@@ -27,6 +30,7 @@ const HASH = /^[0-9a-f]{64}$/;
 
 export interface RestParts {
   readonly gateway: Gateway;
+  readonly operators: Pick<Operators, 'of'>;
   readonly telemetry: Telemetry;
   readonly counted: Counted;
   readonly budget: BodyBudget;
@@ -37,10 +41,12 @@ export interface RestParts {
 export class RestDoor {
   readonly #parts: RestParts;
   readonly #calls: RestCalls;
+  readonly #operatorCalls: ReturnType<typeof operatorCalls>;
 
   constructor(parts: RestParts) {
     this.#parts = parts;
     this.#calls = new RestCalls(parts);
+    this.#operatorCalls = operatorCalls(parts.gateway);
   }
 
   /** False: it is somebody else's path, and nothing was touched. */
@@ -70,24 +76,41 @@ export class RestDoor {
     const route = routeOf(request.method ?? '', path);
     const { endpoint, parameters } = route;
     const bodyHash = header(request, 'x-aegis-content-sha256');
-    this.#arrives(endpoint, request);
     // Before a byte of the body is read: strangers send nothing.
-    const node = endpoint.isSigned ? await this.#authenticate(request, bodyHash) : null;
+    if (endpoint.asker === 'operator') await this.#identify(endpoint.operates, request);
+    else this.#arrives(endpoint, request);
+    const node = endpoint.asker === 'node' ? await this.#authenticate(request, bodyHash) : null;
     const query = check(endpoint.query ?? NO_QUERY, readQuery(queryText), 'query');
     if (node) await this.#calls.admit(endpoint.name, parameters, node);
     const body = await this.#bodyOf(request, response, route, {
-      signedHash: endpoint.isSigned ? bodyHash : null,
+      signedHash: node ? bodyHash : null,
       holder: node ? `node ${node.nodeId}` : '',
     });
-    const answer = await this.#calls.call(endpoint.name, { request, response, parameters, query, body, signal }, node);
+    const call = { request, response, parameters, query, body, signal };
+    const answer = await this.#answer(endpoint, call, node);
     if (answer !== undefined && !response.destroyed) sendJson(response, answer);
   }
 
-  #arrives({ name, isSigned }: Endpoint, request: IncomingMessage): void {
+  #answer({ asker, name }: Endpoint, call: RestCall, node: NodeRecord | null): Promise<unknown> {
+    if (asker === 'anybody') return this.#calls.open[name](call);
+    if (asker === 'operator') return this.#operatorCalls[name](call);
+    if (node === null) throw new AegisError('REST_SIGNATURE');
+    return this.#calls.signed[name]({ ...call, node });
+  }
+
+  async #identify(operates: string, request: IncomingMessage): Promise<void> {
+    const { gateway, operators } = this.#parts;
+    const { accounts, admission } = gateway;
+    const { socket, headers } = request;
+    const from = { address: socket.remoteAddress ?? '', connection: socket };
+    demandRole(await identifyOperator({ operators, accounts, admission }, headers.authorization, from), operates);
+  }
+
+  #arrives({ name, asker }: Endpoint, request: IncomingMessage): void {
     const { admission } = this.#parts.gateway;
     const { socket } = request;
     const caller = { address: socket.remoteAddress ?? '', connection: socket };
-    const claimed = isSigned ? header(request, 'x-aegis-node') : '';
+    const claimed = asker === 'node' ? header(request, 'x-aegis-node') : '';
     admission.arrives('rest', NODE_ID.test(claimed) ? { ...caller, claims: restClaim(BigInt(claimed)) } : caller);
     if (name === 'register') admission.arrives('registrations', caller);
   }

@@ -4,31 +4,36 @@ import * as schemas from './schemas.ts';
 
 export const PREFIX = '/api/v1';
 
-export type EndpointName =
-  | 'nonce'
-  | 'register'
+export type OpenEndpoint = 'nonce' | 'register' | 'openapi';
+export type NodeEndpoint =
   | 'tasks'
+  | 'task-events'
   | 'model'
   | 'part'
   | 'update'
   | 'fail'
   | 'stats'
   | 'consents'
-  | 'consent'
-  | 'openapi';
+  | 'consent';
+export type OperatorEndpoint = 'runs' | 'run-events' | 'nodes' | 'budgets';
+export type EndpointName = OpenEndpoint | NodeEndpoint | OperatorEndpoint;
 
-export interface Endpoint {
-  readonly name: EndpointName;
+/** Who asks: `anybody`; a `node`, by its signature; an `operator`, by a bearer token that may call this method of the operator's door. */
+type Asker =
+  | { readonly asker: 'anybody'; readonly name: OpenEndpoint }
+  | { readonly asker: 'node'; readonly name: NodeEndpoint }
+  | { readonly asker: 'operator'; readonly name: OperatorEndpoint; readonly operates: string };
+
+export type Endpoint = Asker & {
   readonly method: 'GET' | 'POST' | 'PUT';
   /** Below /api/v1, as in OpenAPI. */
   readonly path: string;
   readonly summary: string;
-  readonly isSigned: boolean;
   readonly query?: z.ZodObject;
   /** Of a JSON body; `bytes`: as it is. */
   readonly body?: z.ZodType | 'bytes';
-  readonly answer: z.ZodType | 'npz' | 'any';
-}
+  readonly answer: z.ZodType | 'npz' | 'any' | { readonly events: z.ZodType };
+};
 
 /** All there is. Anything else below /api/v1 is METHOD_UNKNOWN. */
 export const endpoints: readonly Endpoint[] = [
@@ -37,7 +42,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'GET',
     path: '/nonce',
     summary: 'A nonce to sign one request with.',
-    isSigned: false,
+    asker: 'anybody',
     answer: schemas.nonceAnswer,
   },
   {
@@ -45,7 +50,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'POST',
     path: '/register',
     summary: 'Makes a new node and tells its secret, once.',
-    isSigned: false,
+    asker: 'anybody',
     body: schemas.registration,
     answer: schemas.registered,
   },
@@ -54,16 +59,24 @@ export const endpoints: readonly Endpoint[] = [
     method: 'GET',
     path: '/tasks',
     summary: 'The oldest task the node owes an answer to, or null. The same again until it is answered.',
-    isSigned: true,
+    asker: 'node',
     query: schemas.waiting,
     answer: schemas.taskAnswer,
+  },
+  {
+    name: 'task-events',
+    method: 'GET',
+    path: '/tasks/events',
+    summary: 'Server-sent events: every task the moment it is there, and every task that is no longer to be done.',
+    asker: 'node',
+    answer: { events: schemas.taskEvent },
   },
   {
     name: 'model',
     method: 'GET',
     path: '/model',
     summary: 'The model of a task, as numpy.load reads it. Ranges and If-None-Match work.',
-    isSigned: true,
+    asker: 'node',
     query: schemas.modelQuery,
     answer: 'npz',
   },
@@ -72,7 +85,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'POST',
     path: '/updates/{task}',
     summary: 'Says what the answer is made of: announces it, and hands it in once all of its parts are here.',
-    isSigned: true,
+    asker: 'node',
     body: schemas.manifest,
     answer: schemas.updateAnswer,
   },
@@ -81,7 +94,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'PUT',
     path: '/updates/{task}/parts/{sha256}',
     summary: 'Stores one announced part of an answer, durably.',
-    isSigned: true,
+    asker: 'node',
     body: 'bytes',
     answer: schemas.partAnswer,
   },
@@ -90,7 +103,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'POST',
     path: '/tasks/{task}/fail',
     summary: 'The task will have no answer of this node.',
-    isSigned: true,
+    asker: 'node',
     body: schemas.failure,
     answer: schemas.failed,
   },
@@ -99,7 +112,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'GET',
     path: '/stats',
     summary: 'How the runs go that the node takes part in.',
-    isSigned: true,
+    asker: 'node',
     answer: schemas.stats,
   },
   {
@@ -107,7 +120,7 @@ export const endpoints: readonly Endpoint[] = [
     method: 'GET',
     path: '/consent',
     summary: 'What the node said it consents to, newest first.',
-    isSigned: true,
+    asker: 'node',
     answer: schemas.consents,
   },
   {
@@ -115,16 +128,54 @@ export const endpoints: readonly Endpoint[] = [
     method: 'PUT',
     path: '/consent',
     summary: 'Gives or withdraws consent to a purpose, or to a single run. Counts from the next selection on.',
-    isSigned: true,
+    asker: 'node',
     body: schemas.consentStatement,
     answer: schemas.consents,
+  },
+  {
+    name: 'runs',
+    method: 'GET',
+    path: '/runs',
+    summary: 'All runs, newest first.',
+    asker: 'operator',
+    operates: 'listRuns',
+    query: schemas.page,
+    answer: schemas.runs,
+  },
+  {
+    name: 'run-events',
+    method: 'GET',
+    path: '/runs/{run}/events',
+    summary: 'Server-sent events: how the run stands, now and after every change, until it is over.',
+    asker: 'operator',
+    operates: 'watchRun',
+    answer: { events: schemas.runEvent },
+  },
+  {
+    name: 'nodes',
+    method: 'GET',
+    path: '/nodes',
+    summary: 'All nodes that are known.',
+    asker: 'operator',
+    operates: 'listNodes',
+    answer: schemas.nodes,
+  },
+  {
+    name: 'budgets',
+    method: 'GET',
+    path: '/budgets',
+    summary: 'Privacy budgets of runs and data sets: what may be spent, and what is.',
+    asker: 'operator',
+    operates: 'listBudgets',
+    query: schemas.budgetQuery,
+    answer: schemas.budgets,
   },
   {
     name: 'openapi',
     method: 'GET',
     path: '/openapi.json',
     summary: 'This document.',
-    isSigned: false,
+    asker: 'anybody',
     answer: 'any',
   },
 ];

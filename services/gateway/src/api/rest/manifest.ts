@@ -89,17 +89,3 @@ export const submitOf = (taskId: string, weightedByKey: string, manifest: schema
 
 const numberOf = (value: number): Scalar =>
   Number.isSafeInteger(value) ? { kind: 'integer', value: BigInt(value) } : { kind: 'real', value };
-
-type Plain = number | string | boolean;
-
-/** Config and metrics as JSON: integers beyond 2^53 as decimal text, bytes as base64, what is no number as its name. */
-export const plainOf = (entries: readonly ConfigEntry[]): Record<string, Plain | Plain[]> =>
-  Object.fromEntries(
-    entries.map(({ key, value: { value } }) => [key, Array.isArray(value) ? value.map(plain) : plain(value)]),
-  );
-
-const plain = (value: number | bigint | boolean | string | Buffer): Plain => {
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
-  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
-  return Buffer.isBuffer(value) ? value.toString('base64') : value;
-};

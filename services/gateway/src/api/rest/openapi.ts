@@ -9,16 +9,22 @@ const json = (schema: z.ZodType, io: 'input' | 'output') => {
 };
 
 const signature = ['x-aegis-node', 'x-aegis-nonce', 'x-aegis-content-sha256', 'x-aegis-signature'];
-const parameter = { task: schemas.taskId, sha256: z.string().regex(/^[0-9a-f]{64}$/) };
+const parameter = { task: schemas.taskId, run: schemas.uint64, sha256: z.string().regex(/^[0-9a-f]{64}$/) };
+
+const EVENTS = 'Events with one line of JSON as their data each, as x-data has it.';
 
 const contentOf = (endpoint: Endpoint) => {
   const { answer } = endpoint;
   if (answer === 'npz') return { 'application/zip': { schema: { type: 'string', format: 'binary' } } };
+  if (typeof answer === 'object' && 'events' in answer)
+    return {
+      'text/event-stream': { schema: { type: 'string', description: EVENTS }, 'x-data': json(answer.events, 'output') },
+    };
   return { 'application/json': { schema: answer === 'any' ? { type: 'object' } : json(answer, 'output') } };
 };
 
 const operationOf = (endpoint: Endpoint) => {
-  const { name, summary, isSigned, path, query, body } = endpoint;
+  const { name, summary, asker, path, query, body } = endpoint;
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, key = '']) => ({
     name: key,
     in: 'path',
@@ -39,7 +45,8 @@ const operationOf = (endpoint: Endpoint) => {
   return {
     operationId: name,
     summary,
-    ...(isSigned && { security: [Object.fromEntries(signature.map((header) => [header, []]))] }),
+    ...(asker === 'node' && { security: [Object.fromEntries(signature.map((header) => [header, []]))] }),
+    ...(asker === 'operator' && { security: [{ operator: [] }] }),
     ...(inPath.length + inQuery.length > 0 && { parameters: [...inPath, ...inQuery] }),
     ...(content && { requestBody: { required: true, content } }),
     responses: {
@@ -73,7 +80,10 @@ export const openApi = (): object => {
     },
     paths,
     components: {
-      securitySchemes: Object.fromEntries(signature.map((name) => [name, { type: 'apiKey', in: 'header', name }])),
+      securitySchemes: {
+        ...Object.fromEntries(signature.map((name) => [name, { type: 'apiKey', in: 'header', name }])),
+        operator: { type: 'http', scheme: 'bearer', description: "An operator's token, or an account's ID token." },
+      },
     },
   };
 };

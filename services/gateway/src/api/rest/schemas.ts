@@ -3,7 +3,7 @@ import { nodeLimits } from '../node/limits.ts';
 
 // What /api/v1 takes and answers. docs/openapi.json is made from these.
 
-const uint64 = z.string().regex(/^(0|[1-9]\d{0,19})$/);
+export const uint64 = z.string().regex(/^(0|[1-9]\d{0,19})$/);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().min(0);
 export const taskId = z.string().regex(/^[0-9A-Za-z_-]{1,64}$/);
@@ -69,6 +69,8 @@ const task = z.strictObject({
 });
 export type RestTask = z.infer<typeof task>;
 export const taskAnswer = z.strictObject({ task: task.nullable() });
+/** `task`: to be done; `withdrawn`: no longer. */
+export const taskEvent = z.union([task, z.strictObject({ taskId })]);
 
 const fileFormat = z.enum(['npz', 'safetensors']);
 export const modelQuery = z.strictObject({ task: taskId, format: fileFormat.default('npz') });
@@ -111,30 +113,108 @@ export const failure = z.strictObject({ reason: z.string().max(nodeLimits.reason
 export const failed = z.strictObject({ failed: z.literal(true) });
 
 const metrics = z.record(z.string(), z.union([scalar, z.array(scalar)]));
-export const stats = z.strictObject({
-  /** Those that the node has tasks of, or answered within the hour. */
-  runs: z.array(
+const progress = z.strictObject({
+  runId: uint64,
+  appId: z.string(),
+  status: z.string(),
+  subStatus: z.string(),
+  round: count,
+  rounds: count,
+  history: z.array(
     z.strictObject({
-      runId: uint64,
-      appId: z.string(),
-      status: z.string(),
-      subStatus: z.string(),
       round: count,
-      rounds: count,
-      history: z.array(
-        z.strictObject({
-          round: count,
-          cohort: count,
-          accepted: count,
-          refused: count,
-          dropped: count,
-          trainMetrics: metrics,
-          evaluateMetrics: metrics,
-        }),
-      ),
+      cohort: count,
+      accepted: count,
+      refused: count,
+      dropped: count,
+      trainMetrics: metrics,
+      evaluateMetrics: metrics,
     }),
   ),
 });
+export type RunProgress = z.infer<typeof progress>;
+export const stats = z.strictObject({
+  /** Those that the node has tasks of, or answered within the hour. */
+  runs: z.array(progress),
+});
+
+// What operators see.
+
+const whole = z
+  .string()
+  .regex(/^\d{1,6}$/, 'A whole number in decimal.')
+  .transform(Number)
+  .pipe(count);
+export const page = z.strictObject({
+  /** Newest first; 0 = all. */
+  limit: whole.default(100),
+  skip: whole.default(0),
+});
+/** Not a number where there is no bound: "Infinity". */
+const epsilon = z.union([z.number(), z.string()]);
+const time = z.iso.datetime().nullable();
+const run = progress.extend({
+  appVersion: z.string(),
+  details: z.string(),
+  phase: z.string(),
+  /** Of the newest model; empty: there is none. */
+  modelId: z.string(),
+  startedAt: time,
+  finishedAt: time,
+  /** Account that started it. */
+  owner: z.string().nullable(),
+  /** null: it promises nothing. */
+  privacy: z
+    .strictObject({ dataset: z.string(), unit: z.string(), epsilon, epsilonBudget: epsilon, delta: z.number() })
+    .nullable(),
+});
+export type RestRun = z.infer<typeof run>;
+export const runs = z.strictObject({ runs: z.array(run) });
+export const runEvent = z.strictObject({
+  run,
+  message: z.string(),
+  nodes: z.array(z.strictObject({ nodeId: uint64, state: z.string(), reason: z.string() })),
+});
+
+const node = z.strictObject({
+  nodeId: uint64,
+  name: z.string(),
+  state: z.string(),
+  dialect: z.string(),
+  flwrVersion: z.string(),
+  /** Subject; empty: it showed none. */
+  certificate: z.string(),
+  masks: z.boolean(),
+  registeredAt: time,
+  lastSeenAt: time,
+});
+export type RestNode = z.infer<typeof node>;
+export const nodes = z.strictObject({ nodes: z.array(node) });
+
+export const budgetQuery = z.strictObject({
+  /** Those of single nodes and users, too, under their pseudonyms. */
+  units: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .pipe(z.boolean())
+    .default(false),
+});
+const budget = z.strictObject({
+  kind: z.enum(['run', 'dataset', 'unit']),
+  name: z.string(),
+  partition: z.string(),
+  epsilonBudget: epsilon,
+  delta: z.number(),
+  /** Spent, reservations included. */
+  epsilon,
+  /** Share of the budget, 0 to 1. */
+  used: z.number(),
+  reserved: count,
+  committed: count,
+});
+export type RestBudget = z.infer<typeof budget>;
+/** `defaults`: what holds where nobody set one. */
+export const budgets = z.strictObject({ budgets: z.array(budget), defaults: z.array(budget) });
 
 /** RFC 9457. */
 export const problem = z.object({
