@@ -126,9 +126,10 @@ export const npz: Target = {
   ],
   open: () => ({
     try: async (input) => {
-      const { tensors } = await npzArrays(fileOf(input));
+      const file = fileOf(input);
+      const arrays = await npzArrays(file);
       // What we pass on is each member as it lies there; that the members are arrays is the core's to say.
-      const members = tensors.map(({ slices }) => joined(input, slices));
+      const members = arrays.map(({ at, bytes }) => joined(input, file.slices(at, bytes)));
       for (const member of members) {
         try {
           readNpyHeader(member);
@@ -137,7 +138,7 @@ export const npz: Target = {
           retold(caught);
         }
       }
-      return { note: `${tensors.length}`, question: { kind: 'npz', bytes: input } };
+      return { note: `${arrays.length}`, question: { kind: 'npz', bytes: input } };
     },
   }),
 };
@@ -191,8 +192,10 @@ export const safetensors: Target = {
   ],
   open: () => ({
     try: async (input) => {
-      const { tensors } = await safetensorsArrays(fileOf(input));
-      return { note: `${tensors.length}`, question: { kind: 'safetensors', bytes: input } };
+      const file = fileOf(input);
+      const arrays = await safetensorsArrays(file);
+      for (const { at, bytes } of arrays) file.slices(at, bytes);
+      return { note: `${arrays.length}`, question: { kind: 'safetensors', bytes: input } };
     },
   }),
 };

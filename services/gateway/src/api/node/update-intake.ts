@@ -1,4 +1,5 @@
 import type { Submit } from '@aegis/contracts/aegis/node/v1/node';
+import { sha256Hex } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
 import type { Update } from '../../domain/run.ts';
 import type { Task, TaskRef } from '../../domain/task.ts';
@@ -14,14 +15,11 @@ import { announcementId, checkPartIds, partsOf, readUpdate } from './update.ts';
 /** What an announcement keeps for reading the answer: which door it came through, and the weight's name. */
 const HEAD = 'aegis.node.v1 ';
 
-/** The arrays where they lie in the parts that are here, as .npy files; `made`: parts that nobody sent, stored before the answer is handed in. */
-export interface Unfolded {
-  readonly tensors: Update['tensors'];
-  readonly made: readonly { readonly partId: string; readonly content: Buffer }[];
-}
+/** Stores a part that nobody sent; resolves with its id when it is durable. */
+export type Keep = (content: Buffer) => Promise<string>;
 
-/** Finds the arrays of an answer whose parts are another file than one .npy each. */
-export type Unfold = (task: TaskRef) => Promise<Unfolded>;
+/** Finds the arrays of an answer whose parts are another file than one .npy each: as .npy files, in parts that are here or that it keeps. */
+export type Unfold = (task: TaskRef, keep: Keep) => Promise<Update['tensors']>;
 
 /** Answers on their way in, over one stream or by REST: announced, stored part by part, judged. Durable all along. */
 export class UpdateIntake {
@@ -110,10 +108,12 @@ export class UpdateIntake {
   }
 
   async #unfolded({ record }: OpenUpload, update: Update, unfold: Unfold): Promise<Update> {
-    const { tensors, made } = await unfold(record.task);
-    for (const { partId, content } of made)
+    const keep = async (content: Buffer): Promise<string> => {
+      const partId = await sha256Hex([content]);
       await this.#parts.gateway.aggregator.appendPart(record.task, partId, content);
-    return { ...update, tensors };
+      return partId;
+    };
+    return { ...update, tensors: await unfold(record.task, keep) };
   }
 
   async #announce(taskId: string, partIds: readonly string[], nodeId: bigint, answerId: string): Promise<OpenUpload> {

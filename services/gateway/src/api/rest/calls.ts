@@ -21,6 +21,7 @@ import { findTaskUpload } from '../../flows/put-part.ts';
 import { NONCE_MS } from '../../flows/rest-keys.ts';
 import { checkStarted, startRestNode } from '../../flows/start-rest-node.ts';
 import { notMasked } from '../../flows/withhold-masked.ts';
+import { SingleFlight } from '../bounded-cache.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
 import { partsOf, partsOfSlices } from '../node/update.ts';
 import { UpdateIntake } from '../node/update-intake.ts';
@@ -58,6 +59,7 @@ export class RestCalls {
   readonly #telemetry: Telemetry;
   readonly #models: ModelBlocks;
   readonly #files: { readonly npz: Npz; readonly safetensors: Safetensors };
+  readonly #submitting = new SingleFlight<string, Verdict>();
   readonly #document = Buffer.from(JSON.stringify(openApi()));
 
   constructor({ gateway, telemetry, models }: { gateway: Gateway; telemetry: Telemetry; models: ModelBlocks }) {
@@ -174,15 +176,18 @@ export class RestCalls {
     const settled = await this.#settled(node, taskId);
     if (settled && settled.replyId !== answerId) throw new AegisError('TASK_ANSWERED', 'With another manifest.');
     if (settled) return told(settled.verdict);
-    const { layout } = await this.#taskOf(node, taskId);
+    const { layout, modelId } = await this.#taskOf(node, taskId);
     const submit = submitOf(taskId, layout.weightedByKey, manifest);
     const file = fileOf(manifest);
     const intake = this.#intake(node);
     const parts = file ? partsOfSlices(file.slices) : partsOf(submit);
     const missing = await intake.begin(taskId, parts, node.nodeId, answerId);
     if (missing.length > 0) return { status: 'incomplete', missing };
-    const unfold = file ? unfolding(this.#gateway, file) : undefined;
-    const verdict = await intake.submit(submit, node.nodeId, answerId, unfold);
+    const unfold = file ? unfolding({ gateway: this.#gateway, models: this.#models, modelId }, file) : undefined;
+    // Encoded, it costs more to write out than to ask for it again meanwhile.
+    const verdict = await this.#submitting.run(`${node.nodeId} ${taskId} ${answerId}`, () =>
+      intake.submit(submit, node.nodeId, answerId, unfold),
+    );
     this.#finished(node);
     return told(verdict);
   }

@@ -14,6 +14,7 @@ const fileHead = schemas.file.extend({ slices: z.array(z.unknown()).min(1).max(n
 const head = schemas.manifest.extend({
   tensors: z.array(z.unknown()).max(nodeLimits.tensors).default([]),
   file: fileHead.optional(),
+  encoded: schemas.encodings.optional(),
 });
 const tensorHead = schemas.tensor.extend({ slices: z.array(z.unknown()).min(1) });
 
@@ -22,15 +23,18 @@ const tensorHead = schemas.tensor.extend({ slices: z.array(z.unknown()).min(1) }
  * with a hundred thousand findings takes a second, or the stack.
  */
 export const readManifest = (body: unknown): schemas.Manifest => {
-  const { tensors, file, ...rest } = check(head, body, 'body');
+  const { tensors, file, encoded, ...rest } = check(head, body, 'body');
   if (file !== undefined && tensors.length > 0)
     throw new AegisError('REQUEST_MALFORMED', 'An answer has tensors, or a file that they are in: not both.');
+  if (encoded !== undefined && file === undefined)
+    throw new AegisError('REQUEST_MALFORMED', 'Encoded tensors are in a file: there is none.');
   let slices = 0;
   return {
     ...rest,
     ...(file && {
       file: { ...file, slices: file.slices.map((slice, at) => check(schemas.slice, slice, `body.file.slices.${at}`)) },
     }),
+    ...(encoded && { encoded: encodingsOf(encoded) }),
     tensors: tensors.map((tensor, index) => {
       const where = `body.tensors.${index}`;
       const { name, slices: inside } = check(tensorHead, tensor, where);
@@ -46,13 +50,24 @@ export const readManifest = (body: unknown): schemas.Manifest => {
   };
 };
 
+const encodingsOf = (encoded: readonly unknown[]): schemas.Encoding[] => {
+  const names = new Set<string>();
+  return encoded.map((one, at) => {
+    const encoding = check(schemas.encoding, one, `body.encoded.${at}`);
+    if (names.has(encoding.name))
+      throw new AegisError('REQUEST_MALFORMED', `body.encoded.${at}: this tensor is there before.`);
+    names.add(encoding.name);
+    return encoding;
+  });
+};
+
 /** The same manifest, however it is written, is the same answer. */
 export const manifestId = (manifest: schemas.Manifest): string =>
   createHash('sha256').update('aegis rest manifest\n').update(JSON.stringify(manifest)).digest('hex');
 
 /** The one file that the arrays are in; null where each is a file of its own. */
-export const fileOf = ({ file }: schemas.Manifest): ArrayFile | null =>
-  file === undefined ? null : { format: file.format, slices: file.slices.map(sliceOf) };
+export const fileOf = ({ file, encoded = [] }: schemas.Manifest): ArrayFile | null =>
+  file === undefined ? null : { format: file.format, slices: file.slices.map(sliceOf), encoded };
 
 const sliceOf = ({ sha256, offset, length }: z.infer<typeof schemas.slice>): Slice => ({
   partId: sha256,

@@ -89,11 +89,41 @@ export const file = z.strictObject({
   slices: z.array(slice).min(1),
 });
 
+const encodedName = z.string().max(1_000);
+/** A tensor that other arrays of the file stand for, by their names. */
+export const encoding = z.discriminatedUnion('as', [
+  z.strictObject({
+    as: z.literal('quantised'),
+    name: encodedName,
+    /** What the integers become: the tensor's new values, or what is added to the task's model. */
+    of: z.enum(['weights', 'difference']),
+    /** Integers of the tensor's shape. They stand for (values - zeroPoint) * scale. */
+    values: encodedName,
+    /** One float for all, or one for every index of the first axis. */
+    scale: encodedName,
+    /** As many as scales, of the values' type; 0 when there is none. */
+    zeroPoint: encodedName.optional(),
+  }),
+  z.strictObject({
+    as: z.literal('sparse'),
+    name: encodedName,
+    /** Where something is added to the task's model: places in the flattened tensor (C order), ascending. */
+    indices: encodedName,
+    /** What is added there. */
+    values: encodedName,
+  }),
+]);
+export type Encoding = z.infer<typeof encoding>;
+const MOST_ENCODED = 10_000;
+export const encodings = z.array(z.unknown()).min(1).max(MOST_ENCODED);
+
 export const manifest = z.strictObject({
   /** Each is one complete .npy file, cut into parts of at most 1 MiB: its slices, joined. Empty for an evaluation. */
   tensors: z.array(tensor).max(nodeLimits.tensors).default([]),
   /** Instead of tensors: one file with all arrays, cut into parts of at most 1 MiB. */
   file: file.optional(),
+  /** With a file: tensors that are in it sparse or quantised. */
+  encoded: z.array(encoding).min(1).max(MOST_ENCODED).optional(),
   /** Weighs this answer. */
   numExamples: z.number().positive(),
   metrics: z.record(z.string().max(200), z.number()).default({}),

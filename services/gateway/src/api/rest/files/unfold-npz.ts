@@ -3,7 +3,7 @@ import { ZIP_END_BYTES, ZIP_NEWEST, zipEndFault } from '@aegis/service-kit';
 import yauzl, { type Entry } from 'yauzl';
 import type { FileOfParts } from '../../../flows/file-of-parts.ts';
 import { nodeLimits } from '../../node/limits.ts';
-import type { Unfolded } from '../../node/update-intake.ts';
+import type { FoundArray } from './found-array.ts';
 
 const ENCRYPTED = 1;
 const STORED = 0;
@@ -12,7 +12,7 @@ const NPY = '.npy';
 const MOST_DIRECTORY = 8 * 2 ** 20;
 
 /** As `numpy.savez` writes it: a ZIP archive whose members are .npy files, not compressed, so that each lies in the parts as it is. */
-export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
+export const npzArrays = async (file: FileOfParts): Promise<FoundArray[]> => {
   try {
     const tail = Math.min(file.bytes, ZIP_END_BYTES);
     const fault = zipEndFault(await file.read(file.bytes - tail, tail), file.bytes);
@@ -35,7 +35,7 @@ export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
       throw malformed('Two members have the same name.');
     // in the order in which they lie there: each part is read once
     entries.sort((one, other) => one.relativeOffsetOfLocalHeader - other.relativeOffsetOfLocalHeader);
-    const tensors = [];
+    const arrays: FoundArray[] = [];
     let end = 0;
     for (const entry of entries) {
       const { fileDataStart, fileName } = await zip.readLocalFileHeaderPromise(entry, { minimal: false });
@@ -47,9 +47,9 @@ export const npzArrays = async (file: FileOfParts): Promise<Unfolded> => {
         throw malformed(`"${entry.fileName.slice(0, 100)}" begins in another member.`);
       end = fileDataStart + entry.uncompressedSize;
       const name = entry.fileName.slice(0, -NPY.length);
-      tensors.push({ name, slices: file.slices(fileDataStart, entry.uncompressedSize) });
+      arrays.push({ name, head: null, at: fileDataStart, bytes: entry.uncompressedSize });
     }
-    return { tensors, made: [] };
+    return arrays;
   } catch (error) {
     if (error instanceof AegisError) throw error;
     throw malformed(`The archive cannot be read: ${(error as Error).message}.`, error);

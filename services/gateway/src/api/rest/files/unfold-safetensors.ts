@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
 import { z } from 'zod';
 import type { FileOfParts } from '../../../flows/file-of-parts.ts';
-import type { Unfolded } from '../../node/update-intake.ts';
 import { check } from '../check.ts';
 import { readJson } from '../json-shape.ts';
 import { DTYPES } from './dtypes.ts';
+import type { FoundArray } from './found-array.ts';
+import { npyHead } from './npy-head.ts';
 
 // The format: a header's length in 8 bytes, the header in JSON, and behind it the arrays' bytes, little-endian and in C order.
 const LENGTH_BYTES = 8;
@@ -20,21 +20,13 @@ const array = z.strictObject({
   data_offsets: z.tuple([count, count]),
 });
 
-/** Each array gets the head of a .npy file, in a part that the gateway makes; its bytes stay where they are. */
-export const safetensorsArrays = async (file: FileOfParts): Promise<Unfolded> => {
+/** Each array gets the head of a .npy file; its bytes stay where they are. */
+export const safetensorsArrays = async (file: FileOfParts): Promise<FoundArray[]> => {
   const { described, data } = await headerOf(file);
   const names = Object.keys(described).filter((name) => name !== METADATA);
   const found = names.map((name) => ({ name, ...placed(name, described[name]) }));
   refuseOverlaps(found);
-  const content = Buffer.concat(found.map(({ head }) => head));
-  const partId = createHash('sha256').update(content).digest('hex');
-  let offset = 0;
-  const tensors = found.map(({ name, head, begin, bytes }) => {
-    const own = { partId, offset, length: head.byteLength };
-    offset += head.byteLength;
-    return { name, slices: [own, ...file.slices(data + begin, bytes)] };
-  });
-  return { tensors, made: names.length > 0 ? [{ partId, content }] : [] };
+  return found.map(({ name, head, begin, bytes }) => ({ name, head, at: data + begin, bytes }));
 };
 
 /** The format has none. Cut out many times, a small file would be many parts of an answer. */
@@ -71,20 +63,6 @@ const placed = (name: string, said: unknown): { head: Buffer; begin: number; byt
   if (end - begin !== bytes)
     throw malformed(`Of ${where} there are ${end - begin} bytes, and its shape says ${bytes}.`);
   return { head: npyHead(known.npy, shape), begin, bytes };
-};
-
-/** Version 1.0 of the format (numpy.lib.format), padded to a multiple of 64. */
-const npyHead = (descr: string, shape: readonly number[]): Buffer => {
-  const dimensions = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
-  const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${dimensions}), }`;
-  const padded = Math.ceil((10 + text.length + 1) / 64) * 64 - 10;
-  const length = Buffer.alloc(2);
-  length.writeUInt16LE(padded);
-  return Buffer.concat([
-    Buffer.from('\x93NUMPY\x01\x00', 'latin1'),
-    length,
-    Buffer.from(`${text.padEnd(padded - 1)}\n`),
-  ]);
 };
 
 const malformed = (detail: string, cause?: unknown): AegisError => new AegisError('REPLY_MALFORMED', detail, cause);
