@@ -215,7 +215,8 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
-        if !self.rest.trim_matches([' ', '\n']).is_empty() {
+        // Python takes blanks on a last line that does not end for an indent.
+        if !self.rest.trim_end_matches('\n').trim_matches(' ').is_empty() {
             return Err(malformed("bytes after the header"));
         }
         match (descr, fortran, shape) {
@@ -404,6 +405,8 @@ mod tests {
         let mut long = with_dictionary(2, "{}");
         long[8..12].copy_from_slice(&(MAX_HEADER as u32 + 1).to_le_bytes());
         assert_eq!(parse_header(&long).unwrap_err().fact("reason"), Some("header too long"));
+        let indented = with_dictionary(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }  \n  ");
+        assert_eq!(parse_header(&indented).unwrap_err().fact("reason"), Some("bytes after the header"));
         let mut other = good;
         other[6] = 4;
         assert_eq!(parse_header(&other).unwrap_err().fact("version"), Some("4.0"));
