@@ -37,21 +37,27 @@ def test_a_rest_client_and_a_python_client_come_in_once_each(aegis: Aegis, relea
         first.stop()
 
     token = invite(aegis, "office")
-    met = client(aegis, tmp_path / "own.key", token).run(idle=3)
+    met = client(aegis, tmp_path / "own.key", token, {"ecg": "2026-11"}).run(idle=3)
     assert met == []
-    client(aegis, tmp_path / "own.key", token).run(idle=3)
+    assert consents(aegis) == [("purpose:ecg", "2026-11", True)]
+    client(aegis, tmp_path / "own.key", token, {}).run(idle=3)
+    assert consents(aegis) == [("purpose:ecg", "2026-11", False)]
     with pytest.raises(aegis_fl.NotEnrolled, match="aegis nodes invite"):
         client(aegis, tmp_path / "another.key", token).run(idle=60)
     states = {one["name"]: one["state"] for one in aegis.json("nodes", "invitations")}
     assert (states["clinic"], states["office"]) == ("used", "used")
 
 
-def client(aegis: Aegis, key: Path, invitation: str) -> aegis_fl.Client:
+def client(aegis: Aegis, key: Path, invitation: str, consent: dict[str, str] | None = None) -> aegis_fl.Client:
     made = aegis_fl.Client(
-        aegis.server.address, root_certificates=aegis.server.ca, key=key, invitation=invitation, progress=False
+        aegis.server.address, root_certificates=aegis.server.ca, key=key, invitation=invitation, consent=consent, progress=False
     )
     made.evaluate(lambda model, config: {})
     return made
+
+
+def consents(aegis: Aegis) -> list[tuple[str, str, bool]]:
+    return [(one["to"], one["version"], one["given"]) for one in aegis.json("consent", "ls")]
 
 
 def online_names(aegis: Aegis) -> set[str]:

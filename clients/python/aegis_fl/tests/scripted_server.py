@@ -71,7 +71,7 @@ class Conversation:
             return
         raise AssertionError(f"heard {heard[0]}")
 
-    def welcome(self, max_part: int = 1 << 20, window: int = 8 << 20, heartbeat: int = 20) -> None:
+    def welcome(self, max_part: int = 1 << 20, window: int = 8 << 20, heartbeat: int = 20, takes_purposes: bool = False) -> None:
         self.say(challenge={"nonce": NONCE})
         hello, _ = self.hear("hello")
         assert hello.protocol == 1
@@ -79,7 +79,8 @@ class Conversation:
         assert isinstance(key, ec.EllipticCurvePublicKey)
         key.verify(hello.signature, b"aegis.node.v1 hello\n" + NONCE, ec.ECDSA(hashes.SHA256()))
         self.public_key, self.invitation = hello.public_key, hello.invitation
-        self.say(welcome={"node_id": 7, "heartbeat_seconds": heartbeat, "window_bytes": window, "max_part_bytes": max_part})
+        limits = {"heartbeat_seconds": heartbeat, "window_bytes": window, "max_part_bytes": max_part}
+        self.say(welcome={"node_id": 7, "takes_purposes": takes_purposes, **limits})
 
     def offer(self, task: str = "t1", model: dict[str, np.ndarray] | None = None, kind: int = _wire.TRAIN, **more: Any) -> bytes:
         """Offers a task and returns its model's bytes."""

@@ -43,6 +43,10 @@ def serve() -> Iterator[Callable[..., tuple[aegis_fl.Client, ScriptedServer]]]:
 
 def one_task(conversation: Conversation) -> None:
     conversation.welcome()
+    one_task_after_welcome(conversation)
+
+
+def one_task_after_welcome(conversation: Conversation) -> None:
     body = conversation.offer()
     conversation.hear("task_accepted")
     conversation.serve_model(body)
@@ -51,6 +55,50 @@ def one_task(conversation: Conversation) -> None:
         np.testing.assert_array_equal(array, MODEL[name] + 1)
     conversation.accept()
     conversation.hear("leave")
+
+
+def test_consent_is_said_whole_with_every_connection_and_again_where_it_could_not_be_kept(serve, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("aegis_fl.consent.AGAIN_SECONDS", 0.01)
+
+    def first(conversation: Conversation) -> None:
+        conversation.welcome(takes_purposes=True)
+        said, _ = conversation.hear("purposes")
+        assert [(one.name, one.version) for one in said.given] == [("ecg", "2026-11"), ("icu.beds", "3")]
+        conversation.say(refusal={"request_id": said.request_id, "code": "UNAVAILABLE", "detail": "Not now.", "again": True})
+        conversation.hear("purposes")
+        raise Over(grpc.StatusCode.UNAVAILABLE)
+
+    def second(conversation: Conversation) -> None:
+        conversation.welcome(takes_purposes=True)
+        said, _ = conversation.hear("purposes")
+        conversation.say(purposes_kept={"request_id": said.request_id})
+        one_task_after_welcome(conversation)
+
+    client, server = serve(first, second, consent={"ecg": "2026-11", "icu.beds": "3"})
+    assert [outcome.accepted for outcome in client.run(rounds=1)] == [True]
+    server.check()
+    said = capsys.readouterr().err
+    assert "consent was not kept: Not now. [UNAVAILABLE]" in said
+    assert "consent is kept by the server: ecg 2026-11, icu.beds 3" in said
+
+
+def test_consent_is_not_said_to_a_server_that_does_not_know_it_nor_when_there_is_none(serve, capsys) -> None:
+    for takes, options, words in ((False, {"consent": {"ecg": "1"}}, "knows no consent"), (True, {}, "")):
+
+        def script(conversation: Conversation, takes: bool = takes) -> None:
+            conversation.welcome(takes_purposes=takes)
+            one_task_after_welcome(conversation)
+
+        client, server = serve(script, **options)
+        client.run(rounds=1)
+        server.check()
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("consent", [{"ECG": "1"}, {"ecg": ""}, {"ecg": "a b"}, {"": "1"}])
+def test_consent_that_no_plan_can_ask_for_is_refused_at_once(consent) -> None:
+    with pytest.raises(ValueError, match="version of its text"):
+        aegis_fl.Client("localhost:9443", insecure=True, consent=consent)
 
 
 def test_an_invitation_is_shown_with_every_hello_and_a_refused_one_is_named(serve) -> None:

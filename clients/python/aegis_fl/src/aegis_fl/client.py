@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from . import __version__
+from .consent import Consent
 from .endpoint import Pem, endpoint
 from .key import node_key
 from .link import Link
@@ -47,6 +48,8 @@ class Client:
     key                 file of the key this node is known by, made if there is none (`node.key`, and `node.key.pub` for the
                         operator). Without it every Client is a new node.
     invitation          token of `aegis nodes invite`, which lets an unknown key in, once. A known key does not need it any more.
+    consent             {purpose: version of its text} that the data's owner agrees to: runs that ask for consent then may ask this
+                        node. Said whole with every connection: what is not in it is withdrawn. Default: nothing is said.
     tensors             "numpy" (default) or "torch": what the functions are handed. They may return either.
     give_up_after       seconds without a connection until run() raises ServerUnreachable; None: try for ever
     progress            whether lines of progress go to stderr
@@ -63,6 +66,7 @@ class Client:
         insecure: bool = False,
         key: Any = None,
         invitation: str | None = None,
+        consent: Mapping[str, str] | None = None,
         tensors: Kind = "numpy",
         give_up_after: float | None = 600.0,
         progress: bool = True,
@@ -75,6 +79,7 @@ class Client:
         self._tensors: Kind = tensors
         self._give_up_after = give_up_after
         self._progress = Progress(progress)
+        self._consent = Consent(consent, self._progress)
         self._functions: dict[TaskKind, Callable[..., Any]] = {}
         self._running = threading.Lock()
         self._link: Link | None = None
@@ -139,7 +144,9 @@ class Client:
         outcomes: deque[Outcome] = deque(maxlen=OUTCOMES_KEPT)
         worker = Worker(self._functions, self._tensors, self._progress)
         name = f"aegis-fl/{__version__}"
-        link = self._link = Link(self._endpoint, self._key, name, self._invitation, self._give_up_after, self._progress)
+        link = self._link = Link(
+            self._endpoint, self._key, name, self._invitation, self._consent, self._give_up_after, self._progress
+        )
         trained = 0
         try:
             while trained < rounds and not self._stopped:

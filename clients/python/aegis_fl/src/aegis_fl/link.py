@@ -11,6 +11,7 @@ import grpc
 
 from . import _wire
 from .backoff import Backoff
+from .consent import Consent
 from .endpoint import Endpoint, final_error, unreachable
 from .errors import AegisError, TaskCancelled
 from .key import NodeKey
@@ -35,11 +36,12 @@ class Link:
         key: NodeKey,
         client: str,
         invitation: str,
+        consent: Consent,
         give_up_after: float | None,
         progress: Progress,
     ) -> None:
         self._endpoint, self._key, self._client, self._invitation = endpoint, key, client, invitation
-        self._give_up_after, self._progress = give_up_after, progress
+        self._consent, self._give_up_after, self._progress = consent, give_up_after, progress
         self._changed = threading.Condition()
         self._stream: Stream | None = None  # opened
         self._latest: Stream | None = None  # perhaps not open yet
@@ -186,6 +188,7 @@ class Link:
             self._stream = stream
             self._changed.notify_all()
         self._progress.line(f"connected to {self._endpoint.address} as node {stream.welcome.node_id}")
+        self._consent.say(stream)
 
     def _down(self, stream: Stream) -> None:
         stream.close()
@@ -205,7 +208,7 @@ class Link:
             self._withdrawn(frame.task_withdrawn)
         elif kind == "go_away":
             raise StreamLost(frame.go_away.reason or "the server is about to close", frame.go_away.after_seconds)
-        elif kind is not None and kind != "heartbeat":
+        elif kind is not None and kind != "heartbeat" and not self._consent.heard(stream, kind, frame):
             with self._changed:
                 task = self._at_work
             about = getattr(getattr(frame, kind), "task_id", "")
