@@ -82,7 +82,7 @@ export class Accounts {
   /** ACCOUNT_UNAUTHENTICATED when the provider renews it no more. Roles are those of now. */
   async renew(refreshToken: string, peer: string): Promise<AccountTokens> {
     const { audit } = this.#parts;
-    const tokens = isText(refreshToken) ? await this.#provider().peer.renew(refreshToken) : null;
+    const tokens = isText(refreshToken) ? await this.#provider().peer.renew(refreshToken, peer) : null;
     if (tokens === null) throw new AegisError('ACCOUNT_UNAUTHENTICATED', 'The log-in is over.');
     const account = await this.#ofIdToken(tokens.idToken);
     const subject = `account ${account.id}`;

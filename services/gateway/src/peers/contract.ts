@@ -127,8 +127,8 @@ export interface IdentityProvider {
   beginLogin(): Promise<PendingLogin>;
   /** What became of a log-in. */
   collect(deviceCode: string): Promise<Login>;
-  /** null: the provider takes the refresh token no more. */
-  renew(refreshToken: string): Promise<AccountTokens | null>;
+  /** null: the provider takes the refresh token no more. `from`: address of whoever has it. */
+  renew(refreshToken: string, from: string): Promise<AccountTokens | null>;
   /** Whether it is an ID token of this provider, made for us, and good now. */
   judge(idToken: string): Promise<IdTokenVerdict>;
 }

@@ -59,11 +59,11 @@ describe('a log-in at a real provider', () => {
     const provider = providerAt(server.issuer);
     const first = await logIn(provider);
     people.set('u1', { preferred_username: 'ada', groups: ['fl-admin'] });
-    const second = (await provider.renew(first.refreshToken)) ?? expect.fail('not renewed');
+    const second = (await provider.renew(first.refreshToken, '192.0.2.1')) ?? expect.fail('not renewed');
     expect(await provider.judge(second.idToken)).toMatchObject({ claims: { groups: ['fl-admin'] } });
     await server.revoke(second.refreshToken);
-    expect(await provider.renew(second.refreshToken)).toBe(null);
-    expect(await provider.renew('none')).toBe(null);
+    expect(await provider.renew(second.refreshToken, '192.0.2.1')).toBe(null);
+    expect(await provider.renew('none', '192.0.2.1')).toBe(null);
   });
 
   it('cannot begin with the wrong secret, and nobody reads the right one in the log', async () => {
@@ -160,7 +160,7 @@ describe('a provider', () => {
     await back.close();
     // its keys are at hand; to log in or to renew it is asked
     await expect(provider.beginLogin()).rejects.toThrow(away);
-    await expect(provider.renew('some')).rejects.toThrow(away);
+    await expect(provider.renew('some', '192.0.2.1')).rejects.toThrow(away);
   });
 
   const answers: [string, number, string][] = [
@@ -179,6 +179,51 @@ describe('a provider', () => {
     await expect(providerAt(issuer).judge('a.b.c')).rejects.toThrow(away);
     await expect(providerAt(issuer).beginLogin()).rejects.toThrow(/IDENTITY|identity/);
     strange.close();
+  });
+
+  it('that never ends its answer is an error, not our memory', async () => {
+    const endless = createServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{"issuer":"');
+      const more = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(65_536, 'a')));
+        if (!response.destroyed) response.once('drain', more);
+      };
+      more();
+    });
+    await new Promise<void>((resolve) => void endless.listen(0, '127.0.0.1', resolve));
+    const issuer = `http://127.0.0.1:${(endless.address() as AddressInfo).port}`;
+    await expect(providerAt(issuer).beginLogin()).rejects.toThrow(away);
+    endless.closeAllConnections();
+    endless.close();
+  });
+
+  it('that is slow to renew is asked by one address a few times at once, and by others meanwhile', async () => {
+    const held: (() => void)[] = [];
+    const slow = createServer((request, response) => {
+      const issuer = `http://${request.headers.host}`;
+      const say = (content: unknown, status = 200) =>
+        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(content));
+      if (request.url === '/token') held.push(() => say({ error: 'invalid_grant' }, 400));
+      else
+        say({
+          ...{ issuer, jwks_uri: `${issuer}/jwks`, token_endpoint: `${issuer}/token` },
+          device_authorization_endpoint: `${issuer}/device`,
+        });
+    });
+    await new Promise<void>((resolve) => void slow.listen(0, '127.0.0.1', resolve));
+    const provider = providerAt(`http://127.0.0.1:${(slow.address() as AddressInfo).port}`);
+    const asked = Array.from({ length: 4 }, () => provider.renew('guessed', '192.0.2.66'));
+    await eventually(() => held.length === 4);
+    await expect(provider.renew('guessed', '192.0.2.66')).rejects.toThrow(/from this address/);
+    const honest = provider.renew('mine', '192.0.2.7');
+    await eventually(() => held.length === 5);
+    for (const answer of held) answer();
+    expect(await Promise.all([...asked, honest])).toEqual([null, null, null, null, null]);
+    const again = provider.renew('guessed', '192.0.2.66');
+    await eventually(() => held.length === 6);
+    held[5]?.();
+    expect(await again).toBe(null);
+    slow.close();
   });
 
   it('that strangers keep busy with log-ins still vouches for those who are in', async () => {
@@ -204,7 +249,7 @@ describe('a provider', () => {
     const strangers = Array.from({ length: 32 }, () => provider.beginLogin());
     await eventually(() => held.length === 32);
     await expect(provider.beginLogin()).rejects.toThrow(/Too many/);
-    expect(await provider.renew('some')).toBe(null);
+    expect(await provider.renew('some', '192.0.2.1')).toBe(null);
     // its description is read again
     await clock.advance(3_600_000);
     expect((await provider.judge(await other.sign({ ...claims(), iss: issuer }))).state).toBe('good');

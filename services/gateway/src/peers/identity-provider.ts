@@ -1,7 +1,8 @@
 import { AegisError } from '@aegis/errors';
 import type { Clock, Logger, Secret } from '@aegis/service-kit';
-import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import * as oauth from 'oauth4webapi';
+import { boundedFetch } from './bounded-fetch.ts';
 import type { AccountTokens, IdentityProvider, IdTokenVerdict, Login } from './contract.ts';
 
 export interface ProviderOptions {
@@ -22,11 +23,18 @@ const TIMEOUT_MS = 5_000;
  * renewing, and nobody who needs no request from being judged: the description and the keys are asked for once for all.
  */
 const MOST_AT_ONCE = 32;
+/** Of renewals, by one address: whoever sends refresh tokens of nobody keeps others from renewing by many addresses only, and those pay for it. */
+const MOST_OF_ADDRESS = 4;
 type Kind = 'log-in' | 'renewal';
 /** How long its own description counts. */
 const DESCRIPTION_MS = 600_000;
 /** A key that is not known yet is asked for at most so often, and a known one for so long without asking. */
-const KEYS = { timeoutDuration: TIMEOUT_MS, cooldownDuration: 5_000, cacheMaxAge: 600_000 };
+const KEYS = {
+  timeoutDuration: TIMEOUT_MS,
+  cooldownDuration: 5_000,
+  cacheMaxAge: 600_000,
+  [customFetch]: boundedFetch,
+};
 /** Keys of the provider's own, never one secret shared with it, and never none. */
 const ALGORITHMS = [
   'RS256',
@@ -47,6 +55,7 @@ const PENDING = new Set(['authorization_pending', 'slow_down']);
 interface Asking {
   readonly signal: AbortSignal;
   readonly [oauth.allowInsecureRequests]: boolean;
+  readonly [oauth.customFetch]: typeof boundedFetch;
 }
 
 interface Described {
@@ -66,6 +75,8 @@ export class OidcProvider implements IdentityProvider {
   #described: Promise<Described> | null = null;
   #until = 0;
   #keys: { address: string; set: JWTVerifyGetKey } | undefined;
+  /** By address. */
+  readonly #renewing = new Map<string, number>();
   readonly #atOnce = { 'log-in': 0, renewal: 0 };
 
   constructor(options: ProviderOptions, clock: Pick<Clock, 'monotonic'>, log: Logger) {
@@ -103,7 +114,20 @@ export class OidcProvider implements IdentityProvider {
     });
   }
 
-  async renew(refreshToken: string): Promise<AccountTokens | null> {
+  async renew(refreshToken: string, from: string): Promise<AccountTokens | null> {
+    const known = this.#renewing.get(from) ?? 0;
+    if (known >= MOST_OF_ADDRESS) throw failed('Too many renew at once from this address.');
+    this.#renewing.set(from, known + 1);
+    try {
+      return await this.#renew(refreshToken);
+    } finally {
+      const left = (this.#renewing.get(from) ?? 1) - 1;
+      if (left > 0) this.#renewing.set(from, left);
+      else this.#renewing.delete(from);
+    }
+  }
+
+  async #renew(refreshToken: string): Promise<AccountTokens | null> {
     const { server, auth } = await this.#describe();
     return this.#askAmong('renewal', 'token', async (options) => {
       const response = await oauth.refreshTokenGrantRequest(server, this.#client, auth, refreshToken, options);
@@ -191,7 +215,11 @@ export class OidcProvider implements IdentityProvider {
 
   async #ask<T>(step: string, run: (options: Asking) => Promise<T>): Promise<T> {
     try {
-      return await run({ signal: AbortSignal.timeout(TIMEOUT_MS), [oauth.allowInsecureRequests]: this.#isPlain });
+      return await run({
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        [oauth.allowInsecureRequests]: this.#isPlain,
+        [oauth.customFetch]: boundedFetch,
+      });
     } catch (caught) {
       throw this.#failure(step, caught);
     }
