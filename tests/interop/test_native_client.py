@@ -67,7 +67,7 @@ def test_forty_lines_without_flower_train_in_one_round_with_supernodes_of_all_di
         model = aegis.model(run_id, 1)
         for name, array in by_hand(monkeypatch, home, str(aegis.server.ca), len(supernodes)).items():
             np.testing.assert_allclose(model[name], array, rtol=0, atol=1e-5)
-        wait_until(lambda: "evaluate accepted" in client.output, 30, "both verdicts", (client,))
+        wait_until(lambda: "evaluate accepted" in client.output, 60, "both verdicts", (client,))
         assert "round 1: train accepted" in client.output
     finally:
         client.stop()
@@ -145,7 +145,7 @@ def test_client_goes_on_with_the_missing_parts_after_the_server_was_killed_in_th
     try:
         wait_until(mortal.online, 60, "the client online")
         run_id = start_run()
-        assert wire.blocked.wait(30), "the upload did not begin"
+        assert wire.blocked.wait(60), "the upload did not begin"
 
         mortal.kill_and_start_again()
         wire.open()
@@ -205,5 +205,5 @@ def test_two_clients_with_one_key_do_not_throw_each_other_out_for_ever(mortal, t
         assert isinstance(older.error, aegis_fl.KeyInUse) and not newer.has_ended
     finally:
         second.stop()
-    wait_until(lambda: newer.has_ended, 30, "the newer client to leave")
-    wait_until(lambda: not mortal.online(), 30, "the node to be offline at once")
+    wait_until(lambda: newer.has_ended, 60, "the newer client to leave")
+    wait_until(lambda: not mortal.online(), 60, "the node to be offline at once")

@@ -27,7 +27,7 @@ def test_node_that_is_asked_to_end_goes_offline_at_once(aegis, cohort, release) 
 
     node.stop()
 
-    wait_until(lambda: aegis.online() == set(), 20, "the node to be offline")
+    wait_until(lambda: aegis.online() == set(), 60, "the node to be offline")
     assert node.child.returncode == 0, node.tail()
 
 
@@ -47,4 +47,4 @@ def test_nodes_without_a_key_register_themselves_where_that_is_allowed(open_suit
     finally:
         for node in nodes:
             node.stop()
-    wait_until(lambda: open_suite.online() == set(), 20, "all nodes to be gone")
+    wait_until(lambda: open_suite.online() == set(), 60, "all nodes to be gone")

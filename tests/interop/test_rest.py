@@ -50,7 +50,7 @@ def test_requests_and_numpy_alone_train_in_one_round_with_a_supernode(
         assert (run["status"], run["subStatus"]) == ("finished", "completed"), log + client.tail()
         (only,) = run["history"]
         assert (only["cohort"], only["accepted"], only["dropped"]) == (2, 2, 0), log + client.tail()
-        wait_until(lambda: "evaluate accepted" in client.output, 30, "both verdicts", (client,))
+        wait_until(lambda: "evaluate accepted" in client.output, 60, "both verdicts", (client,))
         assert "train accepted" in client.output
 
         (first_x, first_y), _ = task.node_data(0, 2)
