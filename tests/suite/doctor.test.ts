@@ -46,7 +46,7 @@ afterAll(async () => {
 
 const patientOf = ({ target }: Gateway, more: Partial<Patient> = {}): Patient => ({
   ...{ host: 'localhost', port: target.port, ca: target.ca?.toString() },
-  ...{ insecure: false, now: Date.now, timeoutMs: 5_000 },
+  ...{ insecure: false, now: Date.now, timeoutMs: 20_000 },
   ...more,
 });
 

@@ -53,7 +53,7 @@ describe('private nats-server', () => {
     const server = await start({ tls: await pki.issue({ name: 'nats', hosts }) });
     const { credentials, url: servers } = server;
     const own = readTls(await pki.issue({ name: 'client', hosts }));
-    const bus = await connectBus({ servers, credentials, name: 'client', tls: own, outageWaitMs: 5_000 });
+    const bus = await connectBus({ servers, credentials, name: 'client', tls: own, outageWaitMs: 20_000 });
     expect(bus.ready()).toBe(true);
     await bus.close();
     const refused = { code: 'STORE_UNAVAILABLE' };

@@ -91,7 +91,7 @@ describe('gRPC server', () => {
     const foreign = { ...(await other.material('gateway')), ca };
     const channel = grpcChannel({ address: `localhost:${port}`, tls: foreign });
     open.push(channel);
-    await expect(channel.client(IntakeService).failTask(failTask, { timeoutMs: 5_000 })).rejects.toMatchObject({
+    await expect(channel.client(IntakeService).failTask(failTask, { timeoutMs: 20_000 })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     });
     const bare = new Client(`localhost:${port}`, credentials.createSsl(ca));
@@ -108,7 +108,7 @@ describe('gRPC server', () => {
       serverName: 'somebody-else',
     });
     open.push(channel);
-    await expect(channel.client(IntakeService).failTask(failTask, { timeoutMs: 5_000 })).rejects.toMatchObject({
+    await expect(channel.client(IntakeService).failTask(failTask, { timeoutMs: 20_000 })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     });
   });
