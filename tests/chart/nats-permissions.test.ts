@@ -12,9 +12,8 @@ import {
   subjects,
 } from '@aegis/bus';
 import { createCa, type IssuedCertificate, issueLeaf } from '@aegis/service-kit';
-import { eventually, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
+import { eventually, freePort, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { freePort } from '../suite/cluster.ts';
 import { render } from './render.ts';
 
 const owns: Record<string, { writes: BucketName[]; reads: BucketName[] }> = {

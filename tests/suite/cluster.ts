@@ -1,28 +1,27 @@
 // Gateways, aggregators, the privacy accountant and NATS as processes of their own, to be killed, paused and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { IntakeService, type RunSummary, RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { LedgerOperatorService, LedgerReaderService, LedgerService } from '@aegis/contracts/aegis/privacy/v1/privacy';
 import { StartRunRequest, StartRunResponse } from '@aegis/contracts/flwr/proto/control';
 import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
-import { eventually, startTestNats, type TemporaryFolder, type TestNats, temporaryFolder } from '@aegis/testkit';
+import {
+  eventually,
+  freePort,
+  startTestNats,
+  type TemporaryFolder,
+  type TestNats,
+  temporaryFolder,
+} from '@aegis/testkit';
 import { rawHttp, type Target } from '../../services/gateway/src/testing/wire-client.ts';
+
+export { freePort };
 
 const root = join(import.meta.dirname, '../..');
 
 /** A busy machine takes its time to start several processes at once. */
 const STARTING_MS = 50_000;
-
-/** Not in use now; a process that is started again needs the port it had. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 
 export type ServiceName = 'gateway' | 'aggregator' | 'privacy-accountant' | 'secagg' | 'issuer';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
 import { explainRun, loadPolicy, runGuard } from '@aegis/guard';
 import { createCrl, createRoot, issueCertificate, silentLogger, systemClock } from '@aegis/service-kit';
-import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
+import { eventually, freePort, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { Metadata } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { signApp } from '../../cli/src/keys/app-signature.ts';
@@ -36,7 +36,7 @@ beforeAll(async () => {
   await writeFile(join(folder.path, 'root.pem'), root.certPem);
   await writeFile(join(folder.path, 'crl.pem'), await createCrl(root, [{ serial: revoked.serial, at: now }], 30, now));
   fixture = await GatewayFixture.open(nats(), aggregator, { tls: true });
-  gateway = await openGateway();
+  gateway = await openGateway(`127.0.0.1:${await freePort()}`);
 });
 afterEach(async () => {
   aggregator.before = () => {};
@@ -47,7 +47,7 @@ afterAll(async () => {
   await folder.remove();
 });
 
-const openGateway = (listen = '127.0.0.1:0') =>
+const openGateway = (listen: string) =>
   fixture.gateway({ config: { listen, 'client-certificates': 'require', enrolment: 'registered' }, tls: clientFiles });
 
 const open = 'apps: ["*"]\nmetrics: [seen, loss]\n';

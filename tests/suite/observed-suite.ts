@@ -4,12 +4,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ScopeKind } from '@aegis/contracts/aegis/privacy/v1/privacy';
 import { createIssuer, createRoot, noTelemetry } from '@aegis/service-kit';
-import { eventually, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
+import { eventually, freePort, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
 import { writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab } from '../../services/aggregator/src/testing/bundles.ts';
 import { f4 } from '../../services/aggregator/src/testing/simulated-node.ts';
 import { floatsOf, npyOf } from '../../services/gateway/src/testing/npy.ts';
-import { Cluster, freePort, Service } from './cluster.ts';
+import { Cluster, Service } from './cluster.ts';
 import { GuardedNodes } from './guarded-nodes.ts';
 import { type App, examples, metric } from './nodes.ts';
 

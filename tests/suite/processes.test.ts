@@ -1,7 +1,6 @@
 // Gateway and aggregator as separate processes with their own files, as a cluster runs them.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import {
   ListRunsRequest,
@@ -9,7 +8,7 @@ import {
   StartRunRequest,
   StartRunResponse,
 } from '@aegis/contracts/flwr/proto/control';
-import { eventually, startTestNats, temporaryFolder, testPki } from '@aegis/testkit';
+import { eventually, freePort, startTestNats, temporaryFolder, testPki } from '@aegis/testkit';
 import { afterEach, describe, expect, it } from 'vitest';
 import { writeNpy, writeNpz } from '../../services/aggregator/src/store/memory/npy.ts';
 import { fab } from '../../services/aggregator/src/testing/bundles.ts';
@@ -23,13 +22,6 @@ afterEach(async () => {
 });
 
 const root = join(import.meta.dirname, '../..');
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 
 /** Ends with the test, whatever happens. */
 const run = (

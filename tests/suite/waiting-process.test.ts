@@ -3,9 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually, startTestNats, temporaryFolder } from '@aegis/testkit';
+import { eventually, freePort, startTestNats, temporaryFolder } from '@aegis/testkit';
 import { afterEach, expect, it } from 'vitest';
-import { freePort } from './cluster.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

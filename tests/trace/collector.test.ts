@@ -2,9 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createTelemetry, type Telemetry } from '@aegis/service-kit';
-import { eventually } from '@aegis/testkit';
+import { eventually, freePort } from '@aegis/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { freePort } from '../suite/cluster.ts';
 import { GUARDS, ObservedSuite } from '../suite/observed-suite.ts';
 import { TraceReceiver } from './trace-receiver.ts';
 

@@ -85,9 +85,8 @@ describe('objects in S3', () => {
   it('leave nothing visible of an upload that broke off, and no file of a download that did', async () => {
     const quick = open({ 'timeout-seconds': 1 });
     const path = await file('in', randomBytes(20 * MIB));
-    const uploading = quick.upload('m', path);
-    setTimeout(() => aws().shut(), 100);
-    await expect(uploading).rejects.toMatchObject({ code: 'OBJECTS_UNAVAILABLE' });
+    aws().shutAfter(7 * MIB);
+    await expect(quick.upload('m', path)).rejects.toMatchObject({ code: 'OBJECTS_UNAVAILABLE' });
     aws().open();
     expect(await objects.find('m')).toBeNull();
     await objects.sweep('', Date.now());

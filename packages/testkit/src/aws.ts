@@ -6,6 +6,7 @@ import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll } from 'vitest';
 import { eventually } from './eventually.ts';
+import { freePort } from './free-port.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const STARTING_MS = 60_000;
@@ -21,6 +22,8 @@ export interface TestAws {
   open(): void;
   /** Cuts the connection when so many more bytes have gone in. */
   cutAfter(bytes: number): void;
+  /** The same, and nothing gets through any more until open(). */
+  shutAfter(bytes: number): void;
   /** A new bucket, versioned if asked. Its name. */
   bucket(options?: { versioned?: boolean }): Promise<string>;
   /** A new symmetric key. Its ARN. */
@@ -98,6 +101,7 @@ async function openGate(to: number) {
   const sockets = new Set<Socket>();
   let isShut = false;
   let left = Number.POSITIVE_INFINITY;
+  let staysShut = false;
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
@@ -119,6 +123,7 @@ async function openGate(to: number) {
       left -= piece.length;
       if (left >= 0) return;
       left = Number.POSITIVE_INFINITY;
+      isShut = staysShut;
       cut();
     });
     client.pipe(behind);
@@ -138,6 +143,11 @@ async function openGate(to: number) {
       },
       cutAfter: (bytes: number) => {
         left = bytes;
+        staysShut = false;
+      },
+      shutAfter: (bytes: number) => {
+        left = bytes;
+        staysShut = true;
       },
     },
     close: () =>
@@ -147,11 +157,3 @@ async function openGate(to: number) {
       }),
   };
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });

@@ -9,6 +9,7 @@ import {
   startNatsServer,
 } from '@aegis/bus';
 import { afterAll, beforeAll } from 'vitest';
+import { freePort } from './free-port.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** A real nats-server on a temporary folder. */
@@ -31,7 +32,7 @@ export const startTestNats = async (): Promise<TestNats> => {
   const options: NatsServerOptions = {
     binary: natsServerBinary(),
     storeDir,
-    port: 0,
+    port: await freePort(),
     logFile: join(folder.path, 'nats.log'),
   };
   let server = await startNatsServer(options);

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { conformanceSuite } from './conformance.ts';
 import { eventually } from './eventually.ts';
 import { FakeClock } from './fake-clock.ts';
+import { freePort } from './free-port.ts';
 import { seededRandom } from './seeded-random.ts';
 
 describe('FakeClock', () => {
@@ -67,6 +70,19 @@ describe('eventually', () => {
 
   it('gives up with the last failure', async () => {
     await expect(eventually(() => expect(1).toBe(2), 20)).rejects.toThrow('expected 1 to be 2');
+  });
+});
+
+describe('freePort', () => {
+  it('gives each port once, none that a kernel gives out by itself, and all can be listened on', async () => {
+    const ports = await Promise.all(Array.from({ length: 20 }, () => freePort()));
+    expect(new Set(ports).size).toBe(20);
+    expect(ports.filter((port) => port >= 32_768)).toEqual([]);
+    for (const port of ports) {
+      const server = createServer().listen(port, '127.0.0.1');
+      await once(server, 'listening');
+      server.close();
+    }
   });
 });
 

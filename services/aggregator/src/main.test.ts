@@ -1,12 +1,11 @@
 // The aggregator as a process of its own: killed without warning, it goes on where it was.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { RunsService } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import { NodeKind, Task, TaskKind } from '@aegis/contracts/aegis/events/v1/task';
 import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
-import { eventually, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
+import { eventually, freePort, type TemporaryFolder, temporaryFolder, withNats } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeNpy, writeNpz } from './store/memory/npy.ts';
 import { fab } from './testing/bundles.ts';
@@ -30,14 +29,6 @@ const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   child.kill(signal);
   return exited;
 };
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 
 const startProcess = async (): Promise<{
   child: ChildProcess;

@@ -1,7 +1,6 @@
 // The issuer as a process of its own: whom it serves, and what is left of it after kill -9.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { IssuerService } from '@aegis/contracts/aegis/issuer/v1/issuer';
 import {
@@ -13,7 +12,7 @@ import {
   readRoots,
   silentLogger,
 } from '@aegis/service-kit';
-import { eventually, type TemporaryFolder, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
+import { eventually, freePort, type TemporaryFolder, type TestPki, temporaryFolder, testPki } from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { issuerConfig, startIssuer } from './index.ts';
 import { newKey, requestFor } from './testing/issuer.ts';
@@ -43,13 +42,6 @@ afterEach(async () => {
 });
 
 const file = (name: string): string => join(folder.path, name);
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 const end = async (child: ChildProcess): Promise<void> => {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = new Promise((resolve) => child.once('exit', resolve));

@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createPublicKey, verify as verifySignature } from 'node:crypto';
 import { cp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import {
   LedgerOperatorService,
@@ -12,7 +11,14 @@ import {
   ScopeKind,
 } from '@aegis/contracts/aegis/privacy/v1/privacy';
 import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
-import { eventually, startTestNats, type TemporaryFolder, type TestNats, temporaryFolder } from '@aegis/testkit';
+import {
+  eventually,
+  freePort,
+  startTestNats,
+  type TemporaryFolder,
+  type TestNats,
+  temporaryFolder,
+} from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { preAuthenticationEncoding } from './flows/statement.ts';
 import { gaussian, policyOf, unit } from './testing/world.ts';
@@ -24,14 +30,6 @@ let metrics: number;
 let child: ChildProcess | undefined;
 let channel: ServiceChannel;
 let output = '';
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port: free } = server.address() as { port: number };
-      server.close(() => resolve(free));
-    });
-  });
 
 beforeEach(async () => {
   nats = await startTestNats();
@@ -49,7 +47,7 @@ afterEach(async () => {
 const end = async (signal: NodeJS.Signals): Promise<number | null> => {
   const dying = child;
   child = undefined;
-  if (dying === undefined || dying.exitCode !== null) return dying?.exitCode ?? null;
+  if (dying === undefined || dying.exitCode !== null || dying.signalCode !== null) return dying?.exitCode ?? null;
   const exited = new Promise<number | null>((resolve) => dying.once('exit', (code) => resolve(code)));
   dying.kill(signal);
   return exited;

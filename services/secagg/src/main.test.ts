@@ -1,11 +1,17 @@
 // The service as processes of its own, on a real nats-server: killed in every stage, they go on with everything that was acknowledged.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { SecaggStage } from '@aegis/contracts/aegis/events/v1/task';
 import { grpcChannel, type ServiceChannel } from '@aegis/service-kit';
-import { eventually, startTestNats, type TemporaryFolder, type TestNats, temporaryFolder } from '@aegis/testkit';
+import {
+  eventually,
+  freePort,
+  startTestNats,
+  type TemporaryFolder,
+  type TestNats,
+  temporaryFolder,
+} from '@aegis/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Federation, openSum, type Plan, planOf, TestNode } from './testing/cohort.ts';
 import { callersOf } from './testing/service.ts';
@@ -36,16 +42,8 @@ afterEach(async () => {
   await folder.remove();
 });
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-
 const end = async (child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> => {
-  if (child.exitCode !== null) return child.exitCode;
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
   child.kill(signal);
   return exited;

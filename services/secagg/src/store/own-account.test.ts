@@ -1,11 +1,10 @@
 // In a cluster the service has an account of its own at NATS: no other service's user can read what survivors opened.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connectBus, natsServerBinary } from '@aegis/bus';
 import { Secret } from '@aegis/service-kit';
-import { type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
+import { freePort, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DurableRoundStore } from './durable.ts';
 
@@ -16,12 +15,7 @@ let port: number;
 
 beforeAll(async () => {
   folder = await temporaryFolder('accounts');
-  port = await new Promise<number>((resolve) => {
-    const free = createServer().listen(0, '127.0.0.1', () => {
-      const { port: found } = free.address() as { port: number };
-      free.close(() => resolve(found));
-    });
-  });
+  port = await freePort();
   const file = join(folder.path, 'nats.conf');
   // As docs/secure-aggregation.md shows it.
   await writeFile(
