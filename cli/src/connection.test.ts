@@ -75,9 +75,12 @@ describe('the connection', () => {
     expect(await resolveConnection({ state: folder, address: 'elsewhere:9443' })).toMatchObject({ insecure: false });
   });
 
-  it('does not trust the local authority for another address', async () => {
+  it('does not trust the local authority for another address, nor shows it the local token', async () => {
     await suiteIn();
-    expect(await resolveConnection({ state: folder, address: 'elsewhere:443' })).toMatchObject({ ca: undefined });
+    expect(await resolveConnection({ state: folder, address: 'elsewhere:443' })).toMatchObject({
+      ca: undefined,
+      token: '',
+    });
   });
 
   it('follows the options before the file', async () => {
