@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['tests/chart/**/*.test.ts'],
     globalSetup: ['tests/chart/install-tools.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     maxWorkers: 2,
     // one cache of what helm rendered
     isolate: false,

@@ -84,7 +84,7 @@ describe('a full disk', () => {
     const run = await cluster.finished(runId);
     expect(run.history.map(({ accepted, dropped }) => [accepted, dropped])).toEqual([[3, 0]]);
     expect(run.modelId).toBe(expected);
-  }, 90_000);
+  });
 });
 
 describe('a log', () => {
@@ -125,7 +125,7 @@ describe('a log', () => {
     expect(run.history.map(({ accepted, dropped }) => [accepted, dropped])).toEqual([[3, 0]]);
     expect(run.modelId).toBe(expected);
     expect(torn).toBeGreaterThan(5_000);
-  }, 90_000);
+  });
 
   it('that rots where answers were acknowledged ends the run, and says which file and where', async () => {
     const { cluster, runId, segment } = await killedInTheMiddle();
@@ -139,5 +139,5 @@ describe('a log', () => {
     expect(run.run?.status).toMatchObject({ subStatus: 'failed', details: expect.stringContaining('damaged') });
     expect(aggregatorOf(cluster).log()).toMatch(/INTAKE_CORRUPT/);
     expect(aggregatorOf(cluster).log()).toMatch(/segment-00000000\.log/);
-  }, 90_000);
+  });
 });

@@ -61,6 +61,5 @@ describe('kill -9', () => {
       expect(run.history.map(({ accepted, dropped }) => [accepted, dropped])).toEqual(Array(ROUNDS).fill([3, 0]));
       expect(run.modelId).toBe(expected);
     },
-    60_000,
   );
 });

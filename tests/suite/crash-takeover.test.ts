@@ -92,7 +92,7 @@ describe('two aggregators on one volume', () => {
     const run = await cluster.finished(runId);
     expect(run.history.map(({ accepted, dropped }) => [accepted, dropped])).toEqual(Array(ROUNDS).fill([3, 0]));
     expect(run.modelId).toBe(expected);
-  }, 60_000);
+  });
 
   const ownerAt = (address: string): Service => {
     const owner = cluster.aggregators.find(({ port }) => address.endsWith(`:${port}`));
@@ -153,7 +153,7 @@ describe('a run whose volume is lost', () => {
       await Promise.all(working.map((node) => node.kill()));
       await cluster.close();
     }
-  }, 90_000);
+  });
 });
 
 describe('two gateways', () => {
@@ -193,5 +193,5 @@ describe('two gateways', () => {
       await Promise.all(nodes.map((one) => one.kill()));
       await cluster.close();
     }
-  }, 60_000);
+  });
 });

@@ -80,7 +80,7 @@ describe('a masked run', () => {
     expect(opened).toHaveLength(5 * 2 * 2);
     expect(opened.every(({ survivors }) => survivors === 5)).toBe(true);
     expect((await audit('answer-released')).every(({ maskedAmong }) => maskedAmong >= 3)).toBe(true);
-  }, 60_000);
+  });
 
   it('takes metrics and weights into the sum, as the plan and the owners name them', async () => {
     const policy = `${POLICY}metrics: [{ name: seen, min: 0, max: 10 }, { name: loss, min: 0, max: 10 }]\n`;
@@ -101,7 +101,7 @@ describe('a masked run', () => {
     const loss = first?.evaluateMetrics.find(({ key }) => key === 'loss')?.value?.value;
     expect(loss).toMatchObject({ value: expect.closeTo(3, 2) });
     expect((await suite.modelOf(run.modelId)).w).toEqual([6, 16, 26].map((value) => expect.closeTo(value, 2)));
-  }, 60_000);
+  });
 
   it('goes on without a node that is gone after it shared its keys, and opens the sum of the others', async () => {
     const working = Promise.withResolvers<void>();
@@ -119,5 +119,5 @@ describe('a masked run', () => {
     // Each round adds (1 + 2 + 3 + 4) / 4 = 2.5.
     expect((await suite.modelOf(run.modelId)).w).toEqual([5, 15, 25].map((value) => expect.closeTo(value, 2)));
     expect((await audit('sum-opened')).every(({ survivors }) => survivors === 4)).toBe(true);
-  }, 60_000);
+  });
 });

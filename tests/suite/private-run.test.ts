@@ -126,7 +126,7 @@ describe('a private run', () => {
     expect(statements[0]?.guarantee.epsilon).toBeCloseTo(0.233546, 5);
     // one more unit with each round: nobody twice
     expect(statements.map(({ units }) => units)).toEqual([1, 2, 3]);
-  }, 90_000);
+  });
 
   it('is refused, before anybody is asked, when the budget of its data set does not cover it', async () => {
     const before = await spent();

@@ -219,7 +219,7 @@ describe('the aggregator on NATS and sealed files', () => {
     const { runId } = await world.runs.startRun({ overrides: [], federation: '', owner: undefined, fab: app });
     const run = await world.finished(runId);
     expect(run.history[0]).toMatchObject({ cohort: 1000, accepted: 1000 });
-  }, 60_000);
+  });
 });
 
 describe('the trace of a round', () => {

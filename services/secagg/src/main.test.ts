@@ -181,5 +181,5 @@ describe('the secagg processes', () => {
     const ended = end(one.child, 'SIGTERM');
     expect(await waiting).toMatchObject({ nothingYet: true });
     expect(await ended).toBe(0);
-  }, 60_000);
+  });
 });
