@@ -23,10 +23,11 @@ import type { FencedDocument } from './fenced-document.ts';
 import { FlowerRound } from './flower-round.ts';
 import type { Ground } from './ground.ts';
 import { MaskedRound } from './masked-round.ts';
+import type { OpenRound } from './open-round.ts';
 import { PaidRound } from './pay-round.ts';
 import { unitsToCharge } from './private-round.ts';
 import { type PhaseResult, reportPhase } from './report-phase.ts';
-import { type OpenRound, PhaseAnswers } from './take-answers.ts';
+import { PhaseAnswers } from './take-answers.ts';
 import { untilAvailable } from './until-available.ts';
 import { nodesNow, type TakingPart, wornNodes } from './who-may-take-part.ts';
 
@@ -390,11 +391,11 @@ export class PhaseDriver {
           this.result = await this.flower.finish(this.state);
           return;
         }
-        const { metrics, notes } = this.answers.metrics();
+        const { metrics, notes } = this.answers.counted.metrics();
         for (const note of notes) peers.feed.log(runId, `round ${round}, ${kind}: ${note}`);
         if (this.state.rules.privacy !== undefined) this.result = await this.paying.finish(this.state);
         else {
-          const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.writeModel());
+          const model = kind === 'evaluate' ? null : await this.untilAvailable(() => this.answers.counted.writeModel());
           this.result = { metrics: kind === 'initial-model' ? [] : metrics, model };
         }
       });

@@ -90,9 +90,9 @@ export class FlowerRound {
     this.close();
     const answers = this.round.answers();
     const model = await this.ground.telemetry.inSpan('secagg.sum', { parent: this.round.parent() }, () =>
-      this.round.untilAvailable(() => answers.openFlower(removalOf(round))),
+      this.round.untilAvailable(() => answers.counted.openFlower(removalOf(round))),
     );
-    const { metrics, notes } = answers.metrics();
+    const { metrics, notes } = answers.counted.metrics();
     for (const note of notes) this.log(state, note);
     const masked = {
       cohort: flower.terms.ring.length,
@@ -172,7 +172,7 @@ export class FlowerRound {
   }
 
   private readonly said = ({ nodeId, taskId }: Counted, stage: Stage): Answer | null => {
-    const said = this.round.answers().flowerSaid(taskId);
+    const said = this.round.answers().counted.flowerSaid(taskId);
     return said?.stage === stage ? answerOf(nodeId, said) : null;
   };
 

@@ -9,8 +9,9 @@ import { endMasked } from './end-masked.ts';
 import { getRun } from './get-run.ts';
 import type { Ground } from './ground.ts';
 import { maskingOf } from './masked-terms.ts';
+import type { OpenRound } from './open-round.ts';
 import type { PhaseResult } from './report-phase.ts';
-import type { OpenRound, PhaseAnswers } from './take-answers.ts';
+import type { PhaseAnswers } from './take-answers.ts';
 
 /** The round that is masked, as whoever drives it lets it be seen. */
 export interface MaskableRound extends OpenRound {
@@ -122,7 +123,7 @@ export class MaskedRound {
         `The total mask has ${total.mask.length} bytes instead of ${packedBytes(masking)}.`,
       );
     const opened = await this.span('secagg.sum', state, () =>
-      this.round.untilAvailable(() => this.round.answers().openMasked(total.mask, survivors.length)),
+      this.round.untilAvailable(() => this.round.answers().counted.openMasked(total.mask, survivors.length)),
     );
     const sharing = await this.followed?.sharing;
     const masked: MaskedOutcome = {

@@ -2,9 +2,10 @@ import { AegisError } from '@aegis/errors';
 import type { Plan } from '../domain/plan.ts';
 import type { RoundState } from '../domain/round.ts';
 import type { Ground } from './ground.ts';
+import type { OpenRound } from './open-round.ts';
 import { commitRound, releaseRound, reserveRound } from './private-round.ts';
 import type { PhaseResult } from './report-phase.ts';
-import type { OpenRound, PhaseAnswers } from './take-answers.ts';
+import type { PhaseAnswers } from './take-answers.ts';
 
 /** The round that is paid for, as whoever drives it lets it be seen. */
 export interface PayingRound extends OpenRound {
@@ -54,7 +55,8 @@ export class PaidRound {
   async release(reservationId: string, reason: string): Promise<void> {
     const { ground, round } = this;
     try {
-      if (!(await round.answers().hasNoised())) await releaseRound(ground, reservationId, reason, round.parent());
+      if (!(await round.answers().counted.hasNoised()))
+        await releaseRound(ground, reservationId, reason, round.parent());
     } catch (error) {
       ground.log.warn({ err: error, runId: round.state().runId, reservationId }, 'a reservation stays spent');
     }
@@ -77,7 +79,7 @@ export class PaidRound {
   async finish(state: RoundState): Promise<PhaseResult> {
     const { ground, plan, round } = this;
     const attributes = { 'aegis.run_id': String(state.runId), 'aegis.round': state.round };
-    const noise = () => round.untilAvailable(() => round.answers().writeNoised());
+    const noise = () => round.untilAvailable(() => round.answers().counted.writeNoised());
     const noised = await ground.telemetry.inSpan('noise', { attributes }, noise);
     const privacy = await round.untilAvailable(() => commitRound(ground, plan, state, noised));
     return { metrics: [], model: noised.model, privacy };

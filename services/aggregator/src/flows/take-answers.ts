@@ -1,51 +1,30 @@
 import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
-import { type AcceptedAnswer, type Answer, canonicalAnswer, type FlowerSaid, type TaskRef } from '../domain/answer.ts';
+import { type AcceptedAnswer, type Answer, canonicalAnswer, type TaskRef } from '../domain/answer.ts';
 import { judgeReport, saidIn, verdictOf } from '../domain/flower-secagg/judge.ts';
-import type { Removal } from '../domain/flower-secagg/removal.ts';
-import type { FlowerTerms } from '../domain/flower-secagg/terms.ts';
 import { packedBytes } from '../domain/masking.ts';
-import { weightedMeans } from '../domain/metrics.ts';
 import type { ModelInfo } from '../domain/model.ts';
 import type { Plan } from '../domain/plan.ts';
-import { clipBitOf, LEAST_EVALUATED, type RoundPrivacy } from '../domain/private-round.ts';
-import { isOpen, type Member, type RoundInput, type RoundState } from '../domain/round.ts';
-import { type ConfigEntry, real } from '../domain/scalar.ts';
+import { isOpen, type Member } from '../domain/round.ts';
 import { accepted, judgeAnswer, judgeMasking, judgeSize, refuse, type Verdict } from '../domain/verdict.ts';
-import type { MaskedTerms, NoisedRound, RoundIntake } from '../store/contract.ts';
+import type { MaskedTerms, RoundIntake } from '../store/contract.ts';
+import { CountedAnswers, maskedTermsOf } from './fold-answers.ts';
 import type { Ground } from './ground.ts';
-import { denominatorOf, noiseOf } from './private-round.ts';
+import type { OpenRound } from './open-round.ts';
 import { tellDiskFull } from './tell-disk-full.ts';
 
 const PART_BYTES_BESIDE_MODEL = 64 * 1024 * 1024;
 
-/** The round that the answers belong to. */
-export interface OpenRound {
-  state(): RoundState;
-  /** Resolves when the input has had its effects. */
-  post(input: RoundInput): Promise<void>;
-  /** Takes effect at once, and is saved with the next change. */
-  mark(input: RoundInput): void;
-  /** For spans outside of a call. */
-  parent(): string | undefined;
-  /** Of a masked round: whether the node's vector can be taken. Resolves once that is settled. */
-  takes(nodeId: bigint): Promise<boolean>;
-  /** What a node says in a stage of Flower's SecAgg+: thrown at if it says what cannot be counted. */
-  checkFlower(task: TaskRef, said: FlowerSaid): void;
-  /** It counts. */
-  heardFlower(): void;
-  /** Repeats what fails for want of a store. */
-  untilAvailable<T>(work: () => Promise<T>): Promise<T>;
-}
-
 /**
- * The answers to one cohort's tasks: parts made durable, answers judged once, accepted ones counted and folded behind the verdict.
+ * The answers to one cohort's tasks: parts made durable, answers judged once, accepted ones counted.
  * Says the same to a client that lost an acknowledgement and says everything again.
  */
 export class PhaseAnswers {
   bytesReceived = 0;
   /** When the last verdict or failure came, by the monotonic clock; null = none yet. */
   lastAt: number | null = null;
+  /** Of these, what counts. */
+  readonly counted: CountedAnswers;
   private readonly ground: Ground;
   private readonly plan: Plan;
   private readonly model: ModelInfo | null;
@@ -55,13 +34,9 @@ export class PhaseAnswers {
   private readonly verdicts = new Map<string, { digest: string; verdict: Promise<Verdict> }>();
   /** Failures that the round has heard of, and has not settled yet: an answer to their tasks comes too late. */
   private readonly failing = new Map<string, Promise<void>>();
-  private readonly counted = new Map<string, AcceptedAnswer>();
-  /** Of a private round, by task: +1 for an update that needed no clipping, −1 for one that did. */
-  private readonly clipBits = new Map<string, number>();
   private readonly taskBytes = new Map<string, number>();
   /** Work on the intake that must end before it is closed. */
   private readonly underWay = new Set<Promise<unknown>>();
-  private folding: Promise<void> = Promise.resolve();
   private closed = false;
 
   constructor(ground: Ground, plan: Plan, model: ModelInfo | null, round: OpenRound, intake: RoundIntake) {
@@ -70,6 +45,7 @@ export class PhaseAnswers {
     this.model = model;
     this.round = round;
     this.intake = intake;
+    this.counted = new CountedAnswers(ground, plan, round, intake);
   }
 
   /** Counts again what an earlier process accepted; returns its tasks. */
@@ -80,7 +56,7 @@ export class PhaseAnswers {
     const recorded = (await this.intake.recorded()).filter((answer) => known.has(answer.taskId));
     for (const answer of recorded) {
       this.verdicts.set(answer.taskId, { digest: answer.digest, verdict: Promise.resolve(accepted) });
-      this.count(answer);
+      this.counted.count(answer);
     }
     return new Set(recorded.map((answer) => answer.taskId));
   }
@@ -167,63 +143,10 @@ export class PhaseAnswers {
     return settled.finally(() => this.failing.delete(task.taskId));
   }
 
-  /** The weighted means of what was reported, and notes on what could not be averaged. */
-  metrics(): { metrics: ConfigEntry[]; notes: string[] } {
-    // learned from what is protected: nobody accounts for them, so nobody gets them
-    if (this.privacy() !== undefined) return { metrics: [], notes: [] };
-    const { privacy, layout } = this.plan;
-    if (privacy === undefined) return weightedMeans(this.inOrder(), layout.weightedByKey);
-    // of an evaluation in the clear nothing is told that is about one node: no mean of one, and no notes, which name nodes
-    return { metrics: weightedMeans(this.inOrder(), layout.weightedByKey, LEAST_EVALUATED).metrics, notes: [] };
-  }
-
-  /** The model that the answers make together. */
-  async writeModel(): Promise<ModelInfo> {
-    await this.folding;
-    const [first] = this.inOrder();
-    if (first === undefined) throw new AegisError('INTERNAL', 'A round without answers was to be finished.');
-    return this.round.state().kind === 'initial-model' ? this.intake.writeFirst(first) : this.intake.writeMean();
-  }
-
-  /** What is left of the sum of masked answers when the total mask is taken away. */
-  async openMasked(mask: Uint8Array, survivors: number): Promise<{ metrics: ConfigEntry[]; model: ModelInfo | null }> {
-    await this.folding;
-    const terms = this.maskedTerms();
-    if (terms === null) throw new AegisError('INTERNAL', 'Masks were to be taken away from answers without any.');
-    const divisor = this.privacy() === undefined ? undefined : denominatorOf(this.round.state());
-    const { model, metrics } = await this.intake.masked.open(mask, survivors, { ...terms, divisor });
-    const named = terms.masking.grid.metrics.map(({ name }, at) => ({ key: name, value: real(metrics[at] ?? 0) }));
-    return { metrics: named, model };
-  }
-
-  /** What a node said to a task of Flower's SecAgg+, if it counts. */
-  flowerSaid(taskId: string): FlowerSaid | undefined {
-    return this.counted.get(taskId)?.flower;
-  }
-
-  /** The mean of what Flower's SecAgg+ masked. */
-  async openFlower(removal: Removal): Promise<ModelInfo> {
-    await this.folding;
-    return this.intake.flower.open(removal, this.flowerTerms());
-  }
-
-  /** What a private round releases, also when nobody answered. */
-  async writeNoised(): Promise<NoisedRound> {
-    await this.folding;
-    const state = this.round.state();
-    const { clip, weightMax } = state.rules.privacy as RoundPrivacy;
-    const clipBits = [...this.clipBits.values()].reduce((sum, bit) => sum + bit, 0);
-    return this.intake.privately.writeNoised({ ...noiseOf(state), clip, weightMax, clipBits });
-  }
-
-  hasNoised(): Promise<boolean> {
-    return this.intake.privately.hasNoised();
-  }
-
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await Promise.allSettled([...this.underWay, this.folding]);
+    await Promise.allSettled([...this.underWay, this.counted.folded]);
     await this.intake.close();
   }
 
@@ -268,7 +191,7 @@ export class PhaseAnswers {
       await this.round.post({ type: 'not-recorded', taskId });
       throw error;
     }
-    this.count(acceptedAnswer);
+    this.counted.count(acceptedAnswer);
     await this.round.post({ type: 'accepted', taskId });
     if (answer.flower?.stage === 'unmask') this.round.heardFlower();
     return accepted;
@@ -276,7 +199,7 @@ export class PhaseAnswers {
 
   private async look(member: Member, answer: Answer): Promise<{ verdict: Verdict; norm: number; weight: number }> {
     const { kind, flower } = this.round.state();
-    const terms = this.maskedTerms();
+    const terms = maskedTermsOf(this.round.state());
     if (flower !== undefined || answer.flower !== undefined)
       return { verdict: await this.lookFlower(member, answer), norm: 0, weight: answer.weight ?? 0 };
     const masking = judgeMasking(terms !== null, answer);
@@ -313,66 +236,14 @@ export class PhaseAnswers {
     return refuse('SECAGG_ROUND_OVER', 'It did not share its keys in time.');
   }
 
-  /** From here on the answer is part of the sum. The adding itself goes on behind the verdict. */
-  private count(answer: AcceptedAnswer): void {
-    const { measures, clock, telemetry } = this.ground;
-    this.counted.set(answer.taskId, answer);
-    if (answer.flower !== undefined && answer.flower.stage !== 'collect_masked_vectors') return;
-    if (this.round.state().kind !== 'train' && this.maskedTerms() === null) return;
-    const attributes = { 'aegis.node_id': String(answer.nodeId) };
-    this.folding = this.folding.then(async () => {
-      const begun = clock.monotonic();
-      const fold = () => this.round.untilAvailable(() => this.fold(answer));
-      await telemetry.inSpan('fold', { parent: this.round.parent(), attributes }, fold);
-      measures.foldSeconds.record((clock.monotonic() - begun) / 1000);
-    });
-    // whoever finishes the round waits for `folding` and meets the error there
-    this.folding.catch(() => {});
-  }
-
-  private async fold(answer: AcceptedAnswer): Promise<void> {
-    if (answer.flower?.stage === 'collect_masked_vectors')
-      return this.intake.flower.add(answer.flower.arrays, this.flowerTerms());
-    const terms = this.maskedTerms();
-    if (terms !== null) return this.intake.masked.add(answer, terms);
-    const privacy = this.privacy();
-    if (privacy === undefined) return this.intake.fold(answer);
-    const { clip, weightMax } = privacy;
-    const { clipped } = await this.intake.privately.add(answer, { clip, weightMax });
-    this.clipBits.set(answer.taskId, clipBitOf(clipped, answer.metrics));
-  }
-
-  private privacy(): RoundPrivacy | undefined {
-    return this.round.state().rules.privacy;
-  }
-
-  private maskedTerms(): MaskedTerms | null {
-    const { runId, masking } = this.round.state();
-    return masking === undefined ? null : { runId, masking };
-  }
-
-  private flowerTerms(): FlowerTerms {
-    const { flower } = this.round.state();
-    if (flower === undefined) throw new AegisError('INTERNAL', 'Masks were to be taken away from answers without any.');
-    return flower.terms;
-  }
-
   /** Of the parts of one answer. */
   private mostBytes(): number {
-    const terms = this.maskedTerms();
+    const terms = maskedTermsOf(this.round.state());
     // eight bytes an element, whatever the model's have
     if (this.round.state().flower !== undefined) return elementsOf(this.model) * 8 + PART_BYTES_BESIDE_MODEL;
     const { initialModelBytes } = this.ground.limits;
     const model = this.model === null ? initialModelBytes : this.model.bytes * 2;
     return (terms === null ? model : packedBytes(terms.masking)) + PART_BYTES_BESIDE_MODEL;
-  }
-
-  /** By node, so that sums of metrics do not depend on who was first. */
-  private inOrder(): AcceptedAnswer[] {
-    const updates = [...this.counted.values()].filter(
-      ({ flower }) => flower === undefined || flower.stage === 'collect_masked_vectors',
-    );
-    return updates.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
   }
 
   private memberOf(task: TaskRef): Member {
