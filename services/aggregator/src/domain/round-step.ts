@@ -1,12 +1,12 @@
 // The round machine. It only decides: drawing nodes, saving, sending, folding are effects that a flow carries out; whatever comes
 // back is the next input. `save` stands before every effect that the world can see: an owner whose save is refused does nothing.
-import { sampleSize } from './cohort.ts';
+import { chooseCohort } from './choose-cohort.ts';
 import { type MaskedHands, resumeMasked, takeMasked } from './masked-step.ts';
 import { MOST_ATTEMPTS } from './masking.ts';
 import { hidesCohort } from './private-round.ts';
+import { enoughOf, mayClose, neededOf } from './quorum.ts';
 import {
   deadlineOf,
-  drawOf,
   isOpen,
   type Member,
   type MemberState,
@@ -17,7 +17,6 @@ import {
   windowOf,
 } from './round.ts';
 import { phaseName, reasonsOf } from './round-report.ts';
-import { tooFewLeft } from './tree-plan.ts';
 
 export function step(state: RoundState, input: RoundInput, now: number): { state: RoundState; effects: RoundEffect[] } {
   return stepAll(state, [input], now);
@@ -62,15 +61,7 @@ class Machine {
     }
     switch (input.type) {
       case 'nodes':
-        if (this.draft.stage === 'selecting')
-          this.select(
-            input.online,
-            input.overdue ?? new Set(),
-            input.unmasked ?? 0,
-            input.standingBack ?? new Set(),
-            input.worn ?? new Set(),
-            input.unwilling?.size ?? 0,
-          );
+        if (this.draft.stage === 'selecting') this.select(input);
         else this.dropOffline(input.online, input.unwilling ?? new Set());
         break;
       case 'drawn':
@@ -128,55 +119,27 @@ class Machine {
     }
   }
 
-  private select(
-    online: ReadonlySet<bigint>,
-    overdue: ReadonlySet<bigint>,
-    unmasked: number,
-    standingBack: ReadonlySet<bigint>,
-    worn: ReadonlySet<bigint>,
-    unwilling: number,
-  ): void {
-    const awake = [...online].filter((node) => !overdue.has(node));
-    const apart = awake.filter((node) => !standingBack.has(node));
-    const able = apart.filter((node) => !worn.has(node));
-    const sample = sampleSize(able.length, this.draft.rules.sampling);
-    if (sample.kind === 'draw') {
-      const isPoisson = this.draft.rules.privacy?.sampling.kind === 'poisson';
-      if (sample.size === 0 && !isPoisson) this.end('skipped', 'no node was to be selected');
-      else
-        this.effects.push({
-          do: 'draw',
-          from: able.sort(compare),
-          draw: drawOf(this.draft.rules, sample.size),
-          wanted: sample.wanted,
-        });
-      return;
+  private select(nodes: RoundInput & { type: 'nodes' }): void {
+    const choice = chooseCohort(this.draft, nodes);
+    switch (choice.kind) {
+      case 'nobody':
+        this.end('skipped', 'no node was to be selected');
+        return;
+      case 'draw':
+        this.effects.push({ do: 'draw', ...choice.draw });
+        return;
+      case 'never': {
+        const { reason } = choice;
+        this.abandon(reason, () => this.end('failed', `${phaseName(this.draft)} got no further: ${reason}`));
+        return;
+      }
+      case 'wait':
+        if (this.draft.waitingFor !== choice.needed) {
+          this.draft.waitingFor = choice.needed;
+          this.log(choice.line);
+        }
+        this.wake();
     }
-    const { privacy } = this.draft.rules;
-    if (privacy?.tree !== undefined && apart.length >= sample.needed) {
-      const reason = tooFewLeft(privacy.tree, { fresh: able.length, online: apart.length });
-      this.abandon(reason, () => this.end('failed', `${phaseName(this.draft)} got no further: ${reason}`));
-      return;
-    }
-    if (this.draft.waitingFor !== sample.needed) {
-      this.draft.waitingFor = sample.needed;
-      const silent = online.size - awake.length;
-      const others = [
-        ...(silent === 0 ? [] : [`${silent} that did not answer their last task`]),
-        ...(standingBack.size === 0 ? [] : [`${standingBack.size} more of the same users`]),
-        ...(unwilling === 0 ? [] : [`${unwilling} that did not consent to it`]),
-        ...(unmasked === 0 ? [] : [`${unmasked} that cannot mask: ${this.maskers()} can`]),
-      ];
-      const without = others.length === 0 ? '' : ` (and ${others.join('; ')})`;
-      this.log(`waiting for nodes: ${able.length} online${without}, ${sample.needed} needed`);
-    }
-    this.wake();
-  }
-
-  private maskers(): string {
-    return this.draft.rules.flower === undefined
-      ? 'a guard with a signing certificate'
-      : "a SuperNode without a guard, whose app has Flower's SecAgg+,";
   }
 
   private drawn(input: RoundInput & { type: 'drawn' }): void {
@@ -370,7 +333,7 @@ class Machine {
     }
     if (waiting === 0 && recording === 0 && accepted >= this.needed()) {
       this.close('');
-    } else if (accepted >= this.enough()) {
+    } else if (accepted >= enoughOf(this.draft, this.members.size)) {
       this.close('enough nodes had answered');
     } else if (accepted + waiting + recording < this.needed()) {
       this.tryAgain(
@@ -439,19 +402,6 @@ class Machine {
   }
 
   /**
-   * A private round closes with whatever came, and divides by what it promised to divide by. Only where who answers is public, and nobody
-   * did, is there nothing to release: then what was reserved is given back, and a new cohort is reserved for anew. With a secret cohort a
-   * second try would tell that the first was empty. Under masks fewer than the terms' survivors open nothing.
-   */
-  private mayClose(answers: number): boolean {
-    const { rules, masking } = this.draft;
-    const { privacy } = rules;
-    return privacy === undefined || masking !== undefined
-      ? answers >= this.needed()
-      : answers > 0 || hidesCohort(privacy);
-  }
-
-  /**
    * Before the answers are put together nothing of them can have left. After that, what is reserved stays spent. A sum may have been opened by
    * an owner before this one, as soon as the round was closed.
    */
@@ -482,20 +432,12 @@ class Machine {
     };
   }
 
-  /** Fewer answers than this are not put together. An evaluation takes what it gets. */
   private needed(): number {
-    const { kind, rules, masking, flower } = this.draft;
-    if (flower !== undefined) return flower.terms.threshold;
-    if (masking !== undefined) return masking.minSurvivors;
-    if (rules.privacy !== undefined) return 1;
-    if (rules.minReport !== null || kind === 'evaluate') return rules.minReport ?? 1;
-    return Math.max(Math.min(rules.sampling.minNodes, this.members.size), 1);
+    return neededOf(this.draft, this.members.size);
   }
 
-  /** This many close the round before everybody has answered. Who asks more nodes than wanted does not wait for all of them. */
-  private enough(): number {
-    const { minReport, sampling } = this.draft.rules;
-    return minReport ?? (sampling.overSelect > 1 ? Math.max(this.draft.wanted, 1) : this.members.size);
+  private mayClose(answers: number): boolean {
+    return mayClose(this.draft, this.members.size, answers);
   }
 
   private move(taskId: string, from: readonly MemberState[], to: MemberState, code = '', reason = ''): void {
@@ -528,5 +470,3 @@ class Machine {
     if (!hidesCohort(this.draft.rules.privacy)) this.log(line);
   }
 }
-
-const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
