@@ -1,10 +1,8 @@
 import { AegisError } from '@aegis/errors';
 import type { Span } from '@opentelemetry/api';
-import { poissonCohort } from '../domain/cohort.ts';
 import { cohortOf } from '../domain/flower-secagg/progress.ts';
 import type { ModelInfo } from '../domain/model.ts';
-import { taskConfig } from '../domain/plan.ts';
-import { hidesCohort, standingBack } from '../domain/private-round.ts';
+import { hidesCohort } from '../domain/private-round.ts';
 import {
   isOpen,
   type Member,
@@ -12,27 +10,23 @@ import {
   type RoundEnd,
   type RoundInput,
   type RoundState,
-  windowOf,
 } from '../domain/round.ts';
 import { phaseName } from '../domain/round-report.ts';
 import { stepAll } from '../domain/round-step.ts';
 import type { PhaseReport } from '../domain/run.ts';
-import type { Task } from '../peers/contract.ts';
 import type { IntakeRoom } from '../store/contract.ts';
+import { drawCohort } from './draw-cohort.ts';
 import type { FencedDocument } from './fenced-document.ts';
 import { FlowerRound } from './flower-round.ts';
 import type { Ground } from './ground.ts';
 import { MaskedRound } from './masked-round.ts';
 import type { OpenRound } from './open-round.ts';
 import { PaidRound } from './pay-round.ts';
-import { unitsToCharge } from './private-round.ts';
 import { type PhaseResult, reportPhase } from './report-phase.ts';
+import { sharedTask } from './shared-task.ts';
 import { PhaseAnswers } from './take-answers.ts';
 import { untilAvailable } from './until-available.ts';
-import { nodesNow, type TakingPart, wornNodes } from './who-may-take-part.ts';
-
-/** Longer than any node takes; lateness is the round's to judge, not the clock of a node's. */
-const TASK_TTL_SECONDS = 43_200;
+import { nodesNow, type TakingPart } from './who-may-take-part.ts';
 
 export interface PhaseSetting extends TakingPart {
   /** What the nodes start from; null for the initial model. */
@@ -246,23 +240,9 @@ export class PhaseDriver {
     return from.every((node) => agreed.has(node)) ? null : this.nodes();
   }
 
-  private draw({ from, draw, wanted }: RoundEffect & { do: 'draw' }): RoundInput {
-    const { random, clock, peers } = this.ground;
+  private draw(draw: RoundEffect & { do: 'draw' }): RoundInput {
     this.selecting?.end();
-    const { privacy } = this.setting.plan;
-    const units = peers.presence.units(privacy?.unit ?? 'node');
-    const known = privacy === undefined ? from : from.filter((node) => units.has(node));
-    // gateways may have told anew since who is whose
-    const back = privacy === undefined ? new Set() : standingBack(known, units);
-    const worn = wornNodes(known, units, this.setting, this.state);
-    const able = known.filter((node) => !back.has(node) && !worn.has(node));
-    const chosen =
-      'rate' in draw
-        ? poissonCohort(able, draw.rate, () => uniformOf(random.bytes(8)))
-        : random.shuffle(able).slice(0, draw.size);
-    const tasks = chosen.map((nodeId) => ({ nodeId, taskId: random.ulid(clock.now()) }));
-    const charged = unitsToCharge(units, this.state, able, chosen);
-    return { type: 'drawn', tasks, wanted, traceparent: this.setting.traceparent, units: charged };
+    return drawCohort(this.ground, this.setting, this.state, draw);
   }
 
   // --- what comes out -----------------------------------------------------------------------------------------------------
@@ -323,25 +303,8 @@ export class PhaseDriver {
 
   private dispatch(members: readonly Member[]): Promise<void> {
     const { telemetry, peers } = this.ground;
-    const { runId, round, kind, dispatchedAt, traceparent } = this.state;
-    const { plan, model } = this.setting;
-    const { flower } = this.state;
-    const trains = flower === undefined || flower.stage === 'collect_masked_vectors';
-    const shared: Omit<Task, 'taskId' | 'nodeId'> = {
-      runId,
-      round,
-      kind,
-      modelId: (trains ? model?.modelId : undefined) ?? null,
-      config: trains ? taskConfig(plan, kind, round, this.state.rules.privacy) : [],
-      layout: plan.layout,
-      createdAt: dispatchedAt ?? 0,
-      ttlSeconds: TASK_TTL_SECONDS,
-      groupId: plan.layout.dialect === 'legacy' ? String(round) : '',
-      traceparent,
-      deadline: (dispatchedAt ?? 0) + windowOf(this.state) * 1000,
-      join: plan.join,
-      masking: this.state.masking,
-    };
+    const { runId, flower } = this.state;
+    const shared = sharedTask(this.setting, this.state);
     const cohort = hidesCohort(this.state.rules.privacy) ? {} : { 'aegis.cohort': members.length };
     const attributes = { ...this.attributes(), ...cohort };
     return telemetry.inSpan('dispatch', { parent: this.parent(), attributes }, async () => {
@@ -461,9 +424,6 @@ export class PhaseDriver {
     return untilAvailable(work, this.ground, this.state.runId, this.setting.signal);
   }
 }
-
-/** 53 of the bits, as a number in [0, 1). */
-const uniformOf = (bytes: Buffer): number => Number(bytes.readBigUInt64LE() >> 11n) / 2 ** 53;
 
 /** A process that is being replaced may still hold the room for a moment. */
 async function openAnswers(ground: Ground, { plan, model, epoch, signal }: PhaseSetting, room: IntakeRoom) {
