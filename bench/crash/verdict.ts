@@ -77,7 +77,7 @@ function judgeRound(
   }
 }
 
-export const sameBits = (a: Float32Array, b: Float32Array | undefined): boolean =>
+const sameBits = (a: Float32Array, b: Float32Array | undefined): boolean =>
   b !== undefined && bytesOf(a).equals(bytesOf(b));
 
 /** As the app makes it: over the values of all arrays, by name. */

@@ -15,7 +15,7 @@ const ORDER = BigInt(
 const SIZE = 48;
 
 /** Flower's timestamp: ISO-8601 UTC with microseconds. No two calls of a node have the same. */
-export function flowerTimestamp(unixMs: number, micros: number): string {
+function flowerTimestamp(unixMs: number, micros: number): string {
   return new Date(unixMs).toISOString().replace('Z', `${String(micros % 1000).padStart(3, '0')}+00:00`);
 }
 

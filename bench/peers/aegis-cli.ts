@@ -71,7 +71,7 @@ export async function exportModel(
 }
 
 /** The f32 tensors of a safetensors file: a header's length, the header (JSON), the data. */
-export function readSafetensors(bytes: Buffer): Map<string, Float32Array> {
+function readSafetensors(bytes: Buffer): Map<string, Float32Array> {
   const start = 8 + Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<
     string,

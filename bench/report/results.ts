@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Comparison, FigureSpec, Point } from '../figures/contract.ts';
 
-export const RESULTS_FILE = fileURLToPath(new URL('../results/latest.json', import.meta.url));
+const RESULTS_FILE = fileURLToPath(new URL('../results/latest.json', import.meta.url));
 
 export interface FigureResult {
   id: string;

@@ -27,7 +27,7 @@ export interface RenderOptions {
 const rendered = new Map<string, Promise<string>>();
 
 /** Rejects with what helm says. The same options are rendered once. */
-export function renderText(options: RenderOptions = {}): Promise<string> {
+function renderText(options: RenderOptions = {}): Promise<string> {
   const key = JSON.stringify(options);
   const text = rendered.get(key) ?? template(options);
   rendered.set(key, text);

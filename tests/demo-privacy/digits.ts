@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 
 const FEATURES = 64;
-export const CLASSES = 10;
+const CLASSES = 10;
 /** Every fifth image is nobody's. */
 const HELD_OUT = 5;
 

@@ -21,7 +21,7 @@ import type { SimulatedDisk } from './disk.ts';
 import { ledgerFor } from './ledger.ts';
 import { Life } from './life.ts';
 
-export const LEASE_MS = 15_000;
+const LEASE_MS = 15_000;
 const PARALLEL_TASKS = 64;
 const measures = createMeasures(noTelemetry);
 

@@ -135,7 +135,7 @@ export class S3Objects implements Objects {
 const isOfDisk = (error: unknown): boolean =>
   typeof (error as NodeJS.ErrnoException).syscall === 'string' && 'path' in (error as object);
 
-export const isConflict = (error: unknown): boolean => statusOf(error) === 412 || statusOf(error) === 409;
+const isConflict = (error: unknown): boolean => statusOf(error) === 412 || statusOf(error) === 409;
 
 async function orMissing<T>(answer: Promise<T>): Promise<T | null> {
   try {

@@ -5,8 +5,8 @@ import { AegisError } from '@aegis/errors';
 import type { Dialect, NodeCredential } from './fleet-contract.ts';
 
 /** Seconds a timestamp may lie in the past or the future (both exclusive), as the reference has it. */
-export const OLDEST_TIMESTAMP = 305;
-export const NEWEST_TIMESTAMP = -5;
+const OLDEST_TIMESTAMP = 305;
+const NEWEST_TIMESTAMP = -5;
 
 /** Where a door finds what came with the call. Names are Flower's HTTP names, without "-bin". */
 export interface CredentialSource {

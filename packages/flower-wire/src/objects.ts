@@ -8,7 +8,7 @@ import { sha256HexSync } from './hash.ts';
 import { limits } from './limits.ts';
 import { parseStringMap, pythonString, pythonStringMap } from './python-json.ts';
 
-export const objectTypes = [
+const objectTypes = [
   'ArrayChunk',
   'Array',
   'ArrayRecord',

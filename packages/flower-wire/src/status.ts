@@ -141,6 +141,3 @@ export function grpcDetails(caught: unknown, where: StatusOf): string {
     ? status.detail
     : JSON.stringify({ code: status.code, public_message: status.detail, public_details: null });
 }
-
-/** For logs: did the caller do something wrong, or did we fail? */
-export const isOurFault = (caught: unknown): boolean => AegisError.from(caught).entry.kind === 'internal';

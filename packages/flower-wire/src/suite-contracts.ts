@@ -1,6 +1,6 @@
 // The suite's own contracts against the plain types of this package, for callers that hold generated messages.
 
-import type { Metric, Model } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
+import type { Metric } from '@aegis/contracts/aegis/aggregator/v1/aggregator';
 import {
   type FlowerStage,
   RecordDialect,
@@ -11,7 +11,7 @@ import {
 } from '@aegis/contracts/aegis/events/v1/task';
 import { AegisError } from '@aegis/errors';
 import type { ConfigEntry, Scalar } from './records.ts';
-import type { ModelLayout, TaskToRender } from './render-task.ts';
+import type { TaskToRender } from './render-task.ts';
 import type { SecaggplusRequest } from './secaggplus.ts';
 
 export function toTaskToRender(task: Task): TaskToRender {
@@ -62,19 +62,6 @@ const kinds: Readonly<Record<number, TaskToRender['kind']>> = {
   [TaskKind.EVALUATE]: 'evaluate',
   [TaskKind.INITIAL_MODEL]: 'initial-model',
 };
-
-export function toModelLayout(model: Model): ModelLayout {
-  return {
-    modelId: model.modelId,
-    tensors: model.tensors.map(({ name, dtype, shape, offset, length }) => ({
-      name,
-      dtype,
-      shape: shape.map(Number),
-      offset: Number(offset),
-      length: Number(length),
-    })),
-  };
-}
 
 export function toEntry({ key, value }: SuiteEntry): ConfigEntry {
   const scalar = value?.value;

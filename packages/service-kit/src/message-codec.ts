@@ -2,7 +2,7 @@ import { rawField } from './raw-field.ts';
 import { passedBytes } from './young-garbage.ts';
 
 /** By convention of proto/aegis, a message's one large bytes field has this number. */
-export const bigField = 15;
+const bigField = 15;
 // Below this the plain codec is as fast, and a small body does not keep its whole network buffer alive.
 const worthwhile = 4096;
 const nothing = Buffer.alloc(0);

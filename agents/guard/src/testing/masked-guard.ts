@@ -23,7 +23,7 @@ import { SqliteJournal } from '../store/sqlite-journal.ts';
 import { APP_HASH } from './masked-server.ts';
 import { npyOf } from './npy.ts';
 
-export const openPolicy: Policy = {
+const openPolicy: Policy = {
   ...{ apps: ['*'], appHashes: null, runs: null, kinds: ['train', 'evaluate'], requireSignedApp: false, consent: [] },
   ...{
     requireMasking: true,

@@ -4,7 +4,7 @@ import { AegisError } from '@aegis/errors';
 import type { FlatConfig, Scalar } from './scalar.ts';
 
 export const MAX_BUNDLE_BYTES = 10 * 1024 * 1024;
-export const MAX_UNPACKED_BYTES = 100 * 1024 * 1024;
+const MAX_UNPACKED_BYTES = 100 * 1024 * 1024;
 const MAX_ENTRIES = 10_000;
 const MAX_RATIO = 200;
 const RATIO_MATTERS_FROM = 1024 * 1024;

@@ -76,7 +76,7 @@ const ANY_SHARE = 2 ** 20;
  * The event of a masked round, whose nodes add the noise. Without a noise multiplier the ledger is asked for it; neighbours differ in what one
  * node's update says, and its own share is there either way.
  */
-export function sharesEventOf(
+function sharesEventOf(
   { parties, localSigma, dimension, l1 }: Omit<DistributedNoise, 'l2' | 'localSigma'> & { localSigma: number | null },
   { unit, noiseMultiplier }: Pick<PrivacyPlan, 'unit' | 'noiseMultiplier'>,
   count: number,

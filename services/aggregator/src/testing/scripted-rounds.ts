@@ -12,7 +12,7 @@ const toRef = (ref: RoundRef | undefined): MaskedRef => ({
   round: Number(ref?.round ?? 0),
 });
 
-export function toMasking(wire: WireMasking | undefined): Masking {
+function toMasking(wire: WireMasking | undefined): Masking {
   if (wire?.grid === undefined) throw new AegisError('REQUEST_MALFORMED', 'There are no terms.');
   const { ownClips, weightMax, metrics, ...grid } = wire.grid;
   const clips = Object.entries(ownClips).map(([tensor, clip]) => ({ tensor, clip }));

@@ -3,7 +3,7 @@ import { revokedSerials } from '../domain/holder.ts';
 import type { Ground } from './ground.ts';
 
 /** Gateways that cannot reach the issuer go by its last list for so long, and refuse its nodes then. */
-export const LIST_DAYS = 3;
+const LIST_DAYS = 3;
 const NEW_EVERY_MS = 3_600_000;
 
 /** The list of what was revoked, signed anew when it changes, and every hour. */

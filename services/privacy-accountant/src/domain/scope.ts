@@ -20,7 +20,7 @@ export const isPseudonym = (text: string): boolean => pseudonymForm.test(text);
 const nameForm = /^[\p{L}\p{N}][\p{L}\p{N} ._/:-]{0,127}$/u;
 export const isName = (text: string): boolean => nameForm.test(text);
 
-export const isRunId = (text: string): boolean => /^[1-9]\d{0,19}$/.test(text) && BigInt(text) < 2n ** 64n;
+const isRunId = (text: string): boolean => /^[1-9]\d{0,19}$/.test(text) && BigInt(text) < 2n ** 64n;
 
 /** Refuses a scope that nothing could be spent in. */
 export function checkScope({ kind, name }: Scope): void {

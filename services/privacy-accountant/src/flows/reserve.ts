@@ -53,7 +53,7 @@ export function reserve(ground: Ground, asked: ReserveAsked): Promise<Reserved> 
 }
 
 /** What the core says of the schedule of a run that begins with this; null for all others. Takes its time, so it is asked before the book is. */
-export async function beforeItBegins({ ledger, accounting }: Ground, policy: Policy): Promise<Scheduled | null> {
+async function beforeItBegins({ ledger, accounting }: Ground, policy: Policy): Promise<Scheduled | null> {
   const { schedule } = policy;
   if (schedule === null) return null;
   const delta = await ledger.read((book) =>
