@@ -68,8 +68,8 @@ describe('two aggregators on one volume', () => {
     const part = Buffer.from('a part that comes too late');
     const partId = createHash('sha256').update(part).digest('hex');
     const task = await openTask(runId);
-    const late = cluster.intake(owner).appendPart({ task, partId, content: part }, { timeoutMs: 30_000 });
-    const missing = cluster.intake(owner).missingParts({ task, partIds: [partId] }, { timeoutMs: 30_000 });
+    const late = cluster.intake(owner).appendPart({ task, partId, content: part }, { timeoutMs: 100_000 });
+    const missing = cluster.intake(owner).missingParts({ task, partIds: [partId] }, { timeoutMs: 100_000 });
     const answers = Promise.allSettled([late, missing]);
 
     await eventually(async () => (await leaseOf(runId)).epoch > before.epoch);
@@ -77,7 +77,7 @@ describe('two aggregators on one volume', () => {
     expect(after).toMatchObject({ address: `127.0.0.1:${other.port}`, volume: before.volume, epoch: before.epoch + 1 });
     // the new owner answers, and knows what the old one acknowledged
     await eventually(async () => (await cluster.intake(other).missingParts({ task, partIds: [partId] })).partIds);
-    expect(other.log()).toContain('a run was taken over: its owner did not renew its lease');
+    await eventually(() => other.log().includes('a run was taken over: its owner did not renew its lease'));
 
     const written = await filesOf(state, runId, before.epoch);
     expect(written.size).toBeGreaterThan(0);
@@ -144,7 +144,7 @@ describe('a run whose volume is lost', () => {
       const brings = await cluster.startRun(bundle(ROUNDS));
       expect(await addressOf(brings)).toBe(`127.0.0.1:${here.port}`);
       await cluster.runs(here).takeOverRun({ runId });
-      expect(here.log()).toContain('a run was taken from a volume that is lost');
+      await eventually(() => here.log().includes('a run was taken from a volume that is lost'));
       working.push(...(await fleet([cluster.target()])));
       const run = await cluster.finished(runId);
       expect(run.run?.status?.subStatus, cluster.logs()).toBe('completed');

@@ -34,7 +34,8 @@ const run = (
   let text = '';
   child.stdout?.on('data', (piece: Buffer) => (text += piece));
   child.stderr?.on('data', (piece: Buffer) => (text += piece));
-  const exit = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  // not 'exit', which may come before the last of what it said
+  const exit = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   ends.push(async () => {
     child.kill('SIGKILL');
     await exit;

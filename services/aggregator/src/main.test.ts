@@ -154,7 +154,8 @@ describe('the aggregator process', () => {
     children.push(child);
     let output = '';
     child.stdout.on('data', (piece: Buffer) => (output += piece.toString()));
-    const code = await new Promise((resolve) => child.once('exit', resolve));
+    // not 'exit', which may come before the last of what it said
+    const code = await new Promise((resolve) => child.once('close', resolve));
     expect(code).toBe(2);
     expect(output).toContain('CONFIG_INVALID');
     expect(output).toContain('colour');
