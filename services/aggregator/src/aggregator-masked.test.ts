@@ -130,6 +130,7 @@ class Stand {
           unit: '',
           user: '',
           canMask: true,
+          left: false,
         })),
       });
     const asked = await bus.subscribe('presence-ask', signal);

@@ -98,6 +98,7 @@ describe('the aggregator process', () => {
           unit: '',
           user: '',
           canMask: false,
+          left: false,
         })),
       });
     void (async () => {

@@ -61,6 +61,15 @@ describe('presence', () => {
     expect(list(heard)).toEqual([1n, 2n]);
   });
 
+  it('drops a node that said goodbye, whatever a gateway said of it that is no more', () => {
+    const restarted = hear(hear(nobody, says('g', 1n, 2n), 0), says('h', 1n, 2n), 1);
+    const bye = { gatewayId: 'h', snapshot: false, nodes: [{ nodeId: 1n, online: false, left: true }] };
+    expect(list(hear(restarted, bye, 2))).toEqual([2n]);
+    expect(list(hear(hear(restarted, bye, 2), says('g', 1n), 3))).toEqual([1n, 2n]);
+    expect(list(restarted)).toEqual([1n, 2n]);
+    expect(hearAll(nobody, [says('g', 1n), bye], 5)).toEqual(hear(hear(nobody, says('g', 1n), 5), bye, 5));
+  });
+
   it('keeps a node that left one gateway for another', () => {
     const moved = hear(hear(hear(nobody, says('g', 1n), 0), says('h', 1n), 1), gone('g', 1n), 2);
     expect(list(moved)).toEqual([1n]);

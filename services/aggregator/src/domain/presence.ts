@@ -15,6 +15,8 @@ export interface PresenceNews {
   readonly nodes: readonly {
     readonly nodeId: bigint;
     readonly online: boolean;
+    /** Not online anywhere: it said goodbye, or was removed. */
+    readonly left?: boolean | undefined;
     readonly kind?: NodeKind | undefined;
     readonly unit?: string | undefined;
     readonly user?: string | undefined;
@@ -55,16 +57,20 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
   const assumed = new Map(gateways.get(ASSUMED));
   gateways.set(ASSUMED, assumed);
   const overdue = new Map(presence.overdue);
-  const copies = new Map<string, Map<bigint, number>>();
+  const copies = new Map([[ASSUMED, assumed]]);
+  const ownOf = (gatewayId: string): Map<bigint, number> => {
+    const own = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
+    copies.set(gatewayId, own);
+    gateways.set(gatewayId, own);
+    return own;
+  };
   const kinds = new Changing(presence.kinds);
   const units = new Changing(presence.units);
   const users = new Changing(presence.users);
   const masks = new Changing<true>(presence.masks);
   for (const { gatewayId, snapshot, nodes } of news) {
-    const known = copies.get(gatewayId) ?? new Map(gateways.get(gatewayId));
-    copies.set(gatewayId, known);
-    gateways.set(gatewayId, known);
-    for (const { nodeId, online, kind, unit, user, canMask } of nodes) {
+    const known = ownOf(gatewayId);
+    for (const { nodeId, online, left, kind, unit, user, canMask } of nodes) {
       if (online) kinds.put(nodeId, kind);
       if (online) units.put(nodeId, unit);
       if (online) users.put(nodeId, user);
@@ -73,6 +79,8 @@ export function hear(presence: Presence, news: readonly PresenceNews[], now: num
       if (online && !snapshot) overdue.delete(nodeId);
       if (online) known.set(nodeId, now + LINGER_MS);
       else known.delete(nodeId);
+      if (!left) continue;
+      for (const [other, theirs] of gateways) if (theirs.has(nodeId)) ownOf(other).delete(nodeId);
     }
   }
   return { gateways, overdue, kinds: kinds.now, units: units.now, users: users.now, masks: masks.now };

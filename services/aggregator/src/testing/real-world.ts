@@ -76,6 +76,7 @@ export class RealWorld {
           unit: unitOf(nodeId),
           user: '',
           canMask: false,
+          left: false,
         })),
       });
     const asked = await this.bus.subscribe('presence-ask', signal);
@@ -99,7 +100,9 @@ export class RealWorld {
     this.bus.publish('presence', {
       gatewayId: 'gateway',
       snapshot: false,
-      nodes: [{ nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId), user: '', canMask: false }],
+      nodes: [
+        { nodeId, online, kind: NodeKind.UNSPECIFIED, unit: unitOf(nodeId), user: '', canMask: false, left: false },
+      ],
     });
   }
 

@@ -6,6 +6,8 @@ export type NodeKind = 'native' | 'join';
 export interface PresenceChange {
   readonly nodeId: bigint;
   readonly online: boolean;
+  /** Not online, and nowhere else either: it said goodbye, or was removed. */
+  readonly left?: boolean | undefined;
   /** Absent: it runs the app's own code. */
   readonly kind?: NodeKind | undefined;
   /** The pseudonym that privacy budgets know it by; absent: none. */
@@ -125,11 +127,12 @@ export class Elsewhere {
   hear(gatewayId: string, isSnapshot: boolean, changes: readonly PresenceChange[], now: number): void {
     const known = this.#gateways.get(gatewayId);
     const nodes = isSnapshot || !known ? new Set<bigint>() : known.nodes;
-    for (const { nodeId, online } of changes) {
+    this.#gateways.set(gatewayId, { nodes, heardAt: now });
+    for (const { nodeId, online, left } of changes) {
       if (online) nodes.add(nodeId);
       else nodes.delete(nodeId);
+      if (left) for (const other of this.#gateways.values()) other.nodes.delete(nodeId);
     }
-    this.#gateways.set(gatewayId, { nodes, heardAt: now });
   }
 
   isOnline(nodeId: bigint, now: number): boolean {

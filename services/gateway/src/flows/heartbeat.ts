@@ -52,9 +52,20 @@ export const lookFree = (gateway: Gateway, node: NodeRecord): void => {
 export const lookCutOff = (gateway: Gateway, nodeId: bigint): void =>
   gateway.roster.cutOff(nodeId, gateway.clock.monotonic());
 
-/** The node is not here any more, for whatever reason: nothing waits for it, everybody hears of it. */
+/** The node is not here any more: nothing waits for it, everybody hears of it. */
 export const lookGone = (gateway: Gateway, nodeId: bigint): void => {
+  if (forget(gateway, nodeId)) gateway.presence.changed([{ nodeId, online: false }]);
+};
+
+/** It said goodbye, or was removed: it is nowhere else either. A gateway that is gone since may have said otherwise. */
+export const lookLeft = (gateway: Gateway, nodeId: bigint): void => {
+  forget(gateway, nodeId);
+  gateway.presence.changed([{ nodeId, online: false, left: true }]);
+};
+
+/** True when it was here. */
+const forget = (gateway: Gateway, nodeId: bigint): boolean => {
   gateway.held.end(nodeId);
   gateway.openUploads.dropNode(nodeId);
-  if (gateway.roster.drop(nodeId)) gateway.presence.changed([{ nodeId, online: false }]);
+  return gateway.roster.drop(nodeId);
 };

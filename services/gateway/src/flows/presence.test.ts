@@ -30,6 +30,21 @@ describe('presence', () => {
     expect(await stateOf(gateway)).toEqual(['offline']);
   });
 
+  it('is over everywhere when a node says goodbye or is removed, wherever it was seen before', async () => {
+    const left = { ...offline, left: true };
+    const first = await memoryGateway();
+    // This gateway has not seen it since its own start: another may have told everybody that it is there.
+    await deactivateNode(first.gateway, first.node);
+    expect(first.told).toEqual([left]);
+    const second = await memoryGateway();
+    await heartbeat(second.gateway, second.node, 30);
+    await removeNode(second.gateway, second.node.nodeId);
+    expect(second.told).toEqual([online, left]);
+    second.gateway.elsewhere.hear('b', true, [online], second.clock.monotonic());
+    second.gateway.elsewhere.hear('c', false, [left], second.clock.monotonic());
+    expect(second.gateway.elsewhere.isOnline(1n, second.clock.monotonic())).toBe(false);
+  });
+
   it('lets a node that was given up come back, and writes that down', async () => {
     const { gateway, node, clock, told } = await memoryGateway();
     await heartbeat(gateway, node, 30);

@@ -2,7 +2,7 @@ import { AegisError } from '@aegis/errors';
 import { removeNode as removed } from '../domain/node.ts';
 import { failOpenTasks } from './fail-task.ts';
 import type { Gateway } from './gateway.ts';
-import { lookGone } from './heartbeat.ts';
+import { lookLeft } from './heartbeat.ts';
 
 /**
  * Expels: its key is refused from now on at every gateway, its rounds stop waiting for it, and what the issuer certified for it is revoked.
@@ -14,7 +14,7 @@ export const removeNode = async (gateway: Gateway, nodeId: bigint): Promise<void
     latest.activity === 'removed' ? latest : removed(latest, now),
   );
   if (!record) throw new AegisError('NODE_NOT_FOUND', `Node ${nodeId}.`);
-  lookGone(gateway, nodeId);
+  lookLeft(gateway, nodeId);
   await failOpenTasks(gateway, nodeId, 'The node was removed.');
   gateway.log.info({ node: nodeId }, 'node removed');
   if (record.subject !== '') await gateway.issuer?.revoke(commonName(record.subject));

@@ -56,13 +56,14 @@ export class PresenceEvents implements PresenceOut {
   }
 
   #publish(snapshot: boolean, changes: readonly PresenceChange[]): void {
-    const nodes = changes.map(({ nodeId, online, kind, unit, user, canMask }) => ({
+    const nodes = changes.map(({ nodeId, online, left, kind, unit, user, canMask }) => ({
       nodeId,
       online,
       kind: kinds[kind ?? 'app'],
       unit: unit ?? '',
       user: user ?? '',
       canMask: canMask ?? false,
+      left: left ?? false,
     }));
     this.#bus.publish('presence', { gatewayId: this.#gatewayId, snapshot, nodes });
   }
@@ -73,7 +74,7 @@ export class PresenceEvents implements PresenceOut {
 
   async #hearOthers(
     events: AsyncIterable<{
-      message: { gatewayId: string; snapshot: boolean; nodes: { nodeId: bigint; online: boolean }[] };
+      message: { gatewayId: string; snapshot: boolean; nodes: { nodeId: bigint; online: boolean; left: boolean }[] };
     }>,
   ): Promise<void> {
     for await (const { message } of events) {

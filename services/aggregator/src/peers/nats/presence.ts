@@ -105,9 +105,10 @@ const kindOf: Readonly<Partial<Record<WireKind, NodeKind>>> = { [WireKind.NATIVE
 const toNews = ({ gatewayId, snapshot, nodes }: WirePresence): PresenceNews => ({
   gatewayId,
   snapshot,
-  nodes: nodes.map(({ nodeId, online, kind, unit, user, canMask }) => ({
+  nodes: nodes.map(({ nodeId, online, left, kind, unit, user, canMask }) => ({
     nodeId,
     online,
+    left,
     kind: kindOf[kind],
     canMask,
     ...(unit !== '' && { unit }),

@@ -227,6 +227,7 @@ export interface NodePresence {
   unit: string;
   canMask: boolean;
   user: string;
+  left: boolean;
 }
 
 export interface TaskConfirmed {
@@ -2388,7 +2389,7 @@ export const Presence: MessageFns<Presence> = {
 };
 
 function createBaseNodePresence(): NodePresence {
-  return { nodeId: 0n, online: false, kind: 0, unit: "", canMask: false, user: "" };
+  return { nodeId: 0n, online: false, kind: 0, unit: "", canMask: false, user: "", left: false };
 }
 
 export const NodePresence: MessageFns<NodePresence> = {
@@ -2413,6 +2414,9 @@ export const NodePresence: MessageFns<NodePresence> = {
     }
     if (message.user !== "") {
       writer.uint32(50).string(message.user);
+    }
+    if (message.left !== false) {
+      writer.uint32(56).bool(message.left);
     }
     return writer;
   },
@@ -2478,6 +2482,14 @@ export const NodePresence: MessageFns<NodePresence> = {
             message.user = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.left = reader.bool();
+            continue;
+          }
         }
         reader.skip(tag & 7, tag >>> 3);
       }
@@ -2499,6 +2511,7 @@ export const NodePresence: MessageFns<NodePresence> = {
     message.unit = object.unit ?? "";
     message.canMask = object.canMask ?? false;
     message.user = object.user ?? "";
+    message.left = object.left ?? false;
     return message;
   },
 };
