@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { undisturbed } from '../suite/crash-app.ts';
 import { cluster } from './cluster.ts';
 import { aegis, finalArrays, finished, reach, startCrowd, startStockNodes, startStockRun } from './federation.ts';
-import { namespace, rollback, upgrade } from './suite.ts';
+import { namespace, rollback, singleNode, upgrade } from './suite.ts';
 
 export interface Figure {
   readonly must: string;
@@ -113,7 +113,7 @@ export async function upgradeAndRollback(): Promise<Figure> {
     const runId = await startStockRun(address, 14);
     await pause(20_000);
     let began = performance.now();
-    await upgrade({ set: rolled('upgrade') });
+    await upgrade({ ...singleNode, set: rolled('upgrade') });
     const up = (performance.now() - began) / 1_000;
     await pause(5_000);
     began = performance.now();

@@ -1,18 +1,16 @@
-// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--keep]
-// Figures: install first-round footprint drain upgrade chaos. --keep leaves the cluster up for the next call, which then goes on with it.
+// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated] [--keep]
+// Figures: install first-round footprint drain upgrade chaos; --replicated, which starts three nodes and two or three of everything, has
+// install, first-round and chaos. --keep leaves the cluster up for the next call, which then goes on with it.
 import { arch, cpus } from 'node:os';
 import { cluster } from './cluster.ts';
 import { chaos, drain, type Figure, firstRound, footprint, ready, upgradeAndRollback } from './figures.ts';
 import { loadImages } from './images.ts';
-import { install, logs, namespace } from './suite.ts';
+import { install, logs, namespace, replicated, singleNode } from './suite.ts';
 
-const figures: Readonly<Record<string, () => Promise<Figure>>> = {
-  'first-round': firstRound,
-  footprint,
-  drain,
-  upgrade: upgradeAndRollback,
-  chaos: () => chaos(),
-};
+const isReplicated = process.argv.includes('--replicated');
+const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
+  ? { 'first-round': firstRound, chaos: () => chaos(120_000) }
+  : { 'first-round': firstRound, footprint, drain, upgrade: upgradeAndRollback, chaos: () => chaos() };
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const keep = process.argv.includes('--keep');
 const unknown = wanted.filter((name) => name !== 'install' && figures[name] === undefined);
@@ -29,9 +27,9 @@ const show = (name: string, { must, measured, holds }: Figure): boolean => {
 let held = true;
 try {
   if (!cluster.isUp()) {
-    await cluster.up(2);
+    await cluster.up(isReplicated ? 3 : 2);
     await loadImages('0.1.0');
-    const took = await install();
+    const took = await install(isReplicated ? replicated : singleNode);
     const test = await cluster.helm('test', 'aegis', '--namespace', namespace);
     const passed = /Phase:\s+Succeeded/.test(test);
     const measured = `${took.toFixed(1)} s, helm test ${passed ? 'succeeded' : 'FAILED'}`;

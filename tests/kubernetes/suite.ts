@@ -24,7 +24,7 @@ async function volumes(claims: readonly string[]): Promise<void> {
     return {
       ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: claim } },
       spec: {
-        ...{ capacity: { storage: '100Gi' }, accessModes: ['ReadWriteOnce'], hostPath: { path } },
+        ...{ capacity: { storage: '100Gi' }, accessModes: ['ReadWriteOnce', 'ReadWriteMany'], hostPath: { path } },
         ...{ claimRef: { namespace, name: claim }, persistentVolumeReclaimPolicy: 'Retain' },
       },
     };
@@ -39,22 +39,39 @@ async function apply(name: string, content: unknown): Promise<void> {
 }
 
 export interface InstallOptions {
-  /** Over values/single-node.yaml. */
+  /** One of deploy/k8s/values; the chart's own alone when there is none. */
+  readonly values?: string;
+  /** Over those. */
   readonly set?: Readonly<Record<string, unknown>>;
-  readonly natsServers?: number;
+  /** Claims that there are volumes for. */
+  readonly claims: readonly string[];
 }
 
-const valueArgs = ({ set = {} }: InstallOptions): string[] => [
-  ...['--values', join(root, 'deploy/k8s/values/single-node.yaml')],
+export const singleNode: InstallOptions = {
+  values: 'single-node',
+  claims: ['state-aegis-nats-0', 'state-aegis-aggregator-0', 'state-aegis-privacy-accountant-0'],
+};
+
+/** Nothing is there once: three NATS servers on three nodes, two of everything else, each pair with one volume where it needs one. */
+export const replicated: InstallOptions = {
+  set: {
+    ...{ 'gateway.enrolment': 'open', 'gateway.control': 'open' },
+    ...{ 'aggregator.replicas': 2, 'aggregator.volume.accessMode': 'ReadWriteMany' },
+    ...{ 'privacyAccountant.replicas': 2, 'privacyAccountant.volume.accessMode': 'ReadWriteMany' },
+  },
+  claims: [...[0, 1, 2].map((server) => `state-aegis-nats-${server}`), 'aegis-aggregator', 'aegis-privacy-accountant'],
+};
+
+const valueArgs = ({ values, set = {} }: InstallOptions): string[] => [
+  ...(values === undefined ? [] : ['--values', join(root, `deploy/k8s/values/${values}.yaml`)]),
   ...Object.entries(set).flatMap(([path, value]) => ['--set-json', `${path}=${JSON.stringify(value)}`]),
 ];
 
 /** What the README tells a newcomer to do, up to a suite that is ready. Resolves with the seconds that `helm install --wait` took. */
-export async function install(options: InstallOptions = {}): Promise<number> {
+export async function install(options: InstallOptions): Promise<number> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const servers = Array.from({ length: options.natsServers ?? 1 }, (_, i) => `state-aegis-nats-${i}`);
-  await volumes([...servers, 'state-aegis-aggregator-0', 'state-aegis-privacy-accountant-0']);
+  await volumes(options.claims);
   await cluster.kubectl('create', 'namespace', namespace);
   await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
   const made = ['kubernetes', 'secrets', '--dir', files.secrets, '--json'];
