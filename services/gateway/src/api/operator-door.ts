@@ -11,6 +11,7 @@ import type {
 import { type Account, actorOfAccount } from '../domain/account.ts';
 import { demandRole } from '../flows/identify-operator.ts';
 import type { Counted, Door } from './counted.ts';
+import { drained } from './drained.ts';
 
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 type Handler = (request: unknown, call: { caller: string; signal: AbortSignal; deadline: number }) => unknown;
@@ -123,14 +124,3 @@ const refusal = (method: MethodDefinition, caught: unknown, counted: Counted, do
   counted.refused(door, error, { path: method.path, status: outcome.code });
   return outcome;
 };
-
-const drained = (call: ServerWritableStream<Buffer, Buffer>, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      call.off('drain', done);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    call.once('drain', done);
-    signal.addEventListener('abort', done, { once: true });
-  });

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '@aegis/service-kit';
+import { drained } from '../drained.ts';
 
 export interface ServerEvent {
   readonly event: string;
@@ -61,14 +62,3 @@ export const sendEvents = async (
   }
   response.end();
 };
-
-const drained = (response: ServerResponse, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    response.once('drain', done);
-    signal.addEventListener('abort', done, { once: true });
-  });
