@@ -114,7 +114,7 @@ export const runGuard = async (options: GuardOptions): Promise<number> => {
   await parts.dropAllBut([...journal.unsettled().map(({ taskId }) => taskId), ...openRounds]);
   await secrets.dropAllBut(openRounds);
   const withdrawn = new Withdrawn();
-  const key = new SuperNodeKey(() => clock.now(), options.listen ? () => guard.tasks.forgetOffers() : null);
+  const key = new SuperNodeKey(clock, options.listen ? () => guard.tasks.forgetOffers() : null);
   const failed = (err: unknown): void => {
     if (!ending.signal.aborted) log.error({ err }, 'something failed inside the guard');
   };

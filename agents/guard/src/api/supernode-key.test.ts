@@ -4,6 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { SuperNodeKey } from './supernode-key.ts';
 
 let now = Date.parse('2026-11-28T00:00:00Z');
+let passed = 0;
+const clock = { now: () => now, monotonic: () => passed };
+const pass = (ms: number): void => {
+  now += ms;
+  passed += ms;
+};
 
 const newNode = (): (() => NodeCredential) => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'secp384r1' });
@@ -19,32 +25,38 @@ const newNode = (): (() => NodeCredential) => {
 describe('the key of a SuperNode that is started elsewhere', () => {
   it('is the first that registers, until it was silent for three heartbeats', async () => {
     let followed = 0;
-    const key = new SuperNodeKey(
-      () => now,
-      () => {
-        followed += 1;
-      },
-    );
+    const key = new SuperNodeKey(clock, () => {
+      followed += 1;
+    });
     const [first, second] = [newNode(), newNode()];
     await key.register(first());
-    now += 80_000;
+    pass(80_000);
     await key.check(first());
-    now += 80_000;
+    pass(80_000);
     await expect(key.register(second())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(key.check(second())).rejects.toMatchObject({ code: 'NODE_KEY_UNKNOWN' });
     expect(followed).toBe(0);
-    now += 10_000;
+    pass(10_000);
     await key.register(second());
     expect(followed).toBe(1);
     await key.check(second());
     await expect(key.check(first())).rejects.toMatchObject({ code: 'NODE_KEY_UNKNOWN' });
   });
 
+  it('stays when somebody sets the clock forward, and goes when it is set back', async () => {
+    const key = new SuperNodeKey(clock, () => {});
+    const [first, second] = [newNode(), newNode()];
+    await key.register(first());
+    now += 3_600_000;
+    await expect(key.register(second())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await key.check(first());
+    now -= 7_200_000;
+    passed += 90_000;
+    await key.register(second());
+  });
+
   it('may come back after it took leave, if nobody followed', async () => {
-    const key = new SuperNodeKey(
-      () => now,
-      () => {},
-    );
+    const key = new SuperNodeKey(clock, () => {});
     const [first, second] = [newNode(), newNode()];
     await key.register(first());
     key.leave();
@@ -55,11 +67,11 @@ describe('the key of a SuperNode that is started elsewhere', () => {
 });
 
 it('of one that the guard starts is no other, however long it is silent', async () => {
-  const key = new SuperNodeKey(() => now);
+  const key = new SuperNodeKey(clock);
   const [first, second] = [newNode(), newNode()];
   await key.register(first());
   key.leave();
-  now += 1_000_000;
+  pass(1_000_000);
   await expect(key.register(second())).rejects.toMatchObject({ code: 'NODE_KEY_UNKNOWN' });
   key.forget();
   await key.register(second());

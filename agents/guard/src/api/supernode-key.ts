@@ -1,6 +1,7 @@
 import { verifyEcdsa } from '@aegis/core-native';
 import { AegisError } from '@aegis/errors';
 import { checkCredential, type NodeCredential } from '@aegis/flower-wire';
+import type { Clock } from '@aegis/service-kit';
 
 /** A stock SuperNode has a heartbeat every 30 s, also while its app runs: one that missed three is gone. */
 const GONE_MS = 90_000;
@@ -11,15 +12,16 @@ const GONE_MS = 90_000;
  * elsewhere is followed by another when it has taken leave, or has been silent for so long that it must be gone.
  */
 export class SuperNodeKey {
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, 'now' | 'monotonic'>;
   readonly #onFollowed: (() => void) | null;
   #key: Buffer | null = null;
+  /** Monotonic: whoever sets the machine's clock makes no SuperNode gone. */
   #heardAt = 0;
   #hasLeft = false;
 
   /** @param onFollowed called when another SuperNode takes the place of one; null: none does, but for `forget`. */
-  constructor(now: () => number, onFollowed: (() => void) | null = null) {
-    this.#now = now;
+  constructor(clock: Pick<Clock, 'now' | 'monotonic'>, onFollowed: (() => void) | null = null) {
+    this.#clock = clock;
     this.#onFollowed = onFollowed;
   }
 
@@ -34,7 +36,7 @@ export class SuperNodeKey {
   }
 
   async register(credential: NodeCredential): Promise<void> {
-    await checkCredential(credential, this.#now(), verifyEcdsa);
+    await checkCredential(credential, this.#clock.now(), verifyEcdsa);
     if (this.#key !== null && !this.#key.equals(credential.publicKeyPem)) this.#makeRoom();
     this.#key ??= Buffer.from(credential.publicKeyPem);
     this.#hasLeft = false;
@@ -42,14 +44,14 @@ export class SuperNodeKey {
   }
 
   async check(credential: NodeCredential): Promise<void> {
-    await checkCredential(credential, this.#now(), verifyEcdsa);
+    await checkCredential(credential, this.#clock.now(), verifyEcdsa);
     if (this.#key === null) throw new AegisError('NODE_KEY_UNKNOWN');
     this.#same(credential);
   }
 
   #makeRoom(): void {
     if (this.#onFollowed === null) return;
-    if (!this.#hasLeft && this.#now() - this.#heardAt < GONE_MS) {
+    if (!this.#hasLeft && this.#clock.monotonic() - this.#heardAt < GONE_MS) {
       // What a stock SuperNode comes back after, and goes on with once the other is gone.
       throw new AegisError('UNAVAILABLE', 'This guard serves another SuperNode, which is still there.');
     }
@@ -61,6 +63,6 @@ export class SuperNodeKey {
     if (!this.#key?.equals(publicKeyPem)) {
       throw new AegisError('NODE_KEY_UNKNOWN', 'This guard serves one SuperNode, and this is another.');
     }
-    this.#heardAt = this.#now();
+    this.#heardAt = this.#clock.monotonic();
   }
 }
