@@ -1,7 +1,15 @@
 import { createSecureContext } from 'node:tls';
 import { HealthCheckResponse_ServingStatus, HealthService } from '@aegis/contracts/grpc/health/v1/health';
 import { AegisError } from '@aegis/errors';
-import { Client, credentials, logVerbosity, Metadata, type ServiceError, setLogVerbosity } from '@grpc/grpc-js';
+import {
+  Client,
+  connectivityState,
+  credentials,
+  logVerbosity,
+  Metadata,
+  type ServiceError,
+  setLogVerbosity,
+} from '@grpc/grpc-js';
 import { fromGrpcStatus } from './grpc-status.ts';
 import { defaultTimeoutMs } from './in-process-channel.ts';
 import { type LiveTls, liveTls } from './live-tls.ts';
@@ -30,12 +38,14 @@ export interface GrpcChannelOptions {
   insecure?: boolean | undefined;
   /** Name the server's certificate must carry, when it is not the host in `address`. */
   serverName?: string | undefined;
+  /** Milliseconds a connection may take to be made before it is tried anew, name resolution included; default 10 s. Calls that waited for it fail with UNAVAILABLE. */
+  connectWaitMs?: number;
   telemetry?: Telemetry;
 }
 
 /** Opens no connection before the first call; reconnects by itself. */
 export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
-  const { address, serverName, telemetry = noTelemetry } = options;
+  const { address, serverName, connectWaitMs = 10_000, telemetry = noTelemetry } = options;
   const tls = options.tls && liveTls(options.tls);
   if (tls !== undefined) watchCertificate(telemetry.meter, 'client', () => tls.now.cert);
   const settings = {
@@ -49,21 +59,28 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
     'grpc.keepalive_time_ms': 20_000,
     'grpc.keepalive_timeout_ms': 10_000,
     'grpc-node.flow_control_window': flowControlWindow,
+    // A client opened anew must not be given the connection that the one before waits for.
+    'grpc.use_local_subchannel_pool': 1,
     ...(serverName !== undefined && {
       'grpc.ssl_target_name_override': serverName,
       'grpc.default_authority': serverName,
     }),
   };
-  const open = (): Client => new Client(address, channelCredentials(options, tls), settings);
-  let client = open();
-  let closed = false;
-  tls?.onChange(() => {
+  const open = (): Client => {
+    const opened = new Client(address, channelCredentials(options, tls), settings);
+    whenStuck(opened, connectWaitMs, () => client === opened && reopen());
+    return opened;
+  };
+  const reopen = (): void => {
     if (closed) return;
     const before = client;
     client = open();
     // Calls under way go on to their end.
     before.close();
-  });
+  };
+  let closed = false;
+  let client = open();
+  tls?.onChange(reopen);
   const whileOpen = (): Client => {
     if (closed) throw new AegisError('UNAVAILABLE');
     return client;
@@ -93,6 +110,27 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
       client.close();
     },
   };
+};
+
+/**
+ * grpc-js waits for a connection as long as the kernel does: two minutes for an address that nobody has any more, a quarter of an hour for a peer that is
+ * silent in the handshake. Calls wait with it, or fail, though the name has long had another address. Keepalive only guards connections that stand.
+ */
+const whenStuck = (client: Client, waitMs: number, stuck: () => void): void => {
+  const channel = client.getChannel();
+  let timer: NodeJS.Timeout | undefined;
+  const follow = (): void => {
+    const state = channel.getConnectivityState(false);
+    // After a first failure grpc-js says TRANSIENT_FAILURE while it connects again.
+    if (state === connectivityState.CONNECTING || state === connectivityState.TRANSIENT_FAILURE) {
+      timer ??= setTimeout(stuck, waitMs).unref();
+    } else {
+      clearTimeout(timer);
+      timer = undefined;
+    }
+    if (state !== connectivityState.SHUTDOWN) channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, follow);
+  };
+  follow();
 };
 
 const channelCredentials = ({ insecure, address }: GrpcChannelOptions, tls: LiveTls | undefined) => {
