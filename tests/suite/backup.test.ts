@@ -65,7 +65,7 @@ async function up(state: string, ...more: string[]): Promise<{ child: ChildProce
   await eventually(() => {
     if (child.exitCode !== null) throw new Error(text.err);
     return text.out.includes('\n');
-  });
+  }, 60_000);
   const { port } = JSON.parse(text.out);
   return { child, target: { host: '127.0.0.1', port } };
 }
@@ -134,7 +134,7 @@ describe('a backup', () => {
     const run = await eventually(async () => {
       const shown = await answer('runs', 'show', runId, ...of);
       return shown.status === 'finished' && shown;
-    });
+    }, 60_000);
     expect(run).toMatchObject({ subStatus: 'completed', modelId: expected });
     await answer('audit', 'verify', ...of);
   }, 180_000);
@@ -158,7 +158,7 @@ describe('a backup', () => {
     await eventually(async () => {
       const { code } = await refusal('budget', 'set', 'dataset', 'x', '--epsilon', '9', '--state', at('new'));
       expect(code).toBe('PRIVACY_LEDGER_DAMAGED');
-    });
+    }, 60_000);
     await ended(second.child, 'SIGTERM');
     const head = /its head is ([0-9a-f]{64})/.exec(refused.message)?.[1] ?? '';
     await up('new', '--accept-ledger', head);
