@@ -115,8 +115,11 @@ describe('calls of strangers', () => {
     expect((await refusalOf(stranger)).body).toContain('NODE_SIGNATURE');
     pressure = 'full';
     expect((await refusalOf(stranger)).body).toContain('RATE_LIMIT');
-    await expect(secured(target, 'h2')).rejects.toMatchObject({ code: 'ECONNRESET' });
+    await expect(secured(target, 'h2', '127.0.0.2')).rejects.toMatchObject({ code: 'ECONNRESET' });
     expect(await node.heartbeat()).toBe(true);
+    const again = fixture.node(target, 'A', node.key);
+    again.nodeId = node.nodeId;
+    expect(await again.heartbeat()).toBe(true);
     pressure = 'calm';
     await fixture.node(target, 'A').start();
   });

@@ -33,6 +33,7 @@ it('asks more of strangers under load, most where they get it back, and lets non
   expect([price('calls', 'calm'), price('calls', 'busy'), price('enrolment', 'busy')]).toEqual([1, 100, 4]);
   expect([price('calls', 'busy', 100), price('calls', 'busy', 1), price('registrations', 'busy')]).toEqual([5, 1, 1]);
   expect([price('calls', 'busy', 20_000, true), price('calls', 'calm', 20_000, true)]).toEqual([4, 1]);
-  expect(price('calls', 'full')).toBe(Number.POSITIVE_INFINITY);
+  expect([price('calls', 'full', 20_000, true), price('connections', 'full')]).toEqual([Infinity, Infinity]);
+  expect(price('connections', 'full', 20_000, true)).toBe(4);
   expect([comesBack('connections'), comesBack('enrolment')]).toEqual([true, false]);
 });

@@ -62,10 +62,12 @@ export const comesBack = (what: CallClass): boolean =>
 
 /**
  * What one call of a stranger takes from its allowance. Under load a flood is over soon, and who shows who it is gets all of it back; when
- * memory runs out nobody new is let in.
+ * memory runs out nobody new is let in, and connections only from where a node is known.
  */
 export const priceOf = (what: CallClass, { pressure, isAtHome }: Circumstances, { burst }: Rate): number => {
-  if (pressure === 'full') return Number.POSITIVE_INFINITY;
+  // A node that is known must come to say so; most stock ones make a connection for each heartbeat.
+  const mayBeKnown = what === 'connections' && isAtHome;
+  if (pressure === 'full' && !mayBeKnown) return Number.POSITIVE_INFINITY;
   if (pressure === 'calm' || what === 'registrations') return 1;
   // Of a small allowance, still some calls.
   return Math.max(1, Math.min(comesBack(what) && !isAtHome ? 100 : 4, burst / 20));
