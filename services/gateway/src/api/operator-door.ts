@@ -47,6 +47,16 @@ export const addServiceDoor = (
 /** Whom each call that was let in belongs to: asked once, so that a token taken back meanwhile leaves no call without an owner. */
 const admitted = new WeakMap<Metadata, Account>();
 
+/** By what handlers are told of a call. */
+const accounts = new WeakMap<object, Account>();
+
+/** Whose call it is, as handlers of the operator's door are told of it; everyone of theirs has one. */
+export const accountOfCall = (call: object): Account => {
+  const account = accounts.get(call);
+  if (account === undefined) throw new AegisError('OPERATOR_UNAUTHENTICATED');
+  return account;
+};
+
 /** Who the call is from that was let in with this metadata, as the audit log says it. */
 export const admittedOperator = (metadata: Metadata): string => {
   const account = admitted.get(metadata);
@@ -115,7 +125,11 @@ const encoderOf = (method: MethodDefinition) =>
 const contextOf = (call: RawCall, callerOf: CallerOf) => {
   const gone = new AbortController();
   call.once('cancelled', () => gone.abort(new AegisError('UNAVAILABLE', 'The caller has gone.')));
-  return { caller: callerOf(call.metadata, call.getPeer()), signal: gone.signal, deadline: Number(call.getDeadline()) };
+  const deadline = Number(call.getDeadline());
+  const context = { caller: callerOf(call.metadata, call.getPeer()), signal: gone.signal, deadline };
+  const account = admitted.get(call.metadata);
+  if (account !== undefined) accounts.set(context, account);
+  return context;
 };
 
 const refusal = (method: MethodDefinition, caught: unknown, counted: Counted, door: Door = 'operator') => {

@@ -1,6 +1,9 @@
 import { OperatorService } from '@aegis/contracts/aegis/operator/v1/operator';
+import { AegisError } from '@aegis/errors';
 import { type LocalService, serviceOf } from '@aegis/service-kit';
+import type { Account } from '../domain/account.ts';
 import type { AuditEvent } from '../domain/audit.ts';
+import { mayStop } from '../domain/control-access.ts';
 import { invitationId } from '../domain/invitation.ts';
 import { approveNode } from '../flows/approve-node.ts';
 import { listConsents } from '../flows/consent.ts';
@@ -16,6 +19,7 @@ import { signApp } from '../flows/sign-app.ts';
 import { stopRun } from '../flows/stop-run.ts';
 import { takeOverRun } from '../flows/take-over-run.ts';
 import { watchRun } from '../flows/watch-run.ts';
+import { accountOfCall } from './operator-door.ts';
 import { ledgerHandlers } from './operator-ledger.ts';
 import {
   encodeConsents,
@@ -25,6 +29,14 @@ import {
   encodeNode,
   encodeRun,
 } from './operator-messages.ts';
+
+/** Of a run that an account started; one that nobody did is whoever's who may stop any. */
+const demandOwn = async (gateway: Gateway, account: Account, runId: bigint): Promise<void> => {
+  const [found] = await listRuns(gateway, { runId, limit: 1, skip: 0 });
+  const owner = found?.run.owner;
+  if (owner === undefined || mayStop(account, owner)) return;
+  throw new AegisError('OPERATOR_FORBIDDEN', `It is the run of ${owner.name}, and ${account.name} is no admin.`);
+};
 
 /** What the `aegis` command asks. Who may ask is settled before a call gets here; `caller` is who it is, as the audit log says it. */
 export const operatorService = (gateway: Gateway): LocalService => {
@@ -60,9 +72,10 @@ export const operatorService = (gateway: Gateway): LocalService => {
     watchRun: async function* ({ runId }, { signal }) {
       for await (const event of watchRun(gateway, runId, signal)) yield encodeEvent(event);
     },
-    stopRun: async ({ runId }, { caller }) => {
+    stopRun: async ({ runId }, call) => {
+      await demandOwn(gateway, accountOfCall(call), runId);
       await stopRun(gateway, runId);
-      await did(caller, 'run-stopped', `run ${runId}`);
+      await did(call.caller, 'run-stopped', `run ${runId}`);
       return {};
     },
     takeOverRun: async ({ runId }, { caller }) => {

@@ -15,6 +15,7 @@ import {
   ShowFederationRequest,
   ShowFederationResponse,
   StartRunRequest,
+  StartRunResponse,
   StopRunRequest,
   StopRunResponse,
 } from '@aegis/contracts/flwr/proto/control';
@@ -294,6 +295,21 @@ describe('the operator’s door', () => {
     expect(entries).toContainEqual(
       expect.objectContaining({ event: 'node-approved', actor: 'account amy', subject: `node ${nodeId}` }),
     );
+  });
+
+  it('lets a runner stop the runs of its own account, and an admin any', async () => {
+    const [ada, bob, amy] = await Promise.all(
+      ['u-ada', 'u-bob', 'u-amy'].map(async (who) => (await logIn(who)).accessToken),
+    );
+    const started = async () => StartRunResponse.decode(await overHttp('start-run', request.start, ada)).runId ?? 0n;
+    const stop = (token: string, runId: bigint) => operated(token, (operator) => operator.call('stopRun', { runId }));
+    const first = await started();
+    await expect(stop(bob ?? '', first)).rejects.toMatchObject({
+      code: 'OPERATOR_FORBIDDEN',
+      message: expect.stringContaining('the run of ada'),
+    });
+    await stop(ada ?? '', first);
+    await stop(amy ?? '', await started());
   });
 
   it('stays shut for tokens that are over, forged, or of nobody, and takes a large message from who is judged first', async () => {
