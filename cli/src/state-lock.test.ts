@@ -59,4 +59,24 @@ describe('the lock of a state directory', () => {
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => lockState(file, folder)));
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
+
+  it('goes to one at a time of many that come and go', async () => {
+    let [holding, most, taken] = [0, 0, 0];
+    const contend = async () => {
+      for (let turn = 0; turn < 20; turn += 1) {
+        const release = await lockState(file, folder).catch(() => null);
+        if (release === null) continue;
+        holding += 1;
+        [most, taken] = [Math.max(most, holding), taken + 1];
+        await new Promise(setImmediate);
+        holding -= 1;
+        await release();
+      }
+    };
+    await writeFile(file, 'a dead one');
+    await Promise.all(Array.from({ length: 10 }, contend));
+    expect(most).toBe(1);
+    expect(taken).toBeGreaterThan(0);
+    expect(await readdir(folder)).toEqual([]);
+  });
 });

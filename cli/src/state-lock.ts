@@ -1,35 +1,38 @@
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError } from './command-error.ts';
 import { identityOf, isAlive, type ProcessIdentity } from './processes/process-identity.ts';
 
 /** Who holds a state directory; undefined when nobody does. */
-export async function lockHolder(file: string): Promise<ProcessIdentity | undefined> {
-  const holder = identityIn(await readText(file));
-  return holder !== undefined && isAlive(holder) ? holder : undefined;
-}
+export const lockHolder = async (file: string): Promise<ProcessIdentity | undefined> => holderOf(await locksAt(file));
 
 /**
  * Takes a state directory for this process: one suite at a time. The lock of a process that is gone counts for nothing.
  * Returns the way to give it back.
+ *
+ * The first lock is the file itself; behind a dead one the next is made, `lock.1`, `lock.2`, …, which one alone can do. Nobody removes a lock to take its place: by the time
+ * it is removed it may be somebody else's. Who has made one looks around, and has it if no other lives: of two that see different ends of a row, one sees the other.
  */
 export async function lockState(file: string, root: string): Promise<() => Promise<void>> {
   const own = `${file}.${randomUUID()}`;
-  const mine = JSON.stringify({ ...identityOf(process.pid), nonce: randomUUID() });
-  await writeFile(own, mine, { mode: 0o600 });
+  await writeFile(own, JSON.stringify({ ...identityOf(process.pid), nonce: randomUUID() }), { mode: 0o600 });
   try {
     for (let attempt = 0; attempt < 20; attempt++) {
-      if (await tookPlace(own, file)) {
-        // Whoever is still removing a dead lock may have moved ours, and somebody else may stand there by now.
-        if (attempt > 0) await sleep(50);
-        if ((await readText(file)) === mine) return () => rm(file, { force: true });
-        continue;
+      const before = await locksAt(file);
+      const holder = holderOf(before);
+      if (holder !== undefined) throw taken(holder, root);
+      const last = before.at(-1);
+      const place = last === undefined ? file : `${file}.${last.number + 1}`;
+      if (!(await tookPlace(own, place))) continue;
+      const others = (await locksAt(file)).filter(({ path }) => path !== place);
+      if (holderOf(others) === undefined) {
+        for (const { path } of others) await rm(path, { force: true });
+        return () => rm(place, { force: true });
       }
-      const found = await readText(file);
-      const holder = identityIn(found);
-      if (holder !== undefined && isAlive(holder)) throw taken(holder, root);
-      await removeDead(file, found);
+      await rm(place, { force: true });
+      await sleep(50 * Math.random());
     }
     throw new CommandError('STATE_LOCKED', `The lock ${file} changes hands all the time.`);
   } finally {
@@ -37,9 +40,31 @@ export async function lockState(file: string, root: string): Promise<() => Promi
   }
 }
 
-async function tookPlace(own: string, file: string): Promise<boolean> {
+interface Lock {
+  readonly path: string;
+  readonly number: number;
+  /** undefined: it says nobody's name. */
+  readonly by: ProcessIdentity | undefined;
+}
+
+/** In the order in which they were made. */
+async function locksAt(file: string): Promise<Lock[]> {
+  const [folder, name] = [dirname(file), basename(file)];
+  const names = await readdir(folder).catch((): string[] => []);
+  const numbered = names.flatMap((found) => {
+    const number = found === name ? 0 : Number(/^\.(\d{1,9})$/.exec(found.slice(name.length))?.[1]);
+    return found.startsWith(name) && Number.isInteger(number) ? [{ path: join(folder, found), number }] : [];
+  });
+  const locks = await Promise.all(numbered.map(async (one) => ({ ...one, by: identityIn(await readText(one.path)) })));
+  return locks.sort((one, other) => one.number - other.number);
+}
+
+const holderOf = (locks: readonly Lock[]): ProcessIdentity | undefined =>
+  locks.map(({ by }) => by).find((by) => by !== undefined && isAlive(by));
+
+async function tookPlace(own: string, place: string): Promise<boolean> {
   try {
-    await link(own, file);
+    await link(own, place);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -47,25 +72,17 @@ async function tookPlace(own: string, file: string): Promise<boolean> {
   }
 }
 
-/** Moves the lock away first; one that was not the dead one after all is put back. */
-async function removeDead(file: string, dead: string): Promise<void> {
-  const aside = `${file}.${randomUUID()}`;
-  try {
-    await rename(file, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  if ((await readText(aside)) !== dead) await tookPlace(aside, file);
-  await rm(aside, { force: true });
-}
-
 const taken = (holder: ProcessIdentity, root: string): CommandError =>
   new CommandError('STATE_LOCKED', `A suite is running in ${root} already (process ${holder.pid} on ${holder.host}).`, {
     todo: 'Stop it with `aegis down`, or choose another state directory with --state DIR.',
   });
 
-const readText = (file: string): Promise<string> => readFile(file, 'utf8').catch(() => '');
+/** "" for what is gone meanwhile. */
+const readText = (file: string): Promise<string> =>
+  readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
 
 function identityIn(text: string): ProcessIdentity | undefined {
   try {

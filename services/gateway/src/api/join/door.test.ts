@@ -135,7 +135,7 @@ describe('a start_client', () => {
     await client.next();
     client.close();
     await eventually(() =>
-      expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', user: '', canMask: false }),
+      expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', user: '', canMask: false, left: true }),
     );
     await eventually(() => expect(aggregator.failed).toContainEqual(expect.objectContaining({ taskId })));
   });

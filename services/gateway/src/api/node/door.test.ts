@@ -484,11 +484,11 @@ describe('presence', () => {
     })().catch(() => {});
     const { stream, nodeId } = await newNode().connect();
     await eventually(() =>
-      expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '', user: '', canMask: false }),
+      expect(told).toContainEqual({ nodeId, online: true, kind: 1, unit: '', user: '', canMask: false, left: false }),
     );
     stream.say({ $case: 'leave', value: {} });
     await eventually(() =>
-      expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', user: '', canMask: false }),
+      expect(told).toContainEqual({ nodeId, online: false, kind: 0, unit: '', user: '', canMask: false, left: true }),
     );
     over.abort();
   });
