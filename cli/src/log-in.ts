@@ -4,7 +4,7 @@ import { AegisError } from '@aegis/errors';
 import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import { type Connection, formatAddress } from './connection.ts';
 import { GatewayClient } from './gateway-client.ts';
-import { keepLogIn, type LogIn, readLogIn } from './log-ins.ts';
+import { changeLogIn, type LogIn, logInPlace, readLogIn } from './log-ins.ts';
 
 /** The provider is asked behind the server. */
 const ANSWER_MS = 30_000;
@@ -41,29 +41,29 @@ export const logIn = (connection: Connection, signal: AbortSignal, show: (page: 
     throw new AegisError('LOGIN_REFUSED', 'Nobody approved it in time.');
   });
 
-/** The token that the server is shown: what `aegis login` left for its address, renewed when it is not fresh. "": there is none. */
+/** The token that the server is shown: what `aegis login` left for it, renewed when it is not fresh. "": there is none. */
 export async function logInToken(
   connection: Connection,
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
   now = Date.now(),
 ): Promise<string> {
-  const address = formatAddress(connection);
-  const kept = await readLogIn(env, address);
-  if (kept === undefined) return '';
-  const { refreshToken } = kept;
-  if (Math.abs(now - kept.at) < FRESH_MS || refreshToken === NO_REFRESH_TOKEN) return kept.idToken;
-  try {
-    const renewed = given(await asking(connection, signal, (ask) => ask(LogInService.renew, { refreshToken })));
-    await keepLogIn(env, address, renewed);
-    return renewed.idToken;
-  } catch (caught) {
+  const place = logInPlace(connection);
+  const kept = await readLogIn(env, place);
+  if (kept === undefined || isFresh(kept, now)) return kept?.idToken ?? '';
+  const renewed = await changeLogIn(env, place, async (latest) => {
+    // Another command may have renewed it meanwhile, or taken it away.
+    if (latest === undefined || isFresh(latest, now)) return latest;
+    const { refreshToken } = latest;
+    return given(await asking(connection, signal, (ask) => ask(LogInService.renew, { refreshToken })));
+  }).catch((caught: unknown) => {
     if (!(caught instanceof AegisError) || caught.code !== 'ACCOUNT_UNAUTHENTICATED') throw caught;
-    // Another command may have renewed it meanwhile: a refresh token works once.
-    const other = await readLogIn(env, address);
-    if (other !== undefined && other.idToken !== kept.idToken) return other.idToken;
-    throw new AegisError('OPERATOR_UNAUTHENTICATED', `The log-in at ${address} is over.`, caught);
-  }
+    throw new AegisError('OPERATOR_UNAUTHENTICATED', `The log-in at ${formatAddress(connection)} is over.`, caught);
+  });
+  return renewed?.idToken ?? '';
 }
+
+const isFresh = ({ at, refreshToken }: LogIn, now: number): boolean =>
+  Math.abs(now - at) < FRESH_MS || refreshToken === NO_REFRESH_TOKEN;
 
 const given = (tokens: LogInTokens): LogIn => ({ ...tokens, at: Date.now() });

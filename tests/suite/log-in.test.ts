@@ -79,9 +79,16 @@ it('logs in once, and is known to every command until it logs out', async () => 
   expect(after[address].at).toBeGreaterThan(0);
   expect(shown.out + shown.err).not.toContain(after[address].idToken);
 
+  // Two commands at once renew it once: a refresh token works once.
+  await writeFile(file(), JSON.stringify({ ...after, [address]: { ...after[address], at: 0 } }), { mode: 0o600 });
+  const asked = provider.asked.get('/token') ?? 0;
+  for (const { code } of await Promise.all([aegis('runs', 'ls'), aegis('nodes', 'ls')])) expect(code).toBe(0);
+  expect(provider.asked.get('/token')).toBe(asked + 1);
+  const newest = JSON.parse(await readFile(file(), 'utf8'));
+
   // The account was closed meanwhile.
-  await provider.revoke(after[address].refreshToken);
-  await writeFile(file(), JSON.stringify({ [address]: { ...after[address], at: 0 } }), { mode: 0o600 });
+  await provider.revoke(newest[address].refreshToken);
+  await writeFile(file(), JSON.stringify({ [address]: { ...newest[address], at: 0 } }), { mode: 0o600 });
   expect(await aegis('runs', 'ls')).toMatchObject({ code: 4, err: expect.stringContaining('is over') });
   expect(await aegis('logout')).toMatchObject({ code: 0 });
   expect(JSON.parse(await readFile(file(), 'utf8'))).toEqual({});

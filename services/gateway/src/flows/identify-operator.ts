@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { AegisError } from '@aegis/errors';
 import { type Account, accountOfOperator } from '../domain/account.ts';
 import { mayOperate } from '../domain/operator-access.ts';
@@ -9,7 +10,7 @@ export interface OperatorParts {
   readonly operators: Pick<Operators, 'of'>;
   /** null: there are operators' tokens only. */
   readonly accounts: Pick<Accounts, 'identify'> | null;
-  readonly admission: Pick<Admission, 'arrives' | 'arrivesKnown'>;
+  readonly admission: Pick<Admission, 'arrives' | 'arrivesKnown' | 'proved'>;
 }
 
 /** `Bearer TOKEN`, as long as an ID token may be. */
@@ -30,11 +31,14 @@ export const identifyOperator = (
     admission.arrivesKnown('control', `operator ${operator.name}`, from.connection);
     return accountOfOperator(operator);
   }
-  admission.arrives('control', from);
+  const claims = token && `id-token ${createHash('sha256').update(token).digest('hex')}`;
+  admission.arrives('control', { ...from, claims });
   if (token === undefined || accounts === null) throw new AegisError('OPERATOR_UNAUTHENTICATED');
   return accounts.identify(token).then(
     (account) => {
-      admission.arrivesKnown('control', `account ${account.id}`, from.connection);
+      // Whoever has no role here is a stranger with an account.
+      const principal = `account ${account.id}`;
+      if (account.roles.length > 0) admission.proved(from.connection, claims ?? principal, principal);
       return account;
     },
     (caught: unknown) => {

@@ -2,6 +2,7 @@ import { AegisError } from '@aegis/errors';
 import type { Clock, Logger, Secret } from '@aegis/service-kit';
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import * as oauth from 'oauth4webapi';
+import { householdOf } from '../domain/admission.ts';
 import { boundedFetch } from './bounded-fetch.ts';
 import type { AccountTokens, IdentityProvider, IdTokenVerdict, Login } from './contract.ts';
 
@@ -114,7 +115,8 @@ export class OidcProvider implements IdentityProvider {
     });
   }
 
-  async renew(refreshToken: string, from: string): Promise<AccountTokens | null> {
+  async renew(refreshToken: string, address: string): Promise<AccountTokens | null> {
+    const from = householdOf(address);
     const known = this.#renewing.get(from) ?? 0;
     if (known >= MOST_OF_ADDRESS) throw failed('Too many renew at once from this address.');
     this.#renewing.set(from, known + 1);

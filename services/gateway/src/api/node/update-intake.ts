@@ -102,7 +102,8 @@ export class UpdateIntake {
       const error = AegisError.from(caught);
       // The round has gone on and forgotten the task; what was said of this node's answer stands.
       if (error.entry.kind === 'over' && verdict) return verdict;
-      if (error.entry.kind !== 'invalid' || verdict) throw error;
+      const isRefused = error.entry.kind === 'invalid' || error.entry.kind === 'too-large';
+      if (!isRefused || verdict) throw error;
       return refuseUpdate(gateway, upload, error.code, error.detail);
     }
   }

@@ -21,13 +21,12 @@ import { findTaskUpload } from '../../flows/put-part.ts';
 import { NONCE_MS } from '../../flows/rest-keys.ts';
 import { checkStarted, startRestNode } from '../../flows/start-rest-node.ts';
 import { notMasked } from '../../flows/withhold-masked.ts';
-import { SingleFlight } from '../bounded-cache.ts';
 import type { ModelBlocks } from '../model-blocks.ts';
 import { partsOf, partsOfSlices } from '../node/update.ts';
 import { UpdateIntake } from '../node/update-intake.ts';
 import { inTaskSpan } from '../task-span.ts';
 import type { EndpointName, NodeEndpoint } from './endpoints.ts';
-import { sendEvents } from './events.ts';
+import { LONGEST_MS, sendEvents } from './events.ts';
 import { Npz } from './files/npz.ts';
 import { Safetensors } from './files/safetensors.ts';
 import { sendFile } from './files/send-file.ts';
@@ -36,6 +35,7 @@ import { fileOf, manifestId, submitOf } from './manifest.ts';
 import { openApi } from './openapi.ts';
 import { plainOf, progressOf } from './plain.ts';
 import * as schemas from './schemas.ts';
+import { Submitting } from './submitting.ts';
 
 const NONCE_RANDOM = 16;
 /** Runs that one answer tells of. */
@@ -59,7 +59,7 @@ export class RestCalls {
   readonly #telemetry: Telemetry;
   readonly #models: ModelBlocks;
   readonly #files: { readonly npz: Npz; readonly safetensors: Safetensors };
-  readonly #submitting = new SingleFlight<string, Verdict>();
+  readonly #submitting = new Submitting();
   readonly #document = Buffer.from(JSON.stringify(openApi()));
 
   constructor({ gateway, telemetry, models }: { gateway: Gateway; telemetry: Telemetry; models: ModelBlocks }) {
@@ -133,7 +133,9 @@ export class RestCalls {
     const beat = (): void => lookAlive(gateway, worker);
     beat();
     lookFree(gateway, worker);
-    await sendEvents(response, { clock, signal, onBeat: beat }, async function* (ending) {
+    // What lost its power is not heard to go: only a question of its own says that the node is there.
+    const longestMs = Math.min(LONGEST_MS, 2_000 * worker.heartbeatSeconds);
+    await sendEvents(response, { clock, signal, onBeat: beat, longestMs }, async function* (ending) {
       for await (const news of followMailbox(gateway, worker, ending, prepare))
         yield news.what === 'task'
           ? { event: 'task', data: news.offer }
@@ -184,8 +186,8 @@ export class RestCalls {
     const missing = await intake.begin(taskId, parts, node.nodeId, answerId);
     if (missing.length > 0) return { status: 'incomplete', missing };
     const unfold = file ? unfolding({ gateway: this.#gateway, models: this.#models, modelId }, file) : undefined;
-    // Encoded, it costs more to write out than to ask for it again meanwhile.
-    const verdict = await this.#submitting.run(`${node.nodeId} ${taskId} ${answerId}`, () =>
+    const isEncoded = file !== null && file.encoded.length > 0;
+    const verdict = await this.#submitting.run({ of: `${node.nodeId} ${taskId}`, answerId, isEncoded }, () =>
       intake.submit(submit, node.nodeId, answerId, unfold),
     );
     this.#finished(node);

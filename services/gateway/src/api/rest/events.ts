@@ -11,15 +11,16 @@ export interface ServerEvent {
 /** Proxies end what is silent for longer. */
 const BEAT_MS = 15_000;
 /** Then the client comes again and is judged anew: whose token or role was taken away meanwhile is out. */
-const LONGEST_MS = 600_000;
+export const LONGEST_MS = 600_000;
 const RETRY_MS = 1_000;
 
 export interface EventStream {
   readonly clock: Pick<Clock, 'schedule'>;
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
-  /** Called while the caller is there, every 15 seconds. */
+  /** Called while the caller is there, as far as its system says, every 15 seconds. */
   readonly onBeat?: () => void;
+  readonly longestMs?: number;
 }
 
 /**
@@ -28,12 +29,12 @@ export interface EventStream {
  */
 export const sendEvents = async (
   response: ServerResponse,
-  { clock, signal, onBeat }: EventStream,
+  { clock, signal, onBeat, longestMs = LONGEST_MS }: EventStream,
   open: (signal: AbortSignal) => AsyncIterable<ServerEvent>,
 ): Promise<void> => {
   const over = new AbortController();
   const ending = AbortSignal.any([signal, over.signal]);
-  const longest = clock.schedule(LONGEST_MS, () => over.abort());
+  const longest = clock.schedule(longestMs, () => over.abort());
   let beating = clock.schedule(BEAT_MS, beat);
   function beat(): void {
     onBeat?.();

@@ -4,6 +4,8 @@ import { type ArrayValues, bytesOfKind, type Numbers, numbersOf } from './found-
 
 /** What is made at once: a part of an answer. */
 const BLOCK_BYTES = 2 ** 20;
+/** Values of an array that are read at once, a MiB at most. */
+const CHUNK = 2 ** 17;
 
 /**
  * `quantised`: integers q of the tensor's shape stand for (q − zero point) · scale, with one scale and zero point for all or one of each for every index of the first
@@ -78,13 +80,20 @@ const dequantise = async (
       `Scale and zero point of ${where} have one value for all, or one for every index of its first axis: of both as many.`,
     );
   const perChannel = count / channels;
-  const [scales, zeros] = [await scale.read(0, channels), (await zeroPoint?.read(0, channels)) ?? null];
+  const read = async (first: number, length: number) => ({
+    ...{ first, scales: await scale.read(first, length), zeros: (await zeroPoint?.read(first, length)) ?? null },
+  });
+  const few = channels <= CHUNK ? await read(0, channels) : null;
   return async (block, at) => {
     const q = await values.read(at, block.length);
+    const of0 = Math.floor(at / perChannel);
+    const { first, scales, zeros } =
+      few ?? (await read(of0, Math.floor((at + block.length - 1) / perChannel) - of0 + 1));
     for (let index = 0; index < block.length; ) {
       const channel = Math.floor((at + index) / perChannel);
       const end = Math.min((channel + 1) * perChannel - at, block.length);
-      add(block, q, { from: index, end, scale: Number(scales[channel]), zero: Number(zeros?.[channel] ?? 0), of });
+      const [by, zero] = [Number(scales[channel - first]), Number(zeros?.[channel - first] ?? 0)];
+      add(block, q, { from: index, end, scale: by, zero, of });
       index = end;
     }
   };
@@ -119,16 +128,27 @@ const scatter = async (
     throw malformed(`Indices and values of ${where} are two lists of the same length.`);
   if (indices.count > count)
     throw malformed(`The tensor "${shown(name)}" has ${count} values, and ${indices.count} indices.`);
-  let [next, last] = [0, -1];
+  let [next, last, from] = [0, -1, 0];
+  let chunk: { readonly places: Numbers; readonly added: Numbers } | null = null;
+  const refill = async (): Promise<{ readonly places: Numbers; readonly added: Numbers }> => {
+    from = next;
+    const length = Math.min(CHUNK, indices.count - next);
+    return { places: await indices.read(next, length), added: await values.read(next, length) };
+  };
   return async (block, at) => {
-    for (; next < indices.count; next += 1) {
-      const index = await indices.number(next);
-      if (index <= last) throw malformed(`The indices of ${where} do not ascend: ${index} follows ${last}.`);
-      if (index >= count)
-        throw malformed(`The tensor "${shown(name)}" has ${count} values, none with the index ${index}.`);
-      if (index >= at + block.length) return;
-      block[index - at] = (block[index - at] as number) + (await values.number(next));
-      last = index;
+    while (next < indices.count) {
+      chunk ??= await refill();
+      const { places, added } = chunk;
+      for (; next < from + places.length; next += 1) {
+        const index = Number(places[next - from]);
+        if (index <= last) throw malformed(`The indices of ${where} do not ascend: ${index} follows ${last}.`);
+        if (index >= count)
+          throw malformed(`The tensor "${shown(name)}" has ${count} values, none with the index ${index}.`);
+        if (index >= at + block.length) return;
+        block[index - at] = (block[index - at] as number) + Number(added[next - from]);
+        last = index;
+      }
+      chunk = null;
     }
   };
 };

@@ -6,6 +6,7 @@ import { GatewayFixture } from '../../../testing/gateway-fixture.ts';
 import { floatsOf } from '../../../testing/npy.ts';
 import { hashOf, RestClient } from '../../../testing/rest-client.ts';
 import { modelOf, ScriptedAggregator } from '../../../testing/scripted-aggregator.ts';
+import { Submitting } from '../submitting.ts';
 
 const MIB = 2 ** 20;
 const nats = withNats();
@@ -213,5 +214,51 @@ describe('what cannot be decoded is refused in words', () => {
     const body = { encoded: [sparse], numExamples: 1 };
     const answer = await client.call('POST', `/api/v1/updates/${taskId}`, { body });
     expect([answer.status, answer.json().code]).toEqual([400, 'REQUEST_MALFORMED']);
+  });
+});
+
+describe('what it costs to write out', () => {
+  it('is paid for one answer of a node to a task at a time', async () => {
+    const submitting = new Submitting();
+    const held: (() => void)[] = [];
+    const judged = (of: string, answerId: string, isEncoded = true) =>
+      submitting.run({ of, answerId, isEncoded }, async () => {
+        await new Promise<void>((resolve) => void held.push(resolve));
+        return { accepted: true };
+      });
+    const first = judged('1 a', 'x');
+    expect(judged('1 a', 'x')).toBe(first);
+    expect(() => judged('1 a', 'y')).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
+    const others = [judged('2 a', 'x'), judged('3 a', 'x'), judged('4 a', 'x')];
+    expect(() => judged('5 a', 'x')).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
+    const whole = judged('5 a', 'x', false);
+    for (const resolve of held) resolve();
+    expect(await Promise.all([first, ...others, whole])).toHaveLength(5);
+    const again = judged('1 a', 'y');
+    held.at(-1)?.();
+    expect(await again).toEqual({ accepted: true });
+  });
+
+  it('is never more than the tensors of the model', async () => {
+    const arrays = { i: { values: Int32Array.of(0) }, v: { values: Float32Array.of(1) } };
+    const encoded = ['w', 'x'].map((name) => ({ as: 'sparse', name, indices: 'i', values: 'v' }));
+    const { answer } = await send({ w: [1, 2, 3] }, file(arrays), encoded);
+    expect(JSON.parse(answer.bytes.toString()).detail).toBe('The model has 1 tensors, and 2 are encoded.');
+  });
+
+  it('is the same for a scale of each of very many indices, read a block at a time', async () => {
+    const count = 2 ** 18 + 5;
+    const q = Int8Array.from({ length: count }, (_, at) => (at % 255) - 127);
+    const scale = Float32Array.from({ length: count }, (_, at) => (at % 31) / 7);
+    const encoded = [{ as: 'quantised', of: 'weights', name: 'w', values: 'q', scale: 's' }];
+    const { taskId } = await send(
+      { w: new Float32Array(count) },
+      file({ q: { values: q }, s: { values: scale } }),
+      encoded,
+    );
+    const expected = Float32Array.from(q, (value, at) => 0 + value * (scale[at] ?? 0));
+    expect(Buffer.from(Float32Array.from(handedIn(taskId).w ?? []).buffer).equals(Buffer.from(expected.buffer))).toBe(
+      true,
+    );
   });
 });

@@ -14,8 +14,6 @@ export interface FoundArray {
 
 /** Heads of .npy files have some 100 bytes; of what is larger than this nothing is read. */
 const MOST_HEAD = 4_096;
-/** Values read at once: at most a part of a MiB. */
-const CHUNK = 2 ** 17;
 
 type Floats = Float32Array | Float64Array;
 type Integers = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array;
@@ -49,7 +47,6 @@ export class ArrayValues {
   readonly count: number;
   readonly #file: FileOfParts;
   readonly #at: number;
-  #chunk: { readonly from: number; readonly values: Numbers } = { from: 0, values: new Uint8Array() };
 
   private constructor(file: FileOfParts, at: number, kind: NumberKind, shape: readonly number[]) {
     this.#file = file;
@@ -80,16 +77,6 @@ export class ArrayValues {
   async read(from: number, count: number): Promise<Numbers> {
     const bytes = bytesOfKind(this.kind);
     return numbersOf(this.kind, await this.#file.read(this.#at + from * bytes, count * bytes));
-  }
-
-  /** One value; whoever asks in order has each piece read once. Exact up to 2^53. */
-  async number(index: number): Promise<number> {
-    const { from, values } = this.#chunk;
-    if (index < from || index >= from + values.length) {
-      const begin = index - (index % CHUNK);
-      this.#chunk = { from: begin, values: await this.read(begin, Math.min(CHUNK, this.count - begin)) };
-    }
-    return Number(this.#chunk.values[index - this.#chunk.from]);
   }
 }
 

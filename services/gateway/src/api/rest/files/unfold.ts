@@ -40,7 +40,8 @@ export const unfolding =
     const found = format === 'npz' ? await npzArrays(file) : await safetensorsArrays(file);
     const used = new Set(encoded.flatMap(arraysOf));
     const plain = found.filter(({ name }) => !used.has(name));
-    const twice = encoded.find(({ name }) => plain.some((one) => one.name === name));
+    const names = new Set(plain.map(({ name }) => name));
+    const twice = encoded.find(({ name }) => names.has(name));
     if (twice) throw malformed(`The tensor "${shown(twice.name)}" is in the file as it is, and encoded.`);
     return [...(await headed(file, plain, keep)), ...(await decoded(ground, { file, found, encoded, keep }))];
   };
@@ -69,6 +70,8 @@ const decoded = async (ground: Unfolding, { file, found, encoded, keep }: Encode
   if (encoded.length === 0) return [];
   const byName = new Map(found.map((array) => [array.name, array]));
   const tensors = new Map((await ground.models.facts(ground.modelId)).tensors.map((tensor) => [tensor.name, tensor]));
+  if (encoded.length > tensors.size)
+    throw malformed(`The model has ${tensors.size} tensors, and ${encoded.length} are encoded.`);
   const open = (name: string): Promise<ArrayValues> => {
     const array = byName.get(name);
     if (!array) throw malformed(`The file has no array "${shown(name)}".`);
