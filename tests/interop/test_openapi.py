@@ -60,9 +60,12 @@ def signed(aegis: Aegis) -> Signed:
 
 
 # `make check` proves that the server's own copy is the same.
-schema = schemathesis.openapi.from_path(
+document = schemathesis.openapi.from_path(
     ROOT / "docs" / "openapi.json", config=schemathesis.Config.from_dict({"checks": CHECKS})
 )
+# What is read to its end never ends.
+EVENTS = "/api/v1/tasks/events"
+schema = document.exclude(path=EVENTS)
 
 
 @schema.parametrize()
@@ -71,3 +74,12 @@ def test_answers_as_its_document_says(case: schemathesis.Case, signed: Signed) -
     if re.fullmatch(r"\d{1,2}", str(case.query.get("wait", ""))):
         case.query["wait"] = "0.1"  # of what is valid nothing is longer
     case.call_and_validate(base_url=signed.server, auth=signed, verify=signed.ca, timeout=30)
+
+
+def test_events_begin_as_the_document_says(signed: Signed) -> None:
+    headers = dict.fromkeys(SIGNING, "to be signed")
+    with requests.get(f"{signed.server}{EVENTS}", auth=signed, headers=headers, verify=signed.ca, stream=True, timeout=30) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] in document[EVENTS]["GET"].definition.raw["responses"]["200"]["content"]
+        assert next(answer.iter_lines(decode_unicode=True)).startswith("retry: ")
+    assert requests.get(f"{signed.server}{EVENTS}", verify=signed.ca, timeout=30).status_code == 401

@@ -25,7 +25,7 @@ export const identifyOperator = (
   authorization: unknown,
   from: Caller & { readonly connection: object },
 ): Account | Promise<Account> => {
-  const token = typeof authorization === 'string' ? BEARER.exec(authorization)?.[1] : undefined;
+  const token = tokenIn(authorization);
   const operator = token === undefined ? null : operators.of(token);
   if (operator !== null) {
     admission.arrivesKnown('control', `operator ${operator.name}`, from.connection);
@@ -47,6 +47,19 @@ export const identifyOperator = (
     },
   );
 };
+
+/** Whether what was let in by this header may go on: the token of an operator counts until it is taken back, that of an account until it is over. */
+export const stillCounts = (
+  operators: OperatorParts['operators'],
+  authorization: unknown,
+  { id }: Account,
+): boolean => {
+  const token = tokenIn(authorization);
+  return id.startsWith('oidc:') || (token !== undefined && operators.of(token) !== null);
+};
+
+const tokenIn = (authorization: unknown): string | undefined =>
+  typeof authorization === 'string' ? BEARER.exec(authorization)?.[1] : undefined;
 
 /** OPERATOR_FORBIDDEN, which names the roles. */
 export const demandRole = ({ name, roles }: Account, method: string): void => {

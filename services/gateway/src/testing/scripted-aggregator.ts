@@ -44,6 +44,8 @@ export class ScriptedAggregator {
   readonly submitted: SubmitUpdateRequest[] = [];
   readonly failed: { taskId: string; code: number; reason: string }[] = [];
   readonly readModelCalls: { offset: number; length: number }[] = [];
+  /** Watched runs end when it resolves; undefined: at once. */
+  watching: PromiseWithResolvers<void> | undefined;
   readonly appended: string[] = [];
   verdict: SubmitUpdateResponse = { accepted: true, refusalCode: '', refusal: '' };
   /** Called before every method; throw to be away. */
@@ -213,8 +215,10 @@ export class ScriptedAggregator {
           { run: summary(run), message: 'running', nodes: [] },
           { run: summary(run), message: 'finished', nodes: [{ nodeId: 5n, state: 'answered', reason: '' }] },
         ];
+        const { watching } = this;
         return (async function* () {
           yield* events;
+          await watching?.promise;
         })();
       },
       putPlan: async ({ modelNpz }) => ({ modelId: `model of ${modelNpz.length} bytes` }),

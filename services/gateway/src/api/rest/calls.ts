@@ -50,6 +50,8 @@ export interface RestCall {
   readonly body: unknown;
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
+  /** Whether an answer that lasts may go on: an operator's, as long as its token counts and this gateway does not drain. */
+  readonly mayGoOn: () => boolean;
 }
 export type SignedCall = RestCall & { readonly node: NodeRecord };
 

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import type { NodeRecord } from '../../domain/node.ts';
 import { authenticateRequest, restClaim } from '../../flows/authenticate-request.ts';
 import type { Gateway } from '../../flows/gateway.ts';
-import { demandRole, identifyOperator } from '../../flows/identify-operator.ts';
+import { demandRole, identifyOperator, stillCounts } from '../../flows/identify-operator.ts';
 import type { Operators } from '../../flows/operators.ts';
 import type { BodyBudget } from '../body-budget.ts';
 import type { Counted } from '../counted.ts';
@@ -77,7 +77,8 @@ export class RestDoor {
     const { endpoint, parameters } = route;
     const bodyHash = header(request, 'x-aegis-content-sha256');
     // Before a byte of the body is read: strangers send nothing.
-    if (endpoint.asker === 'operator') await this.#identify(endpoint.operates, request);
+    let mayGoOn = (): boolean => true;
+    if (endpoint.asker === 'operator') mayGoOn = await this.#identify(endpoint.operates, request);
     else this.#arrives(endpoint, request);
     const node = endpoint.asker === 'node' ? await this.#authenticate(request, bodyHash) : null;
     const query = check(endpoint.query ?? NO_QUERY, readQuery(queryText), 'query');
@@ -86,7 +87,7 @@ export class RestDoor {
       signedHash: node ? bodyHash : null,
       holder: node ? `node ${node.nodeId}` : '',
     });
-    const call = { request, response, parameters, query, body, signal };
+    const call = { request, response, parameters, query, body, signal, mayGoOn };
     const answer = await this.#answer(endpoint, call, node);
     if (answer !== undefined && !response.destroyed) sendJson(response, answer);
   }
@@ -98,12 +99,15 @@ export class RestDoor {
     return this.#calls.signed[name]({ ...call, node });
   }
 
-  async #identify(operates: string, request: IncomingMessage): Promise<void> {
+  /** Resolves with whether what was let in may go on. */
+  async #identify(operates: string, request: IncomingMessage): Promise<() => boolean> {
     const { gateway, operators } = this.#parts;
     const { accounts, admission } = gateway;
     const { socket, headers } = request;
     const from = { address: socket.remoteAddress ?? '', connection: socket };
-    demandRole(await identifyOperator({ operators, accounts, admission }, headers.authorization, from), operates);
+    const account = await identifyOperator({ operators, accounts, admission }, headers.authorization, from);
+    demandRole(account, operates);
+    return () => !gateway.held.isDrained && stillCounts(operators, headers.authorization, account);
   }
 
   #arrives({ name, asker }: Endpoint, request: IncomingMessage): void {

@@ -37,9 +37,8 @@ interface Stream {
   readonly ended: () => boolean;
 }
 
-const listen = (path: string, headers: Record<string, string>): Promise<Stream> =>
+const listen = (path: string, headers: Record<string, string>, { host, port } = gateway.target): Promise<Stream> =>
   new Promise((resolve, reject) => {
-    const { host, port } = gateway.target;
     const request = get({ host, port, path, headers, agent: false }, (head) => {
       const events: Stream['events'] = [];
       let [kept, ended] = ['', false];
@@ -100,6 +99,36 @@ describe('events', () => {
     ]);
     const unknown = await ask('/api/v1/runs/12x/events', `Bearer ${TOKEN}`);
     expect([unknown.status, unknown.json().code]).toEqual([404, 'RUN_NOT_FOUND']);
+  });
+});
+
+describe('an operator’s events end', () => {
+  const runs = new ScriptedAggregator();
+
+  it('within a second of its token being taken back, and when the gateway drains', async () => {
+    const own = join(folder.path, 'others.json');
+    const named = (...names: string[]) => ({
+      operators: names.map((name) => ({
+        ...{ name, role: 'viewer', sha256: createHash('sha256').update(`${name}s-token`).digest('hex') },
+      })),
+    });
+    await writeFile(own, JSON.stringify(named('ida', 'joe')), { mode: 0o600 });
+    const lasting = await GatewayFixture.open(nats(), runs);
+    const there = await lasting.gateway({ config: { rest: true, 'operators-file': own } });
+    runs.addRun(99n);
+    runs.watching = Promise.withResolvers<void>();
+    const open = (name: string) =>
+      listen('/api/v1/runs/99/events', { authorization: `Bearer ${name}s-token` }, there.target);
+    const [ida, joe] = [await open('ida'), await open('joe')];
+    await eventually(() => ida.events.length === 2 && joe.events.length === 2);
+    await writeFile(own, JSON.stringify(named('joe')), { mode: 0o600 });
+    await eventually(ida.ended);
+    expect(joe.ended()).toBe(false);
+    const closing = there.drain();
+    await eventually(joe.ended);
+    runs.watching.resolve();
+    await closing;
+    await lasting.close();
   });
 });
 

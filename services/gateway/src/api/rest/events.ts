@@ -13,6 +13,7 @@ const BEAT_MS = 15_000;
 /** Then the client comes again and is judged anew: whose token or role was taken away meanwhile is out. */
 export const LONGEST_MS = 600_000;
 const RETRY_MS = 1_000;
+const LOOK_MS = 1_000;
 
 export interface EventStream {
   readonly clock: Pick<Clock, 'schedule'>;
@@ -21,6 +22,8 @@ export interface EventStream {
   /** Called while the caller is there, as far as its system says, every 15 seconds. */
   readonly onBeat?: () => void;
   readonly longestMs?: number;
+  /** Asked every second: the stream ends when it may not. */
+  readonly mayGoOn?: () => boolean;
 }
 
 /**
@@ -29,12 +32,17 @@ export interface EventStream {
  */
 export const sendEvents = async (
   response: ServerResponse,
-  { clock, signal, onBeat, longestMs = LONGEST_MS }: EventStream,
+  { clock, signal, onBeat, longestMs = LONGEST_MS, mayGoOn = () => true }: EventStream,
   open: (signal: AbortSignal) => AsyncIterable<ServerEvent>,
 ): Promise<void> => {
   const over = new AbortController();
   const ending = AbortSignal.any([signal, over.signal]);
   const longest = clock.schedule(longestMs, () => over.abort());
+  const look = (): void => {
+    if (mayGoOn()) looking = clock.schedule(LOOK_MS, look);
+    else over.abort();
+  };
+  let looking = clock.schedule(LOOK_MS, look);
   let beating = clock.schedule(BEAT_MS, beat);
   function beat(): void {
     onBeat?.();
@@ -60,6 +68,7 @@ export const sendEvents = async (
   } finally {
     beating.cancel();
     longest.cancel();
+    looking.cancel();
   }
   response.end();
 };

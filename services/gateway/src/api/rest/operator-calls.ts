@@ -18,11 +18,11 @@ export const operatorCalls = (
   gateway: Gateway,
 ): Readonly<Record<OperatorEndpoint, (call: RestCall) => Promise<unknown>>> => ({
   runs: async ({ query }) => ({ runs: (await listRuns(gateway, query as z.infer<typeof schemas.page>)).map(runOf) }),
-  'run-events': async ({ parameters, response, signal }) => {
+  'run-events': async ({ parameters, response, signal, mayGoOn }) => {
     const runId = readRunId(parameters.run ?? '');
     // Before the head of the answer is sent: an unknown run is a refusal, no empty stream.
     if ((await listRuns(gateway, { runId, limit: 1, skip: 0 })).length === 0) throw new AegisError('RUN_NOT_FOUND');
-    await sendEvents(response, { clock: gateway.clock, signal }, async function* (ending) {
+    await sendEvents(response, { clock: gateway.clock, signal, mayGoOn }, async function* (ending) {
       for await (const { run, message, nodes } of watchRun(gateway, runId, ending)) {
         const states = nodes.map(({ nodeId, state, reason }) => ({ nodeId: nodeId.toString(), state, reason }));
         yield { event: 'run', data: { run: runOf(run), message, nodes: states } };
