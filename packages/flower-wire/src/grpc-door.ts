@@ -17,6 +17,7 @@ import { Metadata } from '@grpc/grpc-js';
 import type { ControlService } from './control-service.ts';
 import { decodeWith } from './decode.ts';
 import { Departure } from './departure.ts';
+import { drained } from './drained.ts';
 import type { CallHead, FleetService } from './fleet-service.ts';
 import { limits } from './limits.ts';
 import { flowerStatus, grpcDetails, type StatusOf } from './status.ts';
@@ -276,18 +277,6 @@ const textOf = (metadata: Metadata, name: string): string => {
   const value = metadata.get(name)[0];
   return typeof value === 'string' ? value : '';
 };
-
-function drained(call: ServerWritableStream<Buffer, Buffer>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      call.off('drain', done);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    call.once('drain', done);
-    signal.addEventListener('abort', done, { once: true });
-  });
-}
 
 function addService(
   server: Server,

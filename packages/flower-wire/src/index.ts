@@ -1,5 +1,6 @@
 export * from './control-contract.ts';
 export { type ControlAnswer, ControlService, type ControlServiceOptions } from './control-service.ts';
+export { drained } from './drained.ts';
 export * from './fleet-contract.ts';
 export { type CallHead, FleetService } from './fleet-service.ts';
 export { addFlowerServices, type GrpcDoorOptions, grpcServerOptions } from './grpc-door.ts';

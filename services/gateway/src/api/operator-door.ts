@@ -1,4 +1,5 @@
 import { AegisError } from '@aegis/errors';
+import { drained } from '@aegis/flower-wire';
 import { type LocalService, type MethodDefinition, messageCodec, toGrpcStatus } from '@aegis/service-kit';
 import type {
   Metadata,
@@ -11,7 +12,6 @@ import type {
 import { type Account, actorOfAccount } from '../domain/account.ts';
 import { demandRole } from '../flows/identify-operator.ts';
 import type { Counted, Door } from './counted.ts';
-import { drained } from './drained.ts';
 
 type RawCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 type Handler = (request: unknown, call: { caller: string; signal: AbortSignal; deadline: number }) => unknown;

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
+import { drained } from '@aegis/flower-wire';
 import type { Clock } from '@aegis/service-kit';
-import { drained } from '../drained.ts';
 
 export interface ServerEvent {
   readonly event: string;

@@ -1,6 +1,6 @@
-import { AegisError } from '@aegis/errors';
 import type { ModelTensor } from '../../../domain/run.ts';
 import { type ArrayValues, bytesOfKind, type Numbers, numbersOf } from './found-array.ts';
+import { malformed, shown } from './malformed.ts';
 
 /** What is made at once: a part of an answer. */
 const BLOCK_BYTES = 2 ** 20;
@@ -154,5 +154,3 @@ const scatter = async (
 };
 
 const isFloat = (kind: string): boolean => kind.includes('f');
-const shown = (name: string): string => name.slice(0, 100);
-const malformed = (detail: string): AegisError => new AegisError('REPLY_MALFORMED', detail);

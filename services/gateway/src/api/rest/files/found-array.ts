@@ -1,6 +1,6 @@
 import { readNpyHeader } from '@aegis/core-native';
-import { AegisError } from '@aegis/errors';
 import type { FileOfParts } from '../../../flows/file-of-parts.ts';
+import { malformed, shown } from './malformed.ts';
 
 /** An array of a file, where it lies there. */
 export interface FoundArray {
@@ -13,7 +13,7 @@ export interface FoundArray {
 }
 
 /** Heads of .npy files have some 100 bytes; of what is larger than this nothing is read. */
-const MOST_HEAD = 4_096;
+export const MOST_HEAD = 4_096;
 
 type Floats = Float32Array | Float64Array;
 type Integers = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array | BigInt64Array;
@@ -87,6 +87,3 @@ const headOf = (name: string, bytes: Buffer): ReturnType<typeof readNpyHeader> =
     throw malformed(`The array "${shown(name)}" is no .npy file.`, cause);
   }
 };
-
-const shown = (name: string): string => name.slice(0, 100);
-const malformed = (detail: string, cause?: unknown): AegisError => new AegisError('REPLY_MALFORMED', detail, cause);

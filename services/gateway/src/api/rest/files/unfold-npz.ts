@@ -4,6 +4,7 @@ import yauzl, { type Entry } from 'yauzl';
 import type { FileOfParts } from '../../../flows/file-of-parts.ts';
 import { nodeLimits } from '../../node/limits.ts';
 import type { FoundArray } from './found-array.ts';
+import { malformed } from './malformed.ts';
 
 const ENCRYPTED = 1;
 const STORED = 0;
@@ -64,8 +65,6 @@ const checked = (entry: Entry): Entry => {
     throw malformed(`"${name}" is compressed: write the file with numpy.savez, not savez_compressed.`);
   return entry;
 };
-
-const malformed = (detail: string, cause?: unknown): AegisError => new AegisError('REPLY_MALFORMED', detail, cause);
 
 class PartsReader extends yauzl.RandomAccessReader {
   readonly #file: FileOfParts;

@@ -5,6 +5,7 @@ import { check } from '../check.ts';
 import { readJson } from '../json-shape.ts';
 import { DTYPES } from './dtypes.ts';
 import type { FoundArray } from './found-array.ts';
+import { malformed } from './malformed.ts';
 import { npyHead } from './npy-head.ts';
 
 // The format: a header's length in 8 bytes, the header in JSON, and behind it the arrays' bytes, little-endian and in C order.
@@ -64,5 +65,3 @@ const placed = (name: string, said: unknown): { head: Buffer; begin: number; byt
     throw malformed(`Of ${where} there are ${end - begin} bytes, and its shape says ${bytes}.`);
   return { head: npyHead(known.npy, shape), begin, bytes };
 };
-
-const malformed = (detail: string, cause?: unknown): AegisError => new AegisError('REPLY_MALFORMED', detail, cause);

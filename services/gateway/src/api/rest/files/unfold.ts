@@ -1,5 +1,4 @@
 import { readNpyHeader } from '@aegis/core-native';
-import { AegisError } from '@aegis/errors';
 import type { ModelTensor, Slice, Update } from '../../../domain/run.ts';
 import { FileOfParts } from '../../../flows/file-of-parts.ts';
 import type { Gateway } from '../../../flows/gateway.ts';
@@ -7,7 +6,8 @@ import type { ModelBlocks } from '../../model-blocks.ts';
 import type { Keep, Unfold } from '../../node/update-intake.ts';
 import type { Encoding } from '../schemas.ts';
 import { decodeArray, type EncodedArray, type ModelTensorValues } from './decode-array.ts';
-import { ArrayValues, type FoundArray } from './found-array.ts';
+import { ArrayValues, type FoundArray, MOST_HEAD } from './found-array.ts';
+import { malformed, shown } from './malformed.ts';
 import { npyHead } from './npy-head.ts';
 import { npzArrays } from './unfold-npz.ts';
 import { safetensorsArrays } from './unfold-safetensors.ts';
@@ -81,20 +81,18 @@ const decoded = async (ground: Unfolding, { file, found, encoded, keep }: Encode
   for (const encoding of encoded) {
     const tensor = tensors.get(encoding.name);
     if (!tensor) throw malformed(`The model has no tensor "${shown(encoding.name)}".`);
-    const blocks = [npyHead(tensor.dtype, tensor.shape)];
-    const slices: Slice[] = [];
     const array = await opened(encoding, open);
-    for await (const block of withHead(blocks, decodeArray(array, await modelValues(ground, tensor))))
-      slices.push({ partId: await keep(block), offset: 0, length: block.byteLength });
+    const slices = [await keptWhole(npyHead(tensor.dtype, tensor.shape), keep)];
+    for await (const block of decodeArray(array, await modelValues(ground, tensor)))
+      slices.push(await keptWhole(block, keep));
     made.push({ name: encoding.name, slices });
   }
   return made;
 };
 
-async function* withHead(first: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield* first;
-  yield* rest;
-}
+const keptWhole = async (content: Buffer, keep: Keep): Promise<Slice> => ({
+  ...{ partId: await keep(content), offset: 0, length: content.byteLength },
+});
 
 const opened = async (encoding: Encoding, open: (name: string) => Promise<ArrayValues>): Promise<EncodedArray> => {
   if (encoding.as === 'sparse')
@@ -118,13 +116,7 @@ const modelValues = async ({ models, modelId }: Unfolding, tensor: ModelTensor):
   return { tensor, read: (at, bytes) => read(offset + dataOffset + at, bytes) };
 };
 
-/** Heads of .npy files have some 100 bytes. */
-const MOST_HEAD = 4_096;
-
 const arraysOf = (encoding: Encoding): string[] =>
   encoding.as === 'sparse'
     ? [encoding.indices, encoding.values]
     : [encoding.values, encoding.scale, ...(encoding.zeroPoint === undefined ? [] : [encoding.zeroPoint])];
-
-const shown = (name: string): string => name.slice(0, 100);
-const malformed = (detail: string): AegisError => new AegisError('REPLY_MALFORMED', detail);
