@@ -38,14 +38,17 @@ export interface GrpcChannelOptions {
   insecure?: boolean | undefined;
   /** Name the server's certificate must carry, when it is not the host in `address`. */
   serverName?: string | undefined;
-  /** Milliseconds a connection may take to be made before it is tried anew, name resolution included; default 10 s. Calls that waited for it fail with UNAVAILABLE. */
+  /**
+   * Milliseconds a connection may take to be made before it is tried anew, name resolution included; default 2 s. Calls that waited for it fail with
+   * UNAVAILABLE. Each further attempt in a row may take twice as long, up to five times this: a peer that is slow is not a peer that is gone.
+   */
   connectWaitMs?: number;
   telemetry?: Telemetry;
 }
 
 /** Opens no connection before the first call; reconnects by itself. */
 export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
-  const { address, serverName, connectWaitMs = 10_000, telemetry = noTelemetry } = options;
+  const { address, serverName, connectWaitMs = 2_000, telemetry = noTelemetry } = options;
   const tls = options.tls && liveTls(options.tls);
   if (tls !== undefined) watchCertificate(telemetry.meter, 'client', () => tls.now.cert);
   const settings = {
@@ -66,9 +69,20 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
       'grpc.default_authority': serverName,
     }),
   };
+  let stuckInARow = 0;
   const open = (): Client => {
     const opened = new Client(address, channelCredentials(options, tls), settings);
-    whenStuck(opened, connectWaitMs, () => client === opened && reopen());
+    whenStuck(opened, {
+      waitMs: Math.min(connectWaitMs * 2 ** stuckInARow, connectWaitMs * 5),
+      connected: () => {
+        stuckInARow = 0;
+      },
+      stuck: () => {
+        if (client !== opened) return;
+        stuckInARow += 1;
+        reopen();
+      },
+    });
     return opened;
   };
   const reopen = (): void => {
@@ -116,7 +130,10 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
  * grpc-js waits for a connection as long as the kernel does: two minutes for an address that nobody has any more, a quarter of an hour for a peer that is
  * silent in the handshake. Calls wait with it, or fail, though the name has long had another address. Keepalive only guards connections that stand.
  */
-const whenStuck = (client: Client, waitMs: number, stuck: () => void): void => {
+const whenStuck = (
+  client: Client,
+  { waitMs, connected, stuck }: { waitMs: number; connected: () => void; stuck: () => void },
+): void => {
   const channel = client.getChannel();
   let timer: NodeJS.Timeout | undefined;
   const follow = (): void => {
@@ -128,6 +145,7 @@ const whenStuck = (client: Client, waitMs: number, stuck: () => void): void => {
       clearTimeout(timer);
       timer = undefined;
     }
+    if (state === connectivityState.READY) connected();
     if (state !== connectivityState.SHUTDOWN) channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, follow);
   };
   follow();

@@ -72,6 +72,19 @@ describe('a call about a run', () => {
     expect(called).toHaveLength(asked + 1);
   });
 
+  it('leaves an owner that hangs once the gateway drains, and none that answers', async () => {
+    const draining = new AbortController();
+    const answers = { appendPart: () => new Promise<never>(() => {}), missingParts: async () => ({ partIds: [] }) };
+    const { intake, owners } = world({ 'a:1': answers as Answers }, ['a:1', 'b:1'], draining.signal);
+    owners.hear('7', lease('a:1'));
+    const hanging = intake.appendPart(part);
+    const refused = expect(hanging).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    draining.abort();
+    await intake.missingParts({ task, partIds: [] } as never);
+    await refused;
+    await expect(intake.appendPart(part)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
   it('goes to the listed ones until the owner says where it is', async () => {
     const { intake, owners, called } = world({ 'b:1': stored });
     await intake.appendPart(part);

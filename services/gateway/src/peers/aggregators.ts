@@ -8,7 +8,7 @@ export interface Aggregators {
   readonly owners: RunOwners;
   readonly open: (address: string) => ServiceChannel;
   readonly clock: Clock;
-  /** From here on nobody waits for a new owner: the process drains, and callers find another gateway. Default: never. */
+  /** From here on nobody waits long: not for a new owner, and not for one that does not answer. The process drains, and callers find another gateway. Default: never. */
   readonly hurried?: AbortSignal;
 }
 
@@ -31,6 +31,8 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 /** How long a call waits for a run to have an owner that answers. A lease and a little, and less than nodes wait for an answer. */
 const PATIENCE_MS = 20_000;
 const PAUSE_MS = 250;
+/** For an answer once the process drains, from then or from the call's beginning. Less than the port gives its callers. */
+const HURRIED_MS = 2_000;
 const KNOWN_MODELS = 64;
 const never = new AbortController().signal;
 
@@ -128,6 +130,20 @@ export const aggregatorsChannel = ({
       throw failure;
     };
 
+  /** `late` runs `ms` after the signal, or after now if that is later; not any more once the returned function was called. */
+  const after = (signal: AbortSignal, ms: number, late: () => void): (() => void) => {
+    let timer: { cancel(): void } | undefined;
+    const begin = () => {
+      timer = clock.schedule(ms, late);
+    };
+    if (signal.aborted) begin();
+    else signal.addEventListener('abort', begin, { once: true });
+    return () => {
+      signal.removeEventListener('abort', begin);
+      timer?.cancel();
+    };
+  };
+
   const owner =
     (definition: object, method: string): Unary =>
     async (request, options = {}) => {
@@ -142,6 +158,8 @@ export const aggregatorsChannel = ({
         const stop = owners.onChange(id, () =>
           moved.abort(new AegisError('UNAVAILABLE', `Run ${id} has a new owner.`)),
         );
+        const unanswered = () => moved.abort(new AegisError('UNAVAILABLE', `The owner of run ${id} does not answer.`));
+        const calm = after(hurried, HURRIED_MS, unanswered);
         try {
           const signal = AbortSignal.any([moved.signal, ...(options.signal ? [options.signal] : [])]);
           const timeoutMs = Math.max(patience - (clock.monotonic() - begun), 1);
@@ -155,6 +173,7 @@ export const aggregatorsChannel = ({
           if (!woken.aborted) await clock.sleep(PAUSE_MS, woken).catch(() => {});
         } finally {
           stop();
+          calm();
         }
       }
     };
