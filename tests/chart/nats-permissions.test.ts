@@ -1,20 +1,12 @@
 // nats.conf as the chart writes it, in a real server: every service can do what it does, shown by its certificate alone, and nothing of the others'.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type BucketName,
-  type Bus,
-  buckets,
-  connectBus,
-  natsServerBinary,
-  type SubjectName,
-  subjects,
-} from '@aegis/bus';
+import { type BucketName, type Bus, buckets, connectBus, type SubjectName, subjects } from '@aegis/bus';
 import { createCa, type IssuedCertificate, issueLeaf } from '@aegis/service-kit';
 import { eventually, freePort, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { render } from './render.ts';
+import { startChartNats, stopped } from './chart-nats.ts';
 
 const owns: Record<string, { writes: BucketName[]; reads: BucketName[] }> = {
   gateway: {
@@ -46,20 +38,7 @@ beforeAll(async () => {
   const leaf = await issueLeaf(ca, { name: 'nats', hosts: ['nats', 'localhost'] }, Date.now());
   const files = { 'ca.crt': ca.certPem, 'tls.crt': leaf.certPem, 'tls.key': leaf.keyPem };
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder.path, name), text, { mode: 0o600 });
-  const rendered = await render({ values: 'single-node' });
-  const conf = rendered.get('ConfigMap', 'aegis-nats').data['nats.conf'] as string;
-  // Paths and ports of this machine instead of the pod's.
-  const here = conf
-    .replaceAll('/etc/aegis/tls', folder.path)
-    .replace('/data', join(folder.path, 'data'))
-    .replace('/tmp/nats.pid', join(folder.path, 'pid'))
-    .replace('port: 4222', `listen: "127.0.0.1:${port}"`)
-    .replace('http_port: 8222', '');
-  await writeFile(join(folder.path, 'nats.conf'), here);
-  server = spawn(natsServerBinary(), ['--config', join(folder.path, 'nats.conf')], {
-    stdio: 'ignore',
-    env: { POD_NAME: 'aegis-nats-0', NATS_AT_REST_KEY: `k${'11'.repeat(32)}` },
-  });
+  server = await startChartNats(folder.path, port);
   for (const name of Object.keys(owns)) {
     // As `aegis kubernetes secrets` names them.
     const open = () => busOf(name, [name, `aegis-${name}.learning.svc`]);
@@ -68,9 +47,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const one of buses.values()) await one.close();
-  const exited = new Promise((resolve) => server.once('exit', resolve));
-  server.kill('SIGTERM');
-  await exited;
+  await stopped(server);
   await folder.remove();
 });
 

@@ -31,12 +31,15 @@ export interface RunFacts {
   readonly history: readonly { readonly accepted: number; readonly dropped: number; readonly seconds: number }[];
 }
 
-/** `aegis … --json` against the cluster's gateway. */
-export async function aegis(address: string, ...command: string[]): Promise<unknown> {
-  const where = ['--address', address, '--ca', files.ca, '--token-file', files.token, '--json'];
-  const { stdout } = await run(join(root, 'node_modules/.bin/aegis'), [...command, ...where], { maxBuffer: 2 ** 26 });
+/** `aegis … --json`. */
+export async function aegisHere(...command: string[]): Promise<unknown> {
+  const { stdout } = await run(join(root, 'node_modules/.bin/aegis'), [...command, '--json'], { maxBuffer: 2 ** 26 });
   return JSON.parse(stdout);
 }
+
+/** The same against the cluster's gateway. */
+export const aegis = (address: string, ...command: string[]): Promise<unknown> =>
+  aegisHere(...command, '--address', address, '--ca', files.ca, '--token-file', files.token);
 
 /** Asks again through any outage, until the run is over. */
 export async function finished(address: string, runId: bigint, withinMs: number): Promise<RunFacts> {

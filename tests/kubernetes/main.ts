@@ -1,7 +1,8 @@
 // The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated] [--keep]
-// Figures: install first-round footprint drain upgrade chaos; --replicated, which starts three nodes and two or three of everything, has
-// install, first-round and chaos. --keep leaves the cluster up for the next call, which then goes on with it.
+// Figures: install first-round footprint drain upgrade chaos backup; --replicated, which starts three nodes and two or three of everything, has
+// install, first-round, chaos and backup. --keep leaves the cluster up for the next call, which then goes on with it.
 import { arch, cpus } from 'node:os';
+import { backup } from './backup.ts';
 import { cluster } from './cluster.ts';
 import { chaos, drain, type Figure, firstRound, footprint, ready, upgradeAndRollback } from './figures.ts';
 import { loadImages } from './images.ts';
@@ -9,8 +10,11 @@ import { install, logs, namespace, replicated, singleNode } from './suite.ts';
 
 const isReplicated = process.argv.includes('--replicated');
 const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
-  ? { 'first-round': firstRound, chaos: () => chaos(120_000) }
-  : { 'first-round': firstRound, footprint, drain, upgrade: upgradeAndRollback, chaos: () => chaos() };
+  ? { 'first-round': firstRound, chaos: () => chaos(120_000), backup: () => backup(replicated) }
+  : {
+      ...{ 'first-round': firstRound, footprint, drain, upgrade: upgradeAndRollback },
+      ...{ chaos: () => chaos(), backup: () => backup(singleNode) },
+    };
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const keep = process.argv.includes('--keep');
 const unknown = wanted.filter((name) => name !== 'install' && figures[name] === undefined);

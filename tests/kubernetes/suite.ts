@@ -15,10 +15,13 @@ export const files = {
 const chart = join(root, 'deploy/k8s/helm/aegis');
 const user = 10001;
 
+/** Where a claim's volume is on this machine. */
+export const volumeOf = (claim: string): string => join(folder, 'volumes', claim);
+
 /** As the cluster has no storage class: one folder of this machine per claim, which every node sees, as a network disk would be. */
 async function volumes(claims: readonly string[]): Promise<void> {
   const objects = claims.map((claim) => {
-    const path = join(folder, 'volumes', claim);
+    const path = volumeOf(claim);
     mkdirSync(path, { recursive: true });
     chownSync(path, user, user);
     return {

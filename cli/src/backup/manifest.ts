@@ -12,6 +12,8 @@ export const manifestShape = z.strictObject({
   streams: z.array(
     z.strictObject({
       name: z.string().regex(/^[A-Za-z0-9_-]+$/),
+      /** NATS's; backups of the first release do not say. */
+      account: z.string().default(''),
       config: z.record(z.string(), z.unknown()),
       state: z.record(z.string(), z.unknown()),
       pieces: z.number().int().min(0),

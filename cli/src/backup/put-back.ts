@@ -46,12 +46,26 @@ export async function putBackFiles(from: SealedFolder, { files }: Manifest, stat
   }
 }
 
-/** `replicas`: of the cluster that takes them. The ledger goes first: nothing of a run is there without what it cost. */
+/** What belongs into an account of its own may come into no other: there its service would not find it, and begin with nothing. */
+export function demandAccounts({ streams }: Manifest, copies: StreamCopies): void {
+  const wanted = new Set(streams.map(({ account }) => account).sort());
+  const missing = [...wanted].filter((account) => !copies.accounts.includes(account));
+  if (missing.length === 0 || (wanted.size === 1 && copies.accounts.length === 1)) return;
+  throw new CommandError(
+    'ACCOUNTS_NEEDED',
+    `The backup has streams of these accounts of NATS: ${[...wanted].join(', ')}.`,
+    {
+      todo: `Give the file that the backup was taken with: it leads to ${copies.accounts.join(', ')} alone.`,
+    },
+  );
+}
+
+/** `replicas`: of the cluster that takes them; undefined: as many as there were. The ledger goes first: nothing of a run is there without what it cost. */
 export async function putBackStreams(
   from: SealedFolder,
   { streams }: Manifest,
   copies: StreamCopies,
-  replicas: number,
+  replicas: number | undefined,
 ): Promise<void> {
   const there = new Set(await copies.names());
   const known = streams.filter(({ name }) => there.has(name));
@@ -59,11 +73,12 @@ export async function putBackStreams(
     throw new CommandError('STORE_NOT_EMPTY', `This NATS has streams of a suite already: ${known[0]?.name}.`, {
       todo: 'Restore into an empty NATS store.',
     });
-  for (const { name, config, state, pieces, attempt } of streams.toReversed()) {
+  for (const { name, account, config, state, pieces, attempt } of streams.toReversed()) {
     const all = async function* () {
       for (let at = 0; at < pieces; at += 1) yield await from.read(pieceName(name, attempt, at));
     };
-    await copies.restore({ name, config: { ...config, num_replicas: replicas }, state }, all());
+    const asMany = { ...config, ...(replicas !== undefined && { num_replicas: replicas }) };
+    await copies.restore({ name, account, config: asMany, state }, all());
   }
 }
 

@@ -6,8 +6,10 @@ import { lockHolder, lockState } from '../state-lock.ts';
 import { findNatsServer } from '../suite/nats-child.ts';
 
 export interface ReachedNats {
-  readonly options: BusOptions;
-  readonly replicas: number;
+  /** One for each account; runs and their leases are in the first. */
+  readonly ways: readonly [BusOptions, ...BusOptions[]];
+  /** Copies of each stream; undefined: nobody says. */
+  readonly replicas: number | undefined;
   close(): Promise<void>;
 }
 
@@ -15,30 +17,37 @@ export interface ReachedNats {
 export async function natsOfState(state: StateDirectory, env: NodeJS.ProcessEnv): Promise<ReachedNats> {
   const running = (await lockHolder(state.lock)) === undefined ? null : await runningNatsServer(state.nats);
   if (running !== null)
-    return { options: { ...running, servers: running.url, name: 'aegis backup' }, replicas: 1, close: async () => {} };
+    return { ways: [{ ...running, servers: running.url, name: 'aegis backup' }], replicas: 1, close: async () => {} };
   const binary = await findNatsServer(env);
   await prepareStateDirectory(state);
   const unlock = await lockState(state.lock, state.root);
   try {
     const files = { storeDir: state.nats, keyFile: state.natsKey, logFile: state.natsLog };
     const server = await startNatsServer({ binary, ...files, port: 0 });
-    const options = { servers: server.url, credentials: server.credentials, name: 'aegis backup' };
+    const way = { servers: server.url, credentials: server.credentials, name: 'aegis backup' };
     const close = async (): Promise<void> => {
       await server.stop();
       await unlock();
     };
-    return { options, replicas: 1, close };
+    return { ways: [way], replicas: 1, close };
   } catch (error) {
     await unlock();
     throw error;
   }
 }
 
-/** Of a cluster: what `nats:` says in the file of any service. */
+/** Of a cluster: what `nats:` says in the file of any service, or a list of such, one for each account. */
 export function natsOfFile(file: string): ReachedNats {
-  const { nats } = loadConfig(file, z.looseObject({ nats: natsConfig }));
-  const { servers, user, 'password-file': password, tls, replicas } = nats;
+  const several = z.tuple([natsConfig], natsConfig);
+  const { nats } = loadConfig(
+    file,
+    z.looseObject({ nats: z.union([several, natsConfig.transform((one): z.infer<typeof several> => [one])]) }),
+  );
+  const [first, ...others] = nats;
+  return { ways: [wayOf(first), ...others.map(wayOf)], replicas: first.replicas, close: async () => {} };
+}
+
+function wayOf({ servers, user, 'password-file': password, tls, replicas }: z.infer<typeof natsConfig>): BusOptions {
   const credentials = user !== undefined && password !== undefined ? { user, password } : undefined;
-  const options = { servers, replicas, credentials, tls: tls && readTls(tls), name: 'aegis backup' };
-  return { options, replicas, close: async () => {} };
+  return { servers, credentials, tls: tls && readTls(tls), name: 'aegis backup', ...(replicas && { replicas }) };
 }

@@ -29,7 +29,7 @@ export const addBackup: AddCommand = (program, context) =>
       const nats = state === null ? natsOfFile(options.nats ?? '') : await natsOfState(state, env);
       try {
         const to = await SealedFolder.create(resolve(options.output), resolve(options.key));
-        const copies = await openStreamCopies(nats.options);
+        const copies = await openStreamCopies(...nats.ways);
         const { manifest, bytes } = await takeBackup(copies, state?.root ?? null, to, () => openRuns(nats)).finally(
           () => copies.close(),
         );
@@ -48,8 +48,8 @@ export const addBackup: AddCommand = (program, context) =>
     });
 
 /** Every run that is not finished has a lease. */
-async function openRuns({ options }: ReachedNats): Promise<string[]> {
-  const bus = await connectBus(options);
+async function openRuns({ ways }: ReachedNats): Promise<string[]> {
+  const bus = await connectBus(ways[0]);
   try {
     const runs: string[] = [];
     for await (const { key } of (await bus.bucket('leases')).entries()) runs.push(key);

@@ -15,6 +15,8 @@ interface Options {
   host?: string[];
 }
 
+/** NATS's accounts in the chart, runs first, and who may copy each (templates/_nats.tpl). */
+const backupUsers = ['backup-suite', 'backup-secagg', 'backup-ledger'] as const;
 const services = ['gateway', 'aggregator', 'secagg', 'privacy-accountant', 'issuer', 'nats'] as const;
 
 export const addKubernetesSecrets: AddCommand = (program, context) =>
@@ -42,15 +44,19 @@ export const addKubernetesSecrets: AddCommand = (program, context) =>
         secret(`${name}-gateway-keys`, namespace, await gatewayKeys(dir)),
         secret(`${name}-nats-keys`, namespace, { 'at-rest.key': atRest }),
       ];
+      const backup = await backupWay(dir);
       const file = join(dir, 'secrets.json');
       const list = { apiVersion: 'v1', kind: 'List', items: secrets };
       await writeFileAtomic(file, `${JSON.stringify(list, null, 2)}\n`, 0o600);
       const [ca, tokenFile] = [join(dir, 'ca.pem'), join(dir, 'operator.token')];
-      terminal.result({ file, ca, tokenFile, secrets: secrets.map((one) => one.metadata.name) });
+      terminal.result({ file, ca, tokenFile, backup, secrets: secrets.map((one) => one.metadata.name) });
       terminal.line(`${secrets.length} secrets for ${name} in ${namespace}.`);
       terminal.line(`  give them    kubectl apply --server-side -f ${file}`);
       terminal.line(`  nodes trust  ${ca}`);
       terminal.line(`  operators    aegis … --ca ${ca} --token-file ${tokenFile}`);
+      terminal.line(
+        `  backups      kubectl -n ${namespace} port-forward svc/${name}-nats 4222, aegis backup --nats ${backup} …`,
+      );
     });
 
 interface SecretManifest {
@@ -73,13 +79,27 @@ async function certificates(dir: string, { name, namespace, host = [] }: Options
   const made: SecretManifest[] = [];
   for (const service of services) {
     const hosts = [service, `${name}-${service}.${namespace}.svc`];
-    if (service === 'nats') hosts.push(`*.${name}-nats-headless.${namespace}.svc`);
+    // by localhost: whoever makes a backup, through a forwarded port
+    if (service === 'nats') hosts.push(`*.${name}-nats-headless.${namespace}.svc`, 'localhost');
     const files = await ensureCertificate(dir, service, { hosts, now });
     made.push(secret(`${name}-${service}-tls`, namespace, await pem(files)));
   }
   const inside = `${name}-gateway.${namespace}.svc`;
   const edge = await ensureCertificate(dir, 'edge', { hosts: ['localhost', '127.0.0.1', '::1', inside, ...host], now });
   return [...made, secret(`${name}-edge-tls`, namespace, await pem(edge))];
+}
+
+/** The file for `aegis backup --nats`. What it names stays here: the cluster needs none of it, and whoever has it can read all that NATS keeps. */
+async function backupWay(dir: string): Promise<string> {
+  const now = Date.now();
+  const ways: object[] = [];
+  for (const user of backupUsers) {
+    const files = await ensureCertificate(dir, user, { hosts: [user], now });
+    ways.push({ servers: ['tls://localhost:4222'], tls: { ca: files.ca, cert: files.cert, key: files.key } });
+  }
+  const file = join(dir, 'backup.json');
+  await writeFileAtomic(file, `${JSON.stringify({ nats: ways }, null, 2)}\n`, 0o600);
+  return file;
 }
 
 const pem = async (files: { ca: string; cert: string; key: string }): Promise<Record<string, string>> => ({

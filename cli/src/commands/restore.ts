@@ -1,6 +1,13 @@
 import { resolve } from 'node:path';
 import { openStreamCopies } from '@aegis/bus';
-import { demandEmpty, demandKeys, putBackFiles, putBackStreams, readManifest } from '../backup/put-back.ts';
+import {
+  demandAccounts,
+  demandEmpty,
+  demandKeys,
+  putBackFiles,
+  putBackStreams,
+  readManifest,
+} from '../backup/put-back.ts';
 import { natsOfFile, natsOfState } from '../backup/reach-nats.ts';
 import { SealedFolder } from '../backup/sealed-folder.ts';
 import type { AddCommand } from '../context.ts';
@@ -32,8 +39,13 @@ export const addRestore: AddCommand = (program, context) =>
       const nats = state === null ? natsOfFile(options.nats ?? '') : await natsOfState(state, env);
       try {
         if (state !== null) await putBackFiles(from, manifest, state.root);
-        const copies = await openStreamCopies(nats.options);
-        await putBackStreams(from, manifest, copies, nats.replicas).finally(() => copies.close());
+        const copies = await openStreamCopies(...nats.ways);
+        try {
+          demandAccounts(manifest, copies);
+          await putBackStreams(from, manifest, copies, nats.replicas);
+        } finally {
+          await copies.close();
+        }
       } finally {
         await nats.close();
       }

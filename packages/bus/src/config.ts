@@ -10,7 +10,7 @@ export const natsConfig = z
     user: z.string().min(1).optional(),
     'password-file': secretFile.optional(),
     tls: tlsFiles.optional(),
-    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).default(1),
+    replicas: z.union([z.literal(1), z.literal(3), z.literal(5)]).optional(),
   })
   .refine((one) => (one.user === undefined) === (one['password-file'] === undefined), {
     error: 'user and password-file are given together or not at all',

@@ -7,6 +7,8 @@ import type { Link } from './link.ts';
 /** What the server wants to have again with a stream's bytes. */
 export interface StreamHead {
   readonly name: string;
+  /** NATS's account that it is in. */
+  readonly account: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly state: Readonly<Record<string, unknown>>;
 }
@@ -16,12 +18,15 @@ export interface StreamHead {
  * snapshot is of one moment. What comes out is not encrypted.
  */
 export interface StreamCopies {
+  /** Of NATS, that can be reached. */
+  readonly accounts: readonly string[];
+  /** Of all of them. */
   names(): Promise<string[]>;
   /** Number of the newest message; grows with every write. */
   lastSequence(name: string): Promise<number>;
   /** `piece` gets the bytes in order; the next piece comes when it has resolved. */
   save(name: string, piece: (bytes: Buffer) => Promise<void>): Promise<StreamHead>;
-  /** A stream that is not there yet. */
+  /** A stream that is not there yet, into its account; into the only one, if there is but one. */
   restore(head: StreamHead, pieces: AsyncIterable<Uint8Array>): Promise<void>;
   close(): Promise<void>;
 }
@@ -30,19 +35,61 @@ const CHUNK_BYTES = 128 * 1024;
 const ANSWER_MS = 60_000;
 const OTHER_ERROR = 400;
 
-export const openStreamCopies = async (options: BusOptions): Promise<StreamCopies> => {
-  const link = await openBusLink(options);
-  return {
-    names: async () => {
-      const names: string[] = [];
-      for await (const name of link.manager.streams.names()) names.push(name);
-      return names.sort();
-    },
-    lastSequence: async (name) => (await link.manager.streams.info(name)).state.last_seq,
-    save: (name, piece) => save(link, name, piece),
-    restore: (head, pieces) => restore(link, head, pieces),
-    close: () => link.close(),
+/** `ways`: one for each account whose streams count. */
+export const openStreamCopies = async (...ways: readonly BusOptions[]): Promise<StreamCopies> => {
+  const links: Link[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(links.map((link) => link.close()));
   };
+  try {
+    for (const way of ways) links.push(await openBusLink(way));
+    const byAccount = new Map<string, Link>();
+    for (const link of links) byAccount.set(await accountOf(link), link);
+    if (byAccount.size < links.length)
+      throw new AegisError(
+        'CONFIG_INVALID',
+        `Two ways lead to the same account of NATS: ${[...byAccount.keys()].join(', ')}.`,
+      );
+    return { ...copiesOf(byAccount), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+};
+
+const copiesOf = (byAccount: ReadonlyMap<string, Link>): Omit<StreamCopies, 'close'> => {
+  const namesIn = async (link: Link): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const name of link.manager.streams.names()) names.push(name);
+    return names;
+  };
+  const holding = async (wanted: string): Promise<[account: string, link: Link]> => {
+    const [first, ...others] = byAccount;
+    for (const one of others) if ((await namesIn(one[1])).includes(wanted)) return one;
+    return first as [string, Link];
+  };
+  return {
+    accounts: [...byAccount.keys()],
+    names: async () => (await Promise.all([...byAccount.values()].map(namesIn))).flat().sort(),
+    lastSequence: async (name) => (await (await holding(name))[1].manager.streams.info(name)).state.last_seq,
+    save: async (name, piece) => {
+      const [account, link] = await holding(name);
+      return { ...(await save(link, name, piece)), account };
+    },
+    restore: async (head, pieces) => {
+      const [only] = byAccount.values();
+      const link = byAccount.get(head.account) ?? (byAccount.size === 1 ? only : undefined);
+      if (link === undefined) throw broken(head.name, `no way to the account ${head.account}`);
+      await restore(link, head, pieces);
+    },
+  };
+};
+
+/** As the server tells its users. */
+const accountOf = async ({ connection }: Link): Promise<string> => {
+  const answer = await connection.request('$SYS.REQ.USER.INFO', '', { timeout: ANSWER_MS });
+  const { data } = answer.json<{ data?: { account?: string } }>();
+  return data?.account ?? '';
 };
 
 interface Answer {
@@ -52,7 +99,11 @@ interface Answer {
   readonly deliver_subject?: string;
 }
 
-async function save(link: Link, name: string, piece: (bytes: Buffer) => Promise<void>): Promise<StreamHead> {
+async function save(
+  link: Link,
+  name: string,
+  piece: (bytes: Buffer) => Promise<void>,
+): Promise<Omit<StreamHead, 'account'>> {
   const { connection } = link;
   const inbox = createInbox();
   const messages = connection.subscribe(inbox);
@@ -80,7 +131,7 @@ async function save(link: Link, name: string, piece: (bytes: Buffer) => Promise<
 
 async function restore(
   link: Link,
-  { name, config, state }: StreamHead,
+  { name, config, state }: Omit<StreamHead, 'account'>,
   pieces: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const { deliver_subject: to } = await ask(link, `RESTORE.${name}`, { config, state });

@@ -1,6 +1,7 @@
 {{/*
 nats.conf. Users are told apart by the DNS name in their certificate. Secagg and the accountant have accounts of their own: nobody else's user can name
-what is theirs. Gateway and aggregator share one, and each writes only its own buckets (packages/bus/src/buckets.ts, journals.ts, subjects.ts).
+what is theirs. Gateway and aggregator share one, and each writes only its own buckets (packages/bus/src/buckets.ts, journals.ts, subjects.ts). The backup users copy streams out, and into a
+NATS that does not have them; their certificates lie with the operator and not in the cluster.
 */}}
 
 {{- define "aegis.nats.streams" -}}
@@ -29,6 +30,11 @@ what is theirs. Gateway and aggregator share one, and each writes only its own b
         {{- end }}
         ] }
       }
+{{- end }}
+
+{{- define "aegis.nats.backup" }}
+      {{- include "aegis.nats.user" (dict "user" .user "streams" .streams "hears" list
+        "writes" (list "$SYS.REQ.USER.INFO" "$JS.API.STREAM.NAMES" "$JS.API.STREAM.INFO.*" "$JS.API.STREAM.SNAPSHOT.*" "$JS.API.STREAM.RESTORE.*" "$JS.SNAPSHOT.>")) }}
 {{- end }}
 
 {{- define "aegis.nats.conf" -}}
@@ -89,9 +95,24 @@ accounts {
           "aegis.events.presence-ask" "aegis.events.run-changed")
         "hears" (list "aegis.events.presence" "aegis.events.run-changed" "aegis.events.task-confirmed")) }}
     }
+    {
+      {{- include "aegis.nats.backup" (dict "user" "backup-suite" "streams" (list "KV_leases")) }}
+    }
     ]
   }
-  SECAGG { jetstream: enabled, users: [{ user: secagg }] }
-  LEDGER { jetstream: enabled, users: [{ user: privacy-accountant }] }
+  SECAGG { jetstream: enabled, users: [
+    { user: secagg }
+    {
+      {{- include "aegis.nats.backup" (dict "user" "backup-secagg" "streams" list) }}
+    }
+    ]
+  }
+  LEDGER { jetstream: enabled, users: [
+    { user: privacy-accountant }
+    {
+      {{- include "aegis.nats.backup" (dict "user" "backup-ledger" "streams" list) }}
+    }
+    ]
+  }
 }
 {{- end }}
