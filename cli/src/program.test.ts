@@ -290,6 +290,13 @@ describe('aegis, for people', () => {
     );
   });
 
+  it('watches the newest run when nobody says which', async () => {
+    asked.length = 0;
+    const { out } = await aegis('runs', 'watch', ...there());
+    expect(asked[0]).toMatchObject({ limit: 1, runId: undefined });
+    expect(out).toContain(`run ${largest} is finished:completed`);
+  });
+
   it('ends with 1 when the watched run failed', async () => {
     const { code, err } = await aegis('runs', 'watch', '6', ...there());
     expect(code).toBe(1);

@@ -29,6 +29,14 @@ export const cluster = {
     execFileSync('bash', [join(scripts, 'build.sh')], { env, stdio: 'inherit' });
     await script('up', '--nodes', String(nodes));
   },
+  /** For a shell: `kubectl` and `helm` of this cluster, `forward PORT NAMESPACE/SERVICE:PORT`, and `inside COMMAND` in node1's network. */
+  functions: (): string => {
+    const call = `AEGIS_K8S_CACHE='${cache}' AEGIS_K8S_STATE='${state}' bash '${join(scripts, 'cluster.sh')}'`;
+    const names = { kubectl: 'kubectl', helm: 'helm', forward: 'forward', inside: 'exec' };
+    return Object.entries(names)
+      .map(([name, command]) => `${name}() { ${call} ${command} "$@"; }\n`)
+      .join('');
+  },
   isUp: (): boolean => existsSync(join(state, 'node1.pid')),
   down: (): Promise<string> => script('down'),
   kubectl: (...args: string[]): Promise<string> => script('kubectl', ...args),

@@ -1,12 +1,15 @@
-// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated] [--keep]
+// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated] [--keep], or `cluster` and `down`.
 // Figures: install first-round footprint drain upgrade chaos backup; --replicated, which starts three nodes and two or three of everything, has
-// install, first-round, chaos and backup. --keep leaves the cluster up for the next call, which then goes on with it.
+// install, first-round, chaos and backup. --keep leaves the cluster up for the next call, which then goes on with it. `cluster` leaves one up that has
+// images and volumes and nothing else, for whoever types what deploy/k8s/README.md says; `down` ends it.
+import { writeFileSync } from 'node:fs';
 import { arch, cpus } from 'node:os';
+import { join } from 'node:path';
 import { backup } from './backup.ts';
 import { cluster } from './cluster.ts';
 import { chaos, drain, type Figure, firstRound, footprint, ready, upgradeAndRollback } from './figures.ts';
 import { loadImages } from './images.ts';
-import { install, logs, namespace, replicated, singleNode } from './suite.ts';
+import { files, install, logs, makeVolumes, namespace, replicated, singleNode } from './suite.ts';
 
 const isReplicated = process.argv.includes('--replicated');
 const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
@@ -17,6 +20,19 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
     };
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const keep = process.argv.includes('--keep');
+if (wanted[0] === 'cluster') {
+  await cluster.up(isReplicated ? 3 : 2);
+  await loadImages('0.1.0');
+  await makeVolumes((isReplicated ? replicated : singleNode).claims);
+  const shell = join(files.folder, 'shell');
+  writeFileSync(shell, cluster.functions());
+  console.log(`A cluster with images and volumes. In a shell:\n  . ${shell}    # kubectl, helm, forward, inside`);
+  process.exit(0);
+}
+if (wanted[0] === 'down') {
+  await cluster.down();
+  process.exit(0);
+}
 const unknown = wanted.filter((name) => name !== 'install' && figures[name] === undefined);
 if (unknown.length > 0) {
   console.error(`no such figure: ${unknown.join(', ')} (there are install, ${Object.keys(figures).join(', ')})`);

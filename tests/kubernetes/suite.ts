@@ -19,7 +19,9 @@ const user = 10001;
 export const volumeOf = (claim: string): string => join(folder, 'volumes', claim);
 
 /** As the cluster has no storage class: one folder of this machine per claim, which every node sees, as a network disk would be. */
-async function volumes(claims: readonly string[]): Promise<void> {
+export async function makeVolumes(claims: readonly string[]): Promise<void> {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
   const objects = claims.map((claim) => {
     const path = volumeOf(claim);
     mkdirSync(path, { recursive: true });
@@ -72,9 +74,7 @@ const valueArgs = ({ values, set = {} }: InstallOptions): string[] => [
 
 /** What the README tells a newcomer to do, up to a suite that is ready. Resolves with the seconds that `helm install --wait` took. */
 export async function install(options: InstallOptions): Promise<number> {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  await volumes(options.claims);
+  await makeVolumes(options.claims);
   await cluster.kubectl('create', 'namespace', namespace);
   await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
   const made = ['kubernetes', 'secrets', '--dir', files.secrets, '--json'];
