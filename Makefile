@@ -89,7 +89,7 @@ mobile: ## Kotlin and Swift bindings for this machine, and the Kotlin ones tried
 	@cd clients/mobile/kotlin && mvn -q -B test && echo "mobile: the Kotlin tests passed on the JVM"
 
 .PHONY: e2e-trace
-e2e-trace: setup ## a real OpenTelemetry collector keeps the whole trace of one round; builds the collector first, which takes minutes
+e2e-trace: setup ## a real OpenTelemetry collector keeps the whole trace of one round; builds the collector first, which takes two minutes
 	@scripts/otelcol.sh
 	@vitest run --config tests/trace/vitest.config.ts
 

