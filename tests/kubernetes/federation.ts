@@ -91,7 +91,7 @@ export async function startCrowd(target: Target, rounds: number, workMs: number)
   };
 }
 
-const binOf = (release: string, ...extra: string[]): string =>
+export const binOf = (release: string, ...extra: string[]): string =>
   execFileSync(join(root, 'scripts/flwr-venv.sh'), [release, ...extra], { encoding: 'utf8' }).trim();
 
 /** Stock SuperNodes of these releases, the first with partition 0. */

@@ -1,5 +1,5 @@
 // The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated] [--keep], or `cluster` and `down`.
-// Figures: install first-round footprint drain upgrade chaos backup; --replicated, which starts three nodes and two or three of everything, has
+// Figures: install first-round footprint drain upgrade chaos backup issuer; --replicated, which starts three nodes and two or three of everything, has
 // install, first-round, chaos and backup. --keep leaves the cluster up for the next call, which then goes on with it. `cluster` leaves one up that has
 // images and volumes and nothing else, for whoever types what deploy/k8s/README.md says; `down` ends it.
 import { writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { backup } from './backup.ts';
 import { cluster } from './cluster.ts';
 import { chaos, drain, type Figure, firstRound, footprint, ready, upgradeAndRollback } from './figures.ts';
 import { loadImages } from './images.ts';
+import { issuer } from './issuer.ts';
 import { files, install, logs, makeVolumes, namespace, replicated, singleNode } from './suite.ts';
 
 const isReplicated = process.argv.includes('--replicated');
@@ -16,7 +17,7 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
   ? { 'first-round': firstRound, chaos: () => chaos(120_000), backup: () => backup(replicated) }
   : {
       ...{ 'first-round': firstRound, footprint, drain, upgrade: upgradeAndRollback },
-      ...{ chaos: () => chaos(), backup: () => backup(singleNode) },
+      ...{ chaos: () => chaos(), backup: () => backup(singleNode), issuer },
     };
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const keep = process.argv.includes('--keep');

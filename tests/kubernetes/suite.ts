@@ -54,7 +54,7 @@ export interface InstallOptions {
 
 export const singleNode: InstallOptions = {
   values: 'single-node',
-  claims: ['state-aegis-nats-0', 'state-aegis-aggregator-0', 'state-aegis-privacy-accountant-0'],
+  claims: ['nats', 'aggregator', 'privacy-accountant', 'issuer'].map((part) => `state-aegis-${part}-0`),
 };
 
 /** Nothing is there once: three NATS servers on three nodes, two of everything else, each pair with one volume where it needs one. */

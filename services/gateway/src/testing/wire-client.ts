@@ -1,6 +1,13 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { type ChannelOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import {
+  type ChannelOptions,
+  Client,
+  connectivityState,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { Signed } from './node-key.ts';
 
 export interface Target {
@@ -30,6 +37,10 @@ export interface WireClient {
   close(): void;
 }
 
+/** As stock nodes have it: 30 s for any silence in flwr's HTTP client, 20 s for a connection in gRPC's core. Nothing else ends a call to an address that is gone. */
+const SILENCE_MS = 30_000;
+const CONNECT_MS = 20_000;
+
 /** flwr 1.40 and newer: protobuf over HTTP/1.1. */
 export const httpClient = (target: Target, flwrVersion = '1.41.0'): WireClient => {
   const agent = target.ca
@@ -49,6 +60,7 @@ export const httpClient = (target: Target, flwrVersion = '1.41.0'): WireClient =
           ...(signed.timestamp && { 'flwr-timestamp': signed.timestamp }),
           ...(signed.signature && { 'flwr-signature': signed.signature.toString('base64') }),
         },
+        silenceMs: SILENCE_MS,
         signal,
       }),
     close: () => agent.destroy(),
@@ -60,12 +72,14 @@ export interface RawRequest {
   method?: string;
   body?: Uint8Array | undefined;
   headers?: Record<string, string>;
+  /** The request fails when nothing is heard for so long, its connection included; default: never. */
+  silenceMs?: number;
   signal?: AbortSignal | undefined;
 }
 
 export const rawHttp = (target: Target, agent: HttpAgent | undefined, raw: RawRequest): Promise<Buffer> =>
   new Promise((resolve, reject) => {
-    const { path, method = 'POST', body, headers = {}, signal } = raw;
+    const { path, method = 'POST', body, headers = {}, silenceMs, signal } = raw;
     const options = {
       host: target.host,
       port: target.port,
@@ -75,9 +89,14 @@ export const rawHttp = (target: Target, agent: HttpAgent | undefined, raw: RawRe
       ...(agent && { agent }),
       ...(signal && { signal }),
     };
+    const silent = (): unknown => request.destroy(new Error(`nothing heard for ${silenceMs} ms`));
+    const patience = silenceMs === undefined ? undefined : setTimeout(silent, silenceMs);
     const onResponse = (response: IncomingMessage): void => {
       const pieces: Buffer[] = [];
-      response.on('data', (piece: Buffer) => pieces.push(piece));
+      response.on('data', (piece: Buffer) => {
+        patience?.refresh();
+        pieces.push(piece);
+      });
       response.on('error', reject);
       response.on('end', () => {
         const bytes = Buffer.concat(pieces);
@@ -89,6 +108,7 @@ export const rawHttp = (target: Target, agent: HttpAgent | undefined, raw: RawRe
       ? httpsRequest({ ...options, ca: target.ca, servername: 'localhost' }, onResponse)
       : httpRequest(options, onResponse);
     request.on('error', reject);
+    request.on('close', () => clearTimeout(patience));
     request.end(body);
   });
 
@@ -110,11 +130,18 @@ export const openClient = (target: Target, options: ChannelOptions = {}): Client
 
 /** flwr 1.20 to 1.39: gRPC. */
 export const grpcClient = (target: Target, flwrVersion = ''): WireClient => {
-  const client = openClient(target, {
-    'grpc.max_send_message_length': -1,
-    'grpc.initial_reconnect_backoff_ms': 50,
-    'grpc.max_reconnect_backoff_ms': 200,
-  });
+  const open = (): Client =>
+    openClient(target, {
+      'grpc.max_send_message_length': -1,
+      'grpc.initial_reconnect_backoff_ms': 50,
+      'grpc.max_reconnect_backoff_ms': 200,
+    });
+  let client = open();
+  const openAnew = (stuck: Client): void => {
+    if (client !== stuck || stuck.getChannel().getConnectivityState(false) !== connectivityState.CONNECTING) return;
+    client = open();
+    stuck.close();
+  };
   return {
     call: (method, body, signed, signal) => {
       const metadata = new Metadata();
@@ -123,7 +150,9 @@ export const grpcClient = (target: Target, flwrVersion = ''): WireClient => {
       if (signed.signature) metadata.set('flwr-signature-bin', signed.signature);
       if (flwrVersion !== '') metadata.set('flwr-package-version', flwrVersion);
       const rpc = method.replaceAll(/(?:^|-)([a-z])/g, (_all, letter: string) => letter.toUpperCase());
-      return rawGrpc(client, `/flwr.proto.Fleet/${rpc}`, body, metadata, signal);
+      const used = client;
+      const patience = setTimeout(() => openAnew(used), CONNECT_MS).unref();
+      return rawGrpc(used, `/flwr.proto.Fleet/${rpc}`, body, metadata, signal).finally(() => clearTimeout(patience));
     },
     close: () => client.close(),
   };
