@@ -7,6 +7,7 @@ import { type Bus, connectBus } from '@aegis/bus';
 import { eventually, freePort, type TemporaryFolder, temporaryFolder } from '@aegis/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startChartNats, stopped } from './chart-nats.ts';
+import { render } from './render.ts';
 
 const execute = promisify(execFile);
 const bin = join(import.meta.dirname, '../../cli/bin/aegis.ts');
@@ -35,10 +36,19 @@ async function emptyServer(name: string): Promise<{ port: number; file: string }
     await copyFile(join(secrets, from), join(at(name), to));
   const port = await freePort();
   servers.push(await startChartNats(at(name), port));
-  const file = at(`${name}.json`);
+  const file = join(secrets, `${name}.json`);
   await writeFile(file, (await readFile(join(secrets, 'backup.json'), 'utf8')).replaceAll('4222', String(port)));
   return { port, file };
 }
+
+/** The file for the first of the accounts alone. */
+const oneWay = (port: number): string =>
+  JSON.stringify({
+    nats: {
+      servers: [`tls://localhost:${port}`],
+      tls: { ca: 'ca.pem', cert: 'backup-suite.pem', key: 'backup-suite.key' },
+    },
+  });
 
 async function busOf(service: string, port: number): Promise<Bus> {
   const [ca, cert, key] = await Promise.all(
@@ -75,13 +85,18 @@ it('copies all accounts as one, and puts each stream back into its own', async (
   const key = at('backup.key');
   const taken = await aegis('backup', '--nats', from.file, '--key', key, '-o', at('monday'));
   expect(taken).toMatchObject({ streams: 3, openRuns: ['7'], still: true });
+  await writeFile(join(secrets, 'one.json'), oneWay(from.port));
+  const partly = ['--nats', join(secrets, 'one.json'), '--key', key];
+  expect(await refusal('backup', ...partly, '-o', at('partly'))).toContain('LEDGER_NEEDED');
+  expect(await aegis('backup', ...partly, '-o', at('partly'), '--without-ledger')).toMatchObject({ streams: 1 });
 
   const to = await emptyServer('to');
   // With one of its ways alone the ledger would be put where the accountant does not look, and every budget be whole again.
-  const ways = JSON.parse(await readFile(to.file, 'utf8')) as { nats: object[] };
-  await writeFile(at('one.json'), JSON.stringify({ nats: ways.nats[0] }));
-  const refused = await refusal('restore', at('monday'), '--nats', at('one.json'), '--key', key);
-  expect(refused).toMatch(/ACCOUNTS_NEEDED.*LEDGER, SECAGG, SUITE/s);
+  await writeFile(join(secrets, 'one.json'), oneWay(to.port));
+  const refused = await refusal('restore', at('monday'), '--nats', join(secrets, 'one.json'), '--key', key);
+  expect(refused).toMatch(/ACCOUNTS_NEEDED.*SUITE, SECAGG, LEDGER/s);
+  const withoutLedger = await refusal('restore', at('partly'), '--nats', to.file, '--key', key);
+  expect(withoutLedger).toContain('LEDGER_NEEDED');
 
   expect(await aegis('restore', at('monday'), '--nats', to.file, '--key', key)).toMatchObject({ openRuns: ['7'] });
   const leases = await (await busOf('aggregator', to.port)).bucket('leases');
@@ -93,17 +108,24 @@ it('copies all accounts as one, and puts each stream back into its own', async (
   expect(await refusal('restore', at('monday'), '--nats', to.file, '--key', key)).toContain('STORE_NOT_EMPTY');
 });
 
-it('lets nobody else copy, and the copiers write nothing that is there', async () => {
-  const { port, file } = await emptyServer('other');
-  await (await (await busOf('aggregator', port)).bucket('leases')).put('7', Buffer.from('owner'));
-  const [suite] = (JSON.parse(await readFile(file, 'utf8')) as { nats: { tls: Record<string, string> }[] }).nats;
-  const asAggregator = {
-    ...suite,
-    tls: { ...suite?.tls, cert: join(secrets, 'aggregator.pem'), key: join(secrets, 'aggregator.key') },
-  };
-  await writeFile(at('aggregator.json'), JSON.stringify({ nats: asAggregator }));
-  const refused = await refusal('backup', '--nats', at('aggregator.json'), '--key', at('k'), '-o', at('stolen'));
-  expect(refused).toMatch(/Permissions Violation/i);
+it('lets nobody else copy, and the copiers write no bucket and make none', async () => {
+  const { port } = await emptyServer('other');
+  const leases = await (await busOf('aggregator', port)).bucket('leases');
+  await leases.put('7', Buffer.from('owner'));
+  await leases.put('8', Buffer.from('owner'));
+  await leases.delete('8');
+  await writeFile(join(secrets, 'one.json'), oneWay(port).replaceAll('backup-suite', 'aggregator'));
+  const way = ['--nats', join(secrets, 'one.json'), '--key', at('k'), '--without-ledger'];
+  expect(await refusal('backup', ...way, '-o', at('stolen'))).toMatch(/Permissions Violation/i);
+  await writeFile(join(secrets, 'one.json'), oneWay(port));
+  // deleted ones are not open
+  expect(await aegis('backup', ...way, '-o', at('copied'))).toMatchObject({ openRuns: ['7'] });
   const copier = await busOf('backup-suite', port);
-  await expect((await copier.bucket('leases')).put('7', Buffer.from('mine'))).rejects.toThrow();
+  await expect((await copier.bucket('leases')).put('9', Buffer.from('mine'))).rejects.toThrow();
+  await expect(copier.bucket('runs')).rejects.toThrow();
+});
+
+it('has no such users where the values say so', async () => {
+  const rendered = await render({ set: { 'nats.backupUsers': false } });
+  expect(rendered.get('ConfigMap', 'aegis-nats').data['nats.conf']).not.toContain('backup');
 });

@@ -26,6 +26,21 @@ const scaleNats = async (servers: number): Promise<void> => {
   else await cluster.kubectl('-n', namespace, 'wait', '--for=delete', 'pod', '-l', 'app.kubernetes.io/component=nats');
 };
 
+/** Whatever still writes while it ends. */
+const onlyNatsRuns = (): Promise<string> =>
+  cluster.kubectl(
+    ...[
+      '-n',
+      namespace,
+      'wait',
+      '--for=delete',
+      'pod',
+      '-l',
+      'app.kubernetes.io/component notin (nats)',
+      '--timeout=120s',
+    ],
+  );
+
 /** A backup under load, everything in NATS gone some rounds later, the way back, and the run goes on from where the backup has it. */
 export async function backup(installed: InstallOptions): Promise<Figure> {
   const [rounds, workMs] = [40, 300];
@@ -43,6 +58,7 @@ export async function backup(installed: InstallOptions): Promise<Figure> {
 
   began = performance.now();
   await upgrade({ ...installed, set: { ...installed.set, paused: true } });
+  await onlyNatsRuns();
   await scaleNats(0);
   for (const claim of servers)
     for (const name of readdirSync(volumeOf(claim))) rmSync(join(volumeOf(claim), name), { recursive: true });

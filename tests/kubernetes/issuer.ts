@@ -48,13 +48,9 @@ async function startGuard(address: string, federationRoot: string, release: stri
   const folder = join(files.folder, name);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'policy.yaml'), 'apps: [aegis/*]\n');
-  const runtime = `127.0.0.1:${await freePort()}`;
-  const where = release === '1.41.0' ? runtime.split(':') : [];
   const command = [
     ...['flower-supernode', '--node-config', `partition-id=${partition} num-partitions=${RELEASES.length}`],
-    ...(where.length > 0
-      ? ['--host', where[0] ?? '', '--port', where[1] ?? '']
-      : ['--clientappio-api-address', runtime]),
+    ...['--host', '127.0.0.1', '--port', String(await freePort())],
   ];
   const args = [
     ...['guard', '--server', address, '--ca', files.ca, '--federation-root', federationRoot, '--invite', invited.token],

@@ -2,7 +2,7 @@
 // Figures: install first-round footprint drain upgrade chaos backup issuer; --replicated, which starts three nodes and two or three of everything, has
 // install, first-round, chaos and backup. --keep leaves the cluster up for the next call, which then goes on with it. `cluster` leaves one up that has
 // images and volumes and nothing else, for whoever types what deploy/k8s/README.md says; `down` ends it.
-import { writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, cpus } from 'node:os';
 import { join } from 'node:path';
 import { backup } from './backup.ts';
@@ -21,18 +21,28 @@ const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
     };
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const keep = process.argv.includes('--keep');
+const own = join(files.folder, 'shell');
+const isSomebodys = existsSync(own);
 if (wanted[0] === 'cluster') {
+  if (cluster.isUp()) {
+    console.error('There is a cluster already; end it first: down');
+    process.exit(2);
+  }
   await cluster.up(isReplicated ? 3 : 2);
   await loadImages('0.1.0');
   await makeVolumes((isReplicated ? replicated : singleNode).claims);
-  const shell = join(files.folder, 'shell');
-  writeFileSync(shell, cluster.functions());
-  console.log(`A cluster with images and volumes. In a shell:\n  . ${shell}    # kubectl, helm, forward, inside`);
+  writeFileSync(own, cluster.functions());
+  console.log(`A cluster with images and volumes. In a shell:\n  . ${own}    # kubectl, helm, forward, inside`);
   process.exit(0);
 }
 if (wanted[0] === 'down') {
   await cluster.down();
+  rmSync(own, { force: true });
   process.exit(0);
+}
+if (cluster.isUp() && isSomebodys) {
+  console.error('The cluster that runs is one for somebody who types (`cluster`); end it first: down');
+  process.exit(2);
 }
 const unknown = wanted.filter((name) => name !== 'install' && figures[name] === undefined);
 if (unknown.length > 0) {

@@ -47,17 +47,12 @@ export async function putBackFiles(from: SealedFolder, { files }: Manifest, stat
 }
 
 /** What belongs into an account of its own may come into no other: there its service would not find it, and begin with nothing. */
-export function demandAccounts({ streams }: Manifest, copies: StreamCopies): void {
-  const wanted = new Set(streams.map(({ account }) => account).sort());
-  const missing = [...wanted].filter((account) => !copies.accounts.includes(account));
-  if (missing.length === 0 || (wanted.size === 1 && copies.accounts.length === 1)) return;
-  throw new CommandError(
-    'ACCOUNTS_NEEDED',
-    `The backup has streams of these accounts of NATS: ${[...wanted].join(', ')}.`,
-    {
-      todo: `Give the file that the backup was taken with: it leads to ${copies.accounts.join(', ')} alone.`,
-    },
-  );
+export function demandAccounts({ accounts }: Manifest, copies: StreamCopies): void {
+  const missing = accounts.filter((account) => !copies.accounts.includes(account));
+  if (missing.length === 0) return;
+  throw new CommandError('ACCOUNTS_NEEDED', `The backup was taken of these accounts of NATS: ${accounts.join(', ')}.`, {
+    todo: `Name a way to each of them: those that were given lead to ${copies.accounts.join(', ')}.`,
+  });
 }
 
 /** `replicas`: of the cluster that takes them; undefined: as many as there were. The ledger goes first: nothing of a run is there without what it cost. */
@@ -68,6 +63,7 @@ export async function putBackStreams(
   replicas: number | undefined,
 ): Promise<void> {
   const there = new Set(await copies.names());
+  const [only = ''] = copies.accounts;
   const known = streams.filter(({ name }) => there.has(name));
   if (known.length > 0)
     throw new CommandError('STORE_NOT_EMPTY', `This NATS has streams of a suite already: ${known[0]?.name}.`, {
@@ -78,7 +74,8 @@ export async function putBackStreams(
       for (let at = 0; at < pieces; at += 1) yield await from.read(pieceName(name, attempt, at));
     };
     const asMany = { ...config, ...(replicas !== undefined && { num_replicas: replicas }) };
-    await copies.restore({ name, account, config: asMany, state }, all());
+    // backups of the first release are of one account and do not say which
+    await copies.restore({ name, account: account === '' ? only : account, config: asMany, state }, all());
   }
 }
 

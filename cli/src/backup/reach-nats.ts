@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { type BusOptions, natsConfig, runningNatsServer, startNatsServer } from '@aegis/bus';
 import { loadConfig, readTls } from '@aegis/service-kit';
 import { z } from 'zod';
@@ -6,7 +7,7 @@ import { lockHolder, lockState } from '../state-lock.ts';
 import { findNatsServer } from '../suite/nats-child.ts';
 
 export interface ReachedNats {
-  /** One for each account; runs and their leases are in the first. */
+  /** One for each account. */
   readonly ways: readonly [BusOptions, ...BusOptions[]];
   /** Copies of each stream; undefined: nobody says. */
   readonly replicas: number | undefined;
@@ -36,7 +37,7 @@ export async function natsOfState(state: StateDirectory, env: NodeJS.ProcessEnv)
   }
 }
 
-/** Of a cluster: what `nats:` says in the file of any service, or a list of such, one for each account. */
+/** Of a cluster: what `nats:` says in the file of any service, or a list of such, one for each account. Certificates are named from the file's folder. */
 export function natsOfFile(file: string): ReachedNats {
   const several = z.tuple([natsConfig], natsConfig);
   const { nats } = loadConfig(
@@ -44,10 +45,14 @@ export function natsOfFile(file: string): ReachedNats {
     z.looseObject({ nats: z.union([several, natsConfig.transform((one): z.infer<typeof several> => [one])]) }),
   );
   const [first, ...others] = nats;
+  const wayOf = (nats: z.infer<typeof natsConfig>): BusOptions => wayFrom(dirname(resolve(file)), nats);
   return { ways: [wayOf(first), ...others.map(wayOf)], replicas: first.replicas, close: async () => {} };
 }
 
-function wayOf({ servers, user, 'password-file': password, tls, replicas }: z.infer<typeof natsConfig>): BusOptions {
+function wayFrom(folder: string, nats: z.infer<typeof natsConfig>): BusOptions {
+  const { servers, user, 'password-file': password, tls, replicas } = nats;
   const credentials = user !== undefined && password !== undefined ? { user, password } : undefined;
-  return { servers, credentials, tls: tls && readTls(tls), name: 'aegis backup', ...(replicas && { replicas }) };
+  const from = (path: string): string => resolve(folder, path);
+  const read = tls && readTls({ ca: from(tls.ca), cert: from(tls.cert), key: from(tls.key) });
+  return { servers, credentials, tls: read, name: 'aegis backup', ...(replicas && { replicas }) };
 }

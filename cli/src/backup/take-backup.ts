@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { copyFile, mkdir, open, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { StreamCopies } from '@aegis/bus';
+import { CommandError } from '../command-error.ts';
 import { fingerprintOf, KEY_FILES, type Manifest, type SavedStream } from './manifest.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 
@@ -21,16 +22,22 @@ export interface Taken {
 }
 
 /**
+ * Without a ledger, budgets that were spent would be whole again after a restore: whoever copies runs without one says so.
+ * `withoutLedger`: the suite has no privacy accountant.
+ */
+export function demandLedger(streams: readonly string[], withoutLedger: boolean): void {
+  if (withoutLedger || streams.includes(LEDGER) || !TOGETHER.some((name) => streams.includes(name))) return;
+  throw new CommandError('LEDGER_NEEDED', 'There are runs, and no privacy ledger with them.', {
+    todo: "Name the way to the accountant's account of NATS too, or say --without-ledger where there is no privacy accountant.",
+  });
+}
+
+/**
  * A running suite may go on meanwhile. The ledger is copied last, so that it knows of everything that any run of the backup released: it is never behind, at
  * most ahead, and what it is ahead stays spent. Models are copied before the runs that name them and once more after.
  * `state`: null for a suite whose files lie elsewhere.
  */
-export async function takeBackup(
-  copies: StreamCopies,
-  state: string | null,
-  to: SealedFolder,
-  openRuns: () => Promise<string[]>,
-): Promise<Taken> {
+export async function takeBackup(copies: StreamCopies, state: string | null, to: SealedFolder): Promise<Taken> {
   const files = new Map<string, Manifest['files'][number]>();
   const copyFiles = async (): Promise<void> => {
     if (state !== null) await copyNew(state, SEALED_FILES, to, files);
@@ -68,7 +75,7 @@ export async function takeBackup(
   const takenAt = new Date().toISOString();
   const manifest: Manifest = {
     ...{ version: 1, takenAt, streams: streams.map((one) => ({ ...one })), files: [...files.values()], keys },
-    ...{ openRuns: await openRuns(), still },
+    ...{ accounts: [...copies.accounts], openRuns: await copies.keys('leases'), still },
   };
   // the last thing: without it the folder is no backup
   await to.write('manifest', Buffer.from(JSON.stringify(manifest)));

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
-import { connectBus, openStreamCopies } from '@aegis/bus';
-import { natsOfFile, natsOfState, type ReachedNats } from '../backup/reach-nats.ts';
+import { openStreamCopies } from '@aegis/bus';
+import { natsOfFile, natsOfState } from '../backup/reach-nats.ts';
 import { SealedFolder } from '../backup/sealed-folder.ts';
-import { takeBackup } from '../backup/take-backup.ts';
+import { demandLedger, takeBackup } from '../backup/take-backup.ts';
 import type { AddCommand } from '../context.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 
@@ -11,6 +11,7 @@ interface Options {
   key: string;
   state?: string;
   nats?: string;
+  withoutLedger?: true;
 }
 
 export const addBackup: AddCommand = (program, context) =>
@@ -22,17 +23,23 @@ export const addBackup: AddCommand = (program, context) =>
     .requiredOption('-o, --output <dir>', 'new folder of the backup')
     .requiredOption('--key <file>', 'key that seals it, made when missing; keep it elsewhere')
     .option('--state <dir>', 'state directory of the suite (default: $AEGIS_HOME or .aegis)')
-    .option('--nats <file>', "file of a cluster's service, for its `nats:`; then NATS alone is copied")
+    .option(
+      '--nats <file>',
+      'what `aegis kubernetes secrets` wrote for it, with a `nats:` for each account; then NATS alone is copied',
+    )
+    .option('--without-ledger', 'there is no privacy accountant, and so no ledger to copy')
     .action(async (options: Options) => {
       const { terminal, env } = context();
       const state = options.nats === undefined ? stateDirectory(stateRoot(options.state, env)) : null;
       const nats = state === null ? natsOfFile(options.nats ?? '') : await natsOfState(state, env);
       try {
-        const to = await SealedFolder.create(resolve(options.output), resolve(options.key));
         const copies = await openStreamCopies(...nats.ways);
-        const { manifest, bytes } = await takeBackup(copies, state?.root ?? null, to, () => openRuns(nats)).finally(
-          () => copies.close(),
-        );
+        const take = async () => {
+          demandLedger(await copies.names(), options.withoutLedger ?? false);
+          const to = await SealedFolder.create(resolve(options.output), resolve(options.key));
+          return { to, ...(await takeBackup(copies, state?.root ?? null, to)) };
+        };
+        const { to, manifest, bytes } = await take().finally(() => copies.close());
         const { takenAt, streams, files, openRuns: runs, still } = manifest;
         terminal.result({ takenAt, streams: streams.length, files: files.length, bytes, openRuns: runs, still });
         terminal.line(
@@ -46,15 +53,3 @@ export const addBackup: AddCommand = (program, context) =>
         await nats.close();
       }
     });
-
-/** Every run that is not finished has a lease. */
-async function openRuns({ ways }: ReachedNats): Promise<string[]> {
-  const bus = await connectBus(ways[0]);
-  try {
-    const runs: string[] = [];
-    for await (const { key } of (await bus.bucket('leases')).entries()) runs.push(key);
-    return runs;
-  } finally {
-    await bus.close();
-  }
-}

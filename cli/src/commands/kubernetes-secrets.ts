@@ -1,5 +1,5 @@
 import { mkdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { systemRandom, writeFileAtomic } from '@aegis/service-kit';
 import { InvalidArgumentError } from 'commander';
 import type { AddCommand } from '../context.ts';
@@ -15,7 +15,7 @@ interface Options {
   host?: string[];
 }
 
-/** NATS's accounts in the chart, runs first, and who may copy each (templates/_nats.tpl). */
+/** Who may copy the streams of each account of NATS in the chart (templates/_nats.tpl). */
 const backupUsers = ['backup-suite', 'backup-secagg', 'backup-ledger'] as const;
 const services = ['gateway', 'aggregator', 'secagg', 'privacy-accountant', 'issuer', 'nats'] as const;
 
@@ -89,13 +89,14 @@ async function certificates(dir: string, { name, namespace, host = [] }: Options
   return [...made, secret(`${name}-edge-tls`, namespace, await pem(edge))];
 }
 
-/** The file for `aegis backup --nats`. What it names stays here: the cluster needs none of it, and whoever has it can read all that NATS keeps. */
+/** The file for `aegis backup --nats`. What it names stays here: the cluster needs none of it, and whoever has it can read all that NATS keeps, and write into it. */
 async function backupWay(dir: string): Promise<string> {
   const now = Date.now();
   const ways: object[] = [];
   for (const user of backupUsers) {
     const files = await ensureCertificate(dir, user, { hosts: [user], now });
-    ways.push({ servers: ['tls://localhost:4222'], tls: { ca: files.ca, cert: files.cert, key: files.key } });
+    const tls = { ca: basename(files.ca), cert: basename(files.cert), key: basename(files.key) };
+    ways.push({ servers: ['tls://localhost:4222'], tls });
   }
   const file = join(dir, 'backup.json');
   await writeFileAtomic(file, `${JSON.stringify({ nats: ways }, null, 2)}\n`, 0o600);

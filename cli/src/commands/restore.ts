@@ -10,6 +10,7 @@ import {
 } from '../backup/put-back.ts';
 import { natsOfFile, natsOfState } from '../backup/reach-nats.ts';
 import { SealedFolder } from '../backup/sealed-folder.ts';
+import { demandLedger } from '../backup/take-backup.ts';
 import type { AddCommand } from '../context.ts';
 import { stateDirectory, stateRoot } from '../state-directory.ts';
 
@@ -17,6 +18,7 @@ interface Options {
   key: string;
   state?: string;
   nats?: string;
+  withoutLedger?: true;
 }
 
 export const addRestore: AddCommand = (program, context) =>
@@ -26,11 +28,16 @@ export const addRestore: AddCommand = (program, context) =>
     .argument('<dir>', 'folder of the backup')
     .requiredOption('--key <file>', 'key that sealed it')
     .option('--state <dir>', 'state directory to fill (default: $AEGIS_HOME or .aegis)')
-    .option('--nats <file>', "file of a cluster's service, for its `nats:`; for a backup of NATS alone")
+    .option('--nats <file>', 'as for `aegis backup`; for a backup of NATS alone')
+    .option('--without-ledger', 'the backup has no privacy ledger: budgets that were spent are whole again')
     .action(async (folder: string, options: Options) => {
       const { terminal, env } = context();
       const from = await SealedFolder.open(resolve(folder), resolve(options.key));
       const manifest = await readManifest(from);
+      demandLedger(
+        manifest.streams.map(({ name }) => name),
+        options.withoutLedger ?? false,
+      );
       const state = options.nats === undefined ? stateDirectory(stateRoot(options.state, env)) : null;
       if (state !== null) {
         await demandEmpty(state.root);

@@ -24,6 +24,8 @@ it('puts every stream into an empty server as it was, number by number, and into
       const pieces: Buffer[] = [];
       saved.push({ head: await copies.save(name, async (piece) => void pieces.push(piece)), pieces });
     }
+    expect(await copies.keys('runs')).toEqual(['a']);
+    expect(await copies.keys('leases')).toEqual([]);
     expect(await copies.lastSequence('KV_runs')).toBeGreaterThanOrEqual(revision);
     await expect(copies.save('nothing', async () => {})).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     // while it is there, a stream is not replaced

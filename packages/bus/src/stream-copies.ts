@@ -1,8 +1,10 @@
 import { AegisError } from '@aegis/errors';
 import { createInbox, type Msg } from '@nats-io/transport-node';
+import type { BucketName } from './buckets.ts';
 import type { BusOptions } from './connect.ts';
 import { openBusLink } from './connect.ts';
 import type { Link } from './link.ts';
+import { isTombstone } from './watch.ts';
 
 /** What the server wants to have again with a stream's bytes. */
 export interface StreamHead {
@@ -20,13 +22,15 @@ export interface StreamHead {
 export interface StreamCopies {
   /** Of NATS, that can be reached. */
   readonly accounts: readonly string[];
-  /** Of all of them. */
+  /** Of all of them; CONFIG_INVALID when two accounts have a stream of one name. */
   names(): Promise<string[]>;
+  /** Keys of a bucket that have a value; none where there is no such bucket. */
+  keys(bucket: BucketName): Promise<string[]>;
   /** Number of the newest message; grows with every write. */
   lastSequence(name: string): Promise<number>;
   /** `piece` gets the bytes in order; the next piece comes when it has resolved. */
   save(name: string, piece: (bytes: Buffer) => Promise<void>): Promise<StreamHead>;
-  /** A stream that is not there yet, into its account; into the only one, if there is but one. */
+  /** A stream that is not there yet, into its account. */
   restore(head: StreamHead, pieces: AsyncIterable<Uint8Array>): Promise<void>;
   close(): Promise<void>;
 }
@@ -58,32 +62,56 @@ export const openStreamCopies = async (...ways: readonly BusOptions[]): Promise<
 };
 
 const copiesOf = (byAccount: ReadonlyMap<string, Link>): Omit<StreamCopies, 'close'> => {
-  const namesIn = async (link: Link): Promise<string[]> => {
-    const names: string[] = [];
-    for await (const name of link.manager.streams.names()) names.push(name);
-    return names;
+  /** Which account has which stream. */
+  const whereIs = async (): Promise<Map<string, string>> => {
+    const found = new Map<string, string>();
+    for (const [account, link] of byAccount)
+      for await (const name of link.manager.streams.names()) {
+        if (found.has(name))
+          throw new AegisError(
+            'CONFIG_INVALID',
+            `Both ${found.get(name)} and ${account} of NATS have a stream ${name}.`,
+          );
+        found.set(name, account);
+      }
+    return found;
   };
-  const holding = async (wanted: string): Promise<[account: string, link: Link]> => {
-    const [first, ...others] = byAccount;
-    for (const one of others) if ((await namesIn(one[1])).includes(wanted)) return one;
-    return first as [string, Link];
+  const linkTo = (name: string, account: string | undefined): Link => {
+    const link = byAccount.get(account ?? '');
+    if (link === undefined)
+      throw broken(name, account === undefined ? 'there is none' : `no way to the account ${account}`);
+    return link;
   };
   return {
     accounts: [...byAccount.keys()],
-    names: async () => (await Promise.all([...byAccount.values()].map(namesIn))).flat().sort(),
-    lastSequence: async (name) => (await (await holding(name))[1].manager.streams.info(name)).state.last_seq,
+    names: async () => [...(await whereIs()).keys()].sort(),
+    keys: async (bucket) => {
+      const stream = `KV_${bucket}`;
+      const account = (await whereIs()).get(stream);
+      return account === undefined ? [] : livingKeys(linkTo(stream, account), stream, `$KV.${bucket}.`);
+    },
+    lastSequence: async (name) => {
+      const link = linkTo(name, (await whereIs()).get(name));
+      return (await link.manager.streams.info(name)).state.last_seq;
+    },
     save: async (name, piece) => {
-      const [account, link] = await holding(name);
-      return { ...(await save(link, name, piece)), account };
+      const account = (await whereIs()).get(name);
+      return { ...(await save(linkTo(name, account), name, piece)), account: account ?? '' };
     },
-    restore: async (head, pieces) => {
-      const [only] = byAccount.values();
-      const link = byAccount.get(head.account) ?? (byAccount.size === 1 ? only : undefined);
-      if (link === undefined) throw broken(head.name, `no way to the account ${head.account}`);
-      await restore(link, head, pieces);
-    },
+    restore: (head, pieces) => restore(linkTo(head.name, head.account), head, pieces),
   };
 };
+
+/** Without a consumer and without opening the bucket, either of which is a write. */
+async function livingKeys({ manager }: Link, stream: string, prefix: string): Promise<string[]> {
+  const { state } = await manager.streams.info(stream, { subjects_filter: `${prefix}>` });
+  const keys: string[] = [];
+  for (const subject of Object.keys(state.subjects ?? {})) {
+    const newest = await manager.streams.getMessage(stream, { last_by_subj: subject });
+    if (newest !== null && !isTombstone(newest.header)) keys.push(subject.slice(prefix.length));
+  }
+  return keys.sort();
+}
 
 /** As the server tells its users. */
 const accountOf = async ({ connection }: Link): Promise<string> => {

@@ -8,7 +8,7 @@ export interface Aggregators {
   readonly owners: RunOwners;
   readonly open: (address: string) => ServiceChannel;
   readonly clock: Clock;
-  /** From here on nobody waits long: not for a new owner, and not for one that does not answer. The process drains, and callers find another gateway. Default: never. */
+  /** From here on no call about a run waits long, for a new owner or for one that does not answer: the process drains, and callers find another gateway. Default: never. */
   readonly hurried?: AbortSignal;
 }
 

@@ -1,7 +1,8 @@
 {{/*
 nats.conf. Users are told apart by the DNS name in their certificate. Secagg and the accountant have accounts of their own: nobody else's user can name
 what is theirs. Gateway and aggregator share one, and each writes only its own buckets (packages/bus/src/buckets.ts, journals.ts, subjects.ts). The backup users copy streams out, and into a
-NATS that does not have them; their certificates lie with the operator and not in the cluster.
+NATS that does not have them. That is more than reading: the server sends a copy to whatever subject it is told, also one that a stream takes in. So their certificates lie
+with the operator and not in the cluster, and nats.backupUsers: false is for who copies volumes instead.
 */}}
 
 {{- define "aegis.nats.streams" -}}
@@ -33,13 +34,16 @@ NATS that does not have them; their certificates lie with the operator and not i
 {{- end }}
 
 {{- define "aegis.nats.backup" }}
-      {{- include "aegis.nats.user" (dict "user" .user "streams" .streams "hears" list
-        "writes" (list "$SYS.REQ.USER.INFO" "$JS.API.STREAM.NAMES" "$JS.API.STREAM.INFO.*" "$JS.API.STREAM.SNAPSHOT.*" "$JS.API.STREAM.RESTORE.*" "$JS.SNAPSHOT.>")) }}
+    {
+      {{- include "aegis.nats.user" (dict "user" .user "streams" list "hears" list
+        "writes" (concat .also (list "$SYS.REQ.USER.INFO" "$JS.API.STREAM.NAMES" "$JS.API.STREAM.INFO.*" "$JS.API.STREAM.SNAPSHOT.*" "$JS.API.STREAM.RESTORE.*" "$JS.SNAPSHOT.>"))) }}
+    }
 {{- end }}
 
 {{- define "aegis.nats.conf" -}}
 {{- $full := include "aegis.fullname" . -}}
 {{- $replicas := int .Values.nats.replicas -}}
+{{- $copiers := .Values.nats.backupUsers -}}
 server_name: $POD_NAME
 port: 4222
 http_port: 8222
@@ -95,23 +99,17 @@ accounts {
           "aegis.events.presence-ask" "aegis.events.run-changed")
         "hears" (list "aegis.events.presence" "aegis.events.run-changed" "aegis.events.task-confirmed")) }}
     }
-    {
-      {{- include "aegis.nats.backup" (dict "user" "backup-suite" "streams" (list "KV_leases")) }}
-    }
+    {{- if $copiers }}{{ include "aegis.nats.backup" (dict "user" "backup-suite" "also" (list "$JS.API.STREAM.MSG.GET.KV_leases")) }}{{ end }}
     ]
   }
   SECAGG { jetstream: enabled, users: [
     { user: secagg }
-    {
-      {{- include "aegis.nats.backup" (dict "user" "backup-secagg" "streams" list) }}
-    }
+    {{- if $copiers }}{{ include "aegis.nats.backup" (dict "user" "backup-secagg" "also" list) }}{{ end }}
     ]
   }
   LEDGER { jetstream: enabled, users: [
     { user: privacy-accountant }
-    {
-      {{- include "aegis.nats.backup" (dict "user" "backup-ledger" "streams" list) }}
-    }
+    {{- if $copiers }}{{ include "aegis.nats.backup" (dict "user" "backup-ledger" "also" list) }}{{ end }}
     ]
   }
 }
