@@ -13,7 +13,8 @@ const seconds = (since: number): string => `${((performance.now() - since) / 1_0
 /** `aegis kubernetes secrets` wrote the file for a port that somebody forwards; here it is one that is free. */
 async function wayToNats(): Promise<string> {
   const port = await cluster.forward(`${namespace}/aegis-nats:4222`);
-  const file = join(files.folder, `backup-${port}.json`);
+  // beside the certificates that it names
+  const file = join(files.secrets, `backup-${port}.json`);
   const written = readFileSync(join(files.secrets, 'backup.json'), 'utf8');
   writeFileSync(file, written.replaceAll(':4222', `:${port}`));
   return file;
