@@ -6,6 +6,9 @@ import { prepareStateDirectory, type StateDirectory } from '../state-directory.t
 import { lockHolder, lockState } from '../state-lock.ts';
 import { findNatsServer } from '../suite/nats-child.ts';
 
+/** A cluster that has just started takes a while to answer about its streams. */
+const OUTAGE_MS = 30_000;
+
 export interface ReachedNats {
   /** One for each account. */
   readonly ways: readonly [BusOptions, ...BusOptions[]];
@@ -54,5 +57,12 @@ function wayFrom(folder: string, nats: z.infer<typeof natsConfig>): BusOptions {
   const credentials = user !== undefined && password !== undefined ? { user, password } : undefined;
   const from = (path: string): string => resolve(folder, path);
   const read = tls && readTls({ ca: from(tls.ca), cert: from(tls.cert), key: from(tls.key) });
-  return { servers, credentials, tls: read, name: 'aegis backup', ...(replicas && { replicas }) };
+  return {
+    servers,
+    credentials,
+    tls: read,
+    name: 'aegis backup',
+    outageWaitMs: OUTAGE_MS,
+    ...(replicas && { replicas }),
+  };
 }

@@ -66,7 +66,7 @@ const copiesOf = (byAccount: ReadonlyMap<string, Link>): Omit<StreamCopies, 'clo
   const whereIs = async (): Promise<Map<string, string>> => {
     const found = new Map<string, string>();
     for (const [account, link] of byAccount)
-      for await (const name of link.manager.streams.names()) {
+      for (const name of await namesIn(link)) {
         if (found.has(name))
           throw new AegisError(
             'CONFIG_INVALID',
@@ -101,6 +101,14 @@ const copiesOf = (byAccount: ReadonlyMap<string, Link>): Omit<StreamCopies, 'clo
     restore: (head, pieces) => restore(linkTo(head.name, head.account), head, pieces),
   };
 };
+
+/** Of a cluster that has just started nobody answers before it has a leader. */
+const namesIn = (link: Link): Promise<string[]> =>
+  link.call('the list of streams', async () => {
+    const names: string[] = [];
+    for await (const name of link.manager.streams.names()) names.push(name);
+    return names;
+  });
 
 /** Without a consumer and without opening the bucket, either of which is a write. */
 async function livingKeys({ manager }: Link, stream: string, prefix: string): Promise<string[]> {
