@@ -24,6 +24,7 @@ describe('body budget', () => {
     body.release();
     body.release();
     expect(budget.bytes()).toBe(0);
+    expect(budget.totalBytes()).toBe(6 * LARGE_BODY);
   });
 
   it('lets those that do not fit wait in their order, and start as room becomes free', async () => {
@@ -129,8 +130,8 @@ describe('a gateway with no room left', () => {
   let fixture: GatewayFixture;
   let gateway: Awaited<ReturnType<GatewayFixture['gateway']>>;
   const telemetry = createTelemetry({ service: 'test', version: '0', env: {} });
-  const heldBytes = async (): Promise<number> =>
-    Number(/aegis_gateway_bodies_held_bytes(?:\{[^}]*\})? (\d+)/.exec(await telemetry.renderMetrics())?.[1]);
+  const metric = async (name: string): Promise<number> =>
+    Number(new RegExp(`${name}(?:\\{[^}]*\\})? (\\d+)`).exec(await telemetry.renderMetrics())?.[1]);
 
   beforeAll(async () => {
     fixture = await GatewayFixture.open(nats(), aggregator);
@@ -153,11 +154,14 @@ describe('a gateway with no room left', () => {
     // Somebody sends 5 MiB but for the last byte.
     const slow = pushing(node.sign(), 5_242_880);
     slow.write(Buffer.alloc(5_242_879));
-    await eventually(async () => (await heldBytes()) === 5_242_879);
+    await eventually(async () => (await metric('aegis_gateway_bodies_held_bytes')) === 5_242_879);
     await expect(node.pushPart(reply, chunk, session)).rejects.toMatchObject({ status: dialect === 'A' ? 503 : 14 });
     expect(await node.heartbeat()).toBe(true);
     slow.destroy();
+    const before = await metric('aegis_gateway_body_bytes_total');
+    expect(before).toBeGreaterThanOrEqual(5_242_879);
     expect(await eventually(() => node.pushPart(reply, chunk, session))).toBe(true);
+    expect(await metric('aegis_gateway_body_bytes_total')).toBeGreaterThan(before + 1_000_000);
   });
 
   /** The head of a push over HTTP/1.1. */

@@ -25,6 +25,8 @@ export class BodyBudget {
   /** Bytes that have arrived, and bytes that have room but have not. */
   #taken = 0;
   #reserved = 0;
+  /** Bytes that have ever arrived. */
+  #total = 0;
   /** Both, by holder. */
   readonly #held = new Map<string | null, number>();
 
@@ -35,6 +37,11 @@ export class BodyBudget {
 
   bytes(): number {
     return this.#taken;
+  }
+
+  /** Of all large bodies so far, whatever door they came through. */
+  totalBytes(): number {
+    return this.#total;
   }
 
   /**
@@ -70,6 +77,7 @@ export class BodyBudget {
   change(holder: string | null, taken: number, reserved: number): void {
     this.#taken += taken;
     this.#reserved += reserved;
+    this.#total += Math.max(taken, 0);
     const held = this.#heldBy(holder) + taken + reserved;
     if (held > 0) this.#held.set(holder, held);
     else this.#held.delete(holder);

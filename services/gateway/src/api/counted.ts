@@ -5,6 +5,7 @@ import { CALL_CLASSES, type CallClass, type Payer, PRESSURES } from '../domain/a
 import type { InvitationVerdict } from '../domain/invitation.ts';
 import type { AuditTrail } from '../flows/audit-trail.ts';
 import type { Gateway, Observed } from '../flows/gateway.ts';
+import type { BodyBudget } from './body-budget.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
 export type Door = 'http' | 'grpc' | 'node' | 'join' | 'operator' | 'port' | 'rest' | 'enrolment';
@@ -29,9 +30,13 @@ export interface Counted extends Observed {
   limited(what: CallClass, payer: Payer): void;
   /** A call was refused at a door, or failed behind it. */
   refused(door: Door, error: AegisError, where: RefusedAt): void;
-  bytesIn(count: number): void;
   /** Figures that are asked for, once there is a gateway to ask. */
-  watch(gateway: Gateway, port: { connections(): number }, held: { bytes(): number }, streams: StreamsCounted): void;
+  watch(
+    gateway: Gateway,
+    port: { connections(): number },
+    bodies: Pick<BodyBudget, 'bytes' | 'totalBytes'>,
+    streams: StreamsCounted,
+  ): void;
 }
 
 interface Refused extends RefusedAt {
@@ -79,7 +84,6 @@ export const countedBy = (
     'Invitations that were offered, by what became of them',
     OFFERED.map((outcome) => ({ outcome })),
   );
-  const bodies = counter('aegis_gateway_body_bytes', 'Bytes of large request bodies taken');
   const limits = counter(
     'aegis_gateway_rate_limited',
     'Calls put off because there were too many, by class and by whose allowance was used up',
@@ -110,7 +114,6 @@ export const countedBy = (
       } else log.debug(fields, 'call refused');
     },
     limited: (what, payer) => limits.add(1, { class: what, payer }),
-    bytesIn: (count) => bodies.add(count),
     taskOffered: () => offered.add(1),
     taskWithheld: (code) => withheld.add(1, { code }),
     partStored: (bytes) => {
@@ -119,7 +122,7 @@ export const countedBy = (
     },
     updateJudged: (code) => judged.add(1, { verdict: code === '' ? 'accepted' : 'refused', code }),
     invitationOffered: (outcome) => invitations.add(1, { outcome }),
-    watch: (gateway, port, held, streams) => {
+    watch: (gateway, port, bodies, streams) => {
       const gauge = (name: string, description: string, value: () => number) =>
         meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
       gauge('aegis_gateway_nodes_online', 'Nodes online at this gateway', () => gateway.roster.size);
@@ -132,7 +135,10 @@ export const countedBy = (
       gauge('aegis_gateway_pressure', '0: calm, 1: the event loop has no rest, 2: memory runs out', () =>
         PRESSURES.indexOf(gateway.admission.pressure),
       );
-      gauge('aegis_gateway_bodies_held_bytes', 'Bytes of large request bodies in memory', () => held.bytes());
+      gauge('aegis_gateway_bodies_held_bytes', 'Bytes of large request bodies in memory', () => bodies.bytes());
+      meter
+        .createObservableCounter('aegis_gateway_body_bytes', { description: 'Bytes of large request bodies taken' })
+        .addCallback((result) => result.observe(bodies.totalBytes()));
     },
   };
 };

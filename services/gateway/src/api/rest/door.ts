@@ -147,7 +147,6 @@ export class RestDoor {
     const lease = this.#parts.budget.open(announcedLength(request) ?? 0, holder);
     response.once('close', () => lease.release());
     const bytes = await readBody(request, limitOf(endpoint), { meter: lease });
-    this.#parts.counted.bytesIn(bytes.byteLength);
     if (signedHash !== null && createHash('sha256').update(bytes).digest('hex') !== signedHash) {
       throw new AegisError('BODY_HASH');
     }
