@@ -19,7 +19,11 @@ const make = async (...more: string[]) => {
   });
   const text = code === 0 ? await readFile(join(folder, 'secrets.json'), 'utf8') : '{"items":[]}';
   const items = JSON.parse(text).items as { metadata: { name: string }; stringData: Record<string, string> }[];
-  return { code, of: (name: string) => items.find((one) => one.metadata.name === name)?.stringData ?? {} };
+  return {
+    code,
+    names: items.map((one) => one.metadata.name),
+    of: (name: string) => items.find((one) => one.metadata.name === name)?.stringData ?? {},
+  };
 };
 
 describe('aegis kubernetes secrets', () => {
@@ -52,6 +56,10 @@ describe('aegis kubernetes secrets', () => {
     const after = await make('--host', 'fl.example.org');
     expect(after.of('aegis-edge-tls')).not.toEqual(before.of('aegis-edge-tls'));
     expect(after.of('aegis-gateway-tls')).toEqual(before.of('aegis-gateway-tls'));
+  });
+
+  it('leaves certificates to cert-manager, which would take those that are there for its own', async () => {
+    expect((await make('--keys-only')).names).toEqual(['aegis-gateway-keys', 'aegis-nats-keys']);
   });
 
   it('refuses a name that no object may have', async () => {

@@ -13,6 +13,7 @@ interface Options {
   name: string;
   namespace: string;
   host?: string[];
+  keysOnly?: true;
 }
 
 /** Who may copy the streams of each account of NATS in the chart (templates/_nats.tpl). */
@@ -32,6 +33,7 @@ export const addKubernetesSecrets: AddCommand = (program, context) =>
     )
     .option('--namespace <namespace>', 'of the release', parseName, 'aegis')
     .option('--host <host>', 'a name or address that nodes call the gateway by; may be repeated', collect)
+    .option('--keys-only', 'no certificates: cert-manager makes them')
     .action(async (options: Options) => {
       const { terminal } = context();
       const dir = resolve(options.dir);
@@ -40,22 +42,24 @@ export const addKubernetesSecrets: AddCommand = (program, context) =>
       // NATS reads its key from the environment as it reads a word of its configuration: what begins with a digit may be a number there.
       const atRest = `k${await keyFile(dir, 'at-rest.key')}`;
       const secrets = [
-        ...(await certificates(dir, options)),
+        ...(options.keysOnly ? [] : await certificates(dir, options)),
         secret(`${name}-gateway-keys`, namespace, await gatewayKeys(dir)),
         secret(`${name}-nats-keys`, namespace, { 'at-rest.key': atRest }),
       ];
-      const backup = await backupWay(dir);
+      const made = options.keysOnly ? undefined : { ca: join(dir, 'ca.pem'), backup: await backupWay(dir) };
       const file = join(dir, 'secrets.json');
       const list = { apiVersion: 'v1', kind: 'List', items: secrets };
       await writeFileAtomic(file, `${JSON.stringify(list, null, 2)}\n`, 0o600);
-      const [ca, tokenFile] = [join(dir, 'ca.pem'), join(dir, 'operator.token')];
-      terminal.result({ file, ca, tokenFile, backup, secrets: secrets.map((one) => one.metadata.name) });
+      const tokenFile = join(dir, 'operator.token');
+      const names = secrets.map((one) => one.metadata.name);
+      terminal.result({ file, ...made, tokenFile, secrets: names });
       terminal.line(`${secrets.length} secrets for ${name} in ${namespace}.`);
       terminal.line(`  give them    kubectl apply --server-side -f ${file}`);
-      terminal.line(`  nodes trust  ${ca}`);
-      terminal.line(`  operators    aegis … --ca ${ca} --token-file ${tokenFile}`);
+      terminal.line(`  nodes trust  ${made?.ca ?? `ca.crt of the secret ${name}-edge-tls`}`);
+      terminal.line(`  operators    aegis … --ca ${made?.ca ?? 'CA'} --token-file ${tokenFile}`);
+      if (made === undefined) return;
       terminal.line(
-        `  backups      kubectl -n ${namespace} port-forward svc/${name}-nats 4222, aegis backup --nats ${backup} …`,
+        `  backups      kubectl -n ${namespace} port-forward svc/${name}-nats 4222, aegis backup --nats ${made.backup} …`,
       );
     });
 
