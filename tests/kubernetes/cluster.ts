@@ -6,7 +6,8 @@ import { promisify } from 'node:util';
 
 export const root = join(import.meta.dirname, '../..');
 const scripts = process.env.AEGIS_K8S_SCRIPTS ?? join(root, '../shared/k8s');
-const cache = process.env.AEGIS_K8S_CACHE ?? join(root, '.cache/k8s');
+/** What is built once and used by every cluster. */
+export const cache = process.env.AEGIS_K8S_CACHE ?? join(root, '.cache/k8s');
 const state = process.env.AEGIS_K8S_STATE ?? join(root, '.cache/k8s-run');
 const env = { ...process.env, AEGIS_K8S_CACHE: cache, AEGIS_K8S_STATE: state };
 const run = promisify(execFile);
@@ -44,6 +45,8 @@ export const cluster = {
   load: (...archives: string[]): Promise<string> => script('load', ...archives),
   image: (name: string, folder: string, archive: string, config: object): Promise<string> =>
     script('image', name, folder, archive, JSON.stringify(config)),
+  /** A program of this machine inside the cluster's network, where addresses of pods lead to them. */
+  exec: (...command: string[]): Promise<string> => script('exec', ...command),
   /** A port of this machine's loopback that leads to the Service. */
   forward: async (service: string): Promise<number> => Number(await script('forward', '0', service)),
   // biome-ignore lint/suspicious/noExplicitAny: any object of Kubernetes

@@ -1,24 +1,17 @@
-// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated] [--keep], or `cluster` and `down`.
-// Figures: install first-round footprint drain upgrade chaos backup issuer; --replicated, which starts three nodes and two or three of everything, has
-// install, first-round, chaos and backup. --keep leaves the cluster up for the next call, which then goes on with it. `cluster` leaves one up that has
-// images and volumes and nothing else, for whoever types what deploy/k8s/README.md says; `down` ends it.
+// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated | --cert-manager] [--keep], or `cluster` and `down`.
+// What is installed has figures of its own (set-ups.ts), all of them unless some are named; `install` alone measures nothing else. --keep leaves the
+// cluster up for the next call, which then goes on with it. `cluster` leaves one up that has images and volumes and no suite, for whoever types what
+// deploy/k8s/README.md says; `down` ends it.
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { arch, cpus } from 'node:os';
 import { join } from 'node:path';
-import { backup } from './backup.ts';
 import { cluster } from './cluster.ts';
-import { chaos, drain, type Figure, firstRound, footprint, ready, upgradeAndRollback } from './figures.ts';
+import { type Figure, ready } from './figures.ts';
 import { loadImages } from './images.ts';
-import { issuer } from './issuer.ts';
-import { files, install, logs, makeVolumes, namespace, replicated, singleNode } from './suite.ts';
+import { setUpFor } from './set-ups.ts';
+import { files, install, logs, makeVolumes, namespace } from './suite.ts';
 
-const isReplicated = process.argv.includes('--replicated');
-const figures: Readonly<Record<string, () => Promise<Figure>>> = isReplicated
-  ? { 'first-round': firstRound, chaos: () => chaos(120_000), backup: () => backup(replicated) }
-  : {
-      ...{ 'first-round': firstRound, footprint, drain, upgrade: upgradeAndRollback },
-      ...{ chaos: () => chaos(), backup: () => backup(singleNode), issuer },
-    };
+const { nodes, before, options, figures } = setUpFor(process.argv);
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const keep = process.argv.includes('--keep');
 const own = join(files.folder, 'shell');
@@ -28,9 +21,10 @@ if (wanted[0] === 'cluster') {
     console.error('There is a cluster already; end it first: down');
     process.exit(2);
   }
-  await cluster.up(isReplicated ? 3 : 2);
+  await cluster.up(nodes);
   await loadImages('0.1.0');
-  await makeVolumes((isReplicated ? replicated : singleNode).claims);
+  await before?.();
+  await makeVolumes(options.claims);
   writeFileSync(own, cluster.functions());
   console.log(`A cluster with images and volumes. In a shell:\n  . ${own}    # kubectl, helm, forward, inside`);
   process.exit(0);
@@ -58,9 +52,10 @@ const show = (name: string, { must, measured, holds }: Figure): boolean => {
 let held = true;
 try {
   if (!cluster.isUp()) {
-    await cluster.up(isReplicated ? 3 : 2);
+    await cluster.up(nodes);
     await loadImages('0.1.0');
-    const took = await install(isReplicated ? replicated : singleNode);
+    await before?.();
+    const took = await install(options);
     const test = await cluster.helm('test', 'aegis', '--namespace', namespace);
     const passed = /Phase:\s+Succeeded/.test(test);
     const measured = `${took.toFixed(1)} s, helm test ${passed ? 'succeeded' : 'FAILED'}`;

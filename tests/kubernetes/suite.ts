@@ -37,11 +37,14 @@ export async function makeVolumes(claims: readonly string[]): Promise<void> {
   await apply('volumes.json', { apiVersion: 'v1', kind: 'List', items: objects });
 }
 
-async function apply(name: string, content: unknown): Promise<void> {
+export async function applyText(name: string, content: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
   const file = join(folder, name);
-  writeFileSync(file, JSON.stringify(content));
+  writeFileSync(file, content);
   await cluster.kubectl('apply', '--server-side', '-f', file);
 }
+
+export const apply = (name: string, content: unknown): Promise<void> => applyText(name, JSON.stringify(content));
 
 export interface InstallOptions {
   /** One of deploy/k8s/values; the chart's own alone when there is none. */
@@ -78,12 +81,19 @@ export async function install(options: InstallOptions): Promise<number> {
   await cluster.kubectl('create', 'namespace', namespace);
   await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
   const made = ['kubernetes', 'secrets', '--dir', files.secrets, '--json'];
+  const certManaged = options.set?.['certificates.mode'] === 'cert-manager';
+  if (certManaged) made.push('--keys-only');
   execFileSync(join(root, 'node_modules/.bin/aegis'), made, { stdio: ['ignore', 'pipe', 'inherit'] });
   await cluster.kubectl('apply', '--server-side', '-f', join(files.secrets, 'secrets.json'));
   const began = performance.now();
   const wait = ['--wait', '--timeout', '180s'];
   await cluster.helm('install', 'aegis', chart, '--namespace', namespace, ...valueArgs(options), ...wait);
-  return (performance.now() - began) / 1_000;
+  const took = (performance.now() - began) / 1_000;
+  if (certManaged) {
+    const edge = await cluster.get('secret', 'aegis-edge-tls', '-n', namespace);
+    writeFileSync(files.ca, Buffer.from(edge.data['ca.crt'], 'base64'));
+  }
+  return took;
 }
 
 export const upgrade = (options: InstallOptions): Promise<string> =>
