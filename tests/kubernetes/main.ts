@@ -1,4 +1,4 @@
-// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated | --cert-manager] [--keep], or `cluster` and `down`.
+// The chart on a real cluster of this machine: node tests/kubernetes/main.ts [FIGURE…] [--replicated | --cert-manager | --keda] [--keep], or `cluster` and `down`.
 // What is installed has figures of its own (set-ups.ts), all of them unless some are named; `install` alone measures nothing else. --keep leaves the
 // cluster up for the next call, which then goes on with it. `cluster` leaves one up that has images and volumes and no suite, for whoever types what
 // deploy/k8s/README.md says; `down` ends it.

@@ -3,6 +3,7 @@ import { backup } from './backup.ts';
 import { certManaged, renewal, startCertManager } from './cert-manager.ts';
 import { chaos, drain, type Figure, firstRound, footprint, upgradeAndRollback } from './figures.ts';
 import { issuer } from './issuer.ts';
+import { autoscaled, autoscaling, startKeda } from './keda.ts';
 import { type InstallOptions, replicated, singleNode } from './suite.ts';
 
 interface SetUp {
@@ -30,6 +31,10 @@ const others: Readonly<Record<string, SetUp>> = {
   '--cert-manager': {
     ...{ nodes: 1, before: startCertManager, options: certManaged },
     figures: { 'first-round': firstRound, renewal },
+  },
+  '--keda': {
+    ...{ nodes: 1, before: startKeda, options: autoscaled },
+    figures: { 'first-round': firstRound, autoscaling },
   },
 };
 
