@@ -162,9 +162,10 @@ export async function chaos(lastsMs = 300_000): Promise<Figure> {
   await crowd.end();
   await ready();
   const listed = [...kills].map(([part, count]) => `${part} ${count}`).join(', ');
+  const lacking = run.history.filter(({ accepted, dropped }) => accepted !== 3 || dropped !== 0).length;
   return {
     must: 'run completes, model bit-identical to the undisturbed one',
-    measured: `${run.subStatus} after ${rounds} rounds, model ${run.modelId === expected ? 'bit-identical' : 'DIFFERENT'}; kills: ${listed}; longest time without progress ${seconds(longest)}, ${failures} answers given up; when the kills ended the run was ${before.status}`,
+    measured: `${run.subStatus} after ${rounds} rounds, model ${run.modelId === expected ? 'bit-identical' : 'DIFFERENT'} (${lacking} rounds without an answer of one of the three); kills: ${listed}; longest time without progress ${seconds(longest)}, ${failures} answers given up; when the kills ended the run was ${before.status}`,
     holds: run.subStatus === 'completed' && run.modelId === expected,
   };
 }
