@@ -1,15 +1,7 @@
 import { createSecureContext } from 'node:tls';
 import { HealthCheckResponse_ServingStatus, HealthService } from '@aegis/contracts/grpc/health/v1/health';
 import { AegisError } from '@aegis/errors';
-import {
-  Client,
-  connectivityState,
-  credentials,
-  logVerbosity,
-  Metadata,
-  type ServiceError,
-  setLogVerbosity,
-} from '@grpc/grpc-js';
+import { Client, credentials, logVerbosity, Metadata, type ServiceError, setLogVerbosity } from '@grpc/grpc-js';
 import { fromGrpcStatus } from './grpc-status.ts';
 import { defaultTimeoutMs } from './in-process-channel.ts';
 import { type LiveTls, liveTls } from './live-tls.ts';
@@ -19,6 +11,7 @@ import type { CallOptions, MethodDefinition, ServiceChannel, ServiceClient, Serv
 import type { Telemetry } from './telemetry.ts';
 import type { TlsFiles, TlsMaterial } from './tls-material.ts';
 import { watchCertificate } from './watch-certificate.ts';
+import { whenStuck } from './when-stuck.ts';
 
 // grpc-js writes plain lines to stderr; what they say arrives as errors anyway. GRPC_VERBOSITY brings them back.
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
@@ -124,31 +117,6 @@ export const grpcChannel = (options: GrpcChannelOptions): ServiceChannel => {
       client.close();
     },
   };
-};
-
-/**
- * grpc-js waits for a connection as long as the kernel does: two minutes for an address that nobody has any more, a quarter of an hour for a peer that is
- * silent in the handshake. Calls wait with it, or fail, though the name has long had another address. Keepalive only guards connections that stand.
- */
-const whenStuck = (
-  client: Client,
-  { waitMs, connected, stuck }: { waitMs: number; connected: () => void; stuck: () => void },
-): void => {
-  const channel = client.getChannel();
-  let timer: NodeJS.Timeout | undefined;
-  const follow = (): void => {
-    const state = channel.getConnectivityState(false);
-    // After a first failure grpc-js says TRANSIENT_FAILURE while it connects again.
-    if (state === connectivityState.CONNECTING || state === connectivityState.TRANSIENT_FAILURE) {
-      timer ??= setTimeout(stuck, waitMs).unref();
-    } else {
-      clearTimeout(timer);
-      timer = undefined;
-    }
-    if (state === connectivityState.READY) connected();
-    if (state !== connectivityState.SHUTDOWN) channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, follow);
-  };
-  follow();
 };
 
 const channelCredentials = ({ insecure, address }: GrpcChannelOptions, tls: LiveTls | undefined) => {

@@ -77,6 +77,7 @@ export { failSpan, type SpanOptions, type Telemetry } from './telemetry.ts';
 export { readTls, type TlsFiles, type TlsMaterial, tlsFiles } from './tls-material.ts';
 export { type CertificateUse, watchCertificate } from './watch-certificate.ts';
 export { watchVolume } from './watch-volume.ts';
+export { whenStuck } from './when-stuck.ts';
 export type { IssuedCertificate } from './x509.ts';
 export { passedBytes } from './young-garbage.ts';
 export { ZIP_END_BYTES, ZIP_NEWEST, zipEndFault } from './zip-end.ts';

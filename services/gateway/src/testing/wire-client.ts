@@ -1,13 +1,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import {
-  type ChannelOptions,
-  Client,
-  connectivityState,
-  credentials,
-  Metadata,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { whenStuck } from '@aegis/service-kit';
+import { type ChannelOptions, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Signed } from './node-key.ts';
 
 export interface Target {
@@ -130,18 +124,22 @@ export const openClient = (target: Target, options: ChannelOptions = {}): Client
 
 /** flwr 1.20 to 1.39: gRPC. */
 export const grpcClient = (target: Target, flwrVersion = ''): WireClient => {
-  const open = (): Client =>
-    openClient(target, {
+  const open = (): Client => {
+    const opened = openClient(target, {
       'grpc.max_send_message_length': -1,
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.max_reconnect_backoff_ms': 200,
     });
-  let client = open();
-  const openAnew = (stuck: Client): void => {
-    if (client !== stuck || stuck.getChannel().getConnectivityState(false) !== connectivityState.CONNECTING) return;
-    client = open();
-    stuck.close();
+    const openAnew = (): void => {
+      if (client !== opened || closed) return;
+      client = open();
+      opened.close();
+    };
+    whenStuck(opened, { waitMs: CONNECT_MS, connected: () => {}, stuck: openAnew });
+    return opened;
   };
+  let closed = false;
+  let client = open();
   return {
     call: (method, body, signed, signal) => {
       const metadata = new Metadata();
@@ -150,11 +148,12 @@ export const grpcClient = (target: Target, flwrVersion = ''): WireClient => {
       if (signed.signature) metadata.set('flwr-signature-bin', signed.signature);
       if (flwrVersion !== '') metadata.set('flwr-package-version', flwrVersion);
       const rpc = method.replaceAll(/(?:^|-)([a-z])/g, (_all, letter: string) => letter.toUpperCase());
-      const used = client;
-      const patience = setTimeout(() => openAnew(used), CONNECT_MS).unref();
-      return rawGrpc(used, `/flwr.proto.Fleet/${rpc}`, body, metadata, signal).finally(() => clearTimeout(patience));
+      return rawGrpc(client, `/flwr.proto.Fleet/${rpc}`, body, metadata, signal);
     },
-    close: () => client.close(),
+    close: () => {
+      closed = true;
+      client.close();
+    },
   };
 };
 
