@@ -21,7 +21,7 @@ export const manifestShape = z.strictObject({
       attempt: z.number().int().min(0),
     }),
   ),
-  /** Of NATS, that could be reached, with streams or without; a backup goes back where all of them can be. Those of the first release do not say. */
+  /** Of NATS, that could be reached, with streams or without; a backup goes back where all of them can be; none: of the first release. */
   accounts: z.array(z.string()).default([]),
   /** Files that were sealed where they lay, by their path in the state directory. */
   files: z.array(z.strictObject({ path: z.string(), bytes: z.number().int(), sha256: z.string() })),

@@ -46,11 +46,15 @@ export async function putBackFiles(from: SealedFolder, { files }: Manifest, stat
   }
 }
 
+/** NATS's name for the account of who has none; backups of the first release do not say theirs, which was this one. */
+const DEFAULT_ACCOUNT = '$G';
+
 /** What belongs into an account of its own may come into no other: there its service would not find it, and begin with nothing. */
 export function demandAccounts({ accounts }: Manifest, copies: StreamCopies): void {
-  const missing = accounts.filter((account) => !copies.accounts.includes(account));
+  const wanted = accounts.length === 0 ? [DEFAULT_ACCOUNT] : accounts;
+  const missing = wanted.filter((account) => !copies.accounts.includes(account));
   if (missing.length === 0) return;
-  throw new CommandError('ACCOUNTS_NEEDED', `The backup was taken of these accounts of NATS: ${accounts.join(', ')}.`, {
+  throw new CommandError('ACCOUNTS_NEEDED', `The backup was taken of these accounts of NATS: ${wanted.join(', ')}.`, {
     todo: `Name a way to each of them: those that were given lead to ${copies.accounts.join(', ')}.`,
   });
 }
@@ -63,7 +67,6 @@ export async function putBackStreams(
   replicas: number | undefined,
 ): Promise<void> {
   const there = new Set(await copies.names());
-  const [only = ''] = copies.accounts;
   const known = streams.filter(({ name }) => there.has(name));
   if (known.length > 0)
     throw new CommandError('STORE_NOT_EMPTY', `This NATS has streams of a suite already: ${known[0]?.name}.`, {
@@ -74,8 +77,7 @@ export async function putBackStreams(
       for (let at = 0; at < pieces; at += 1) yield await from.read(pieceName(name, attempt, at));
     };
     const asMany = { ...config, ...(replicas !== undefined && { num_replicas: replicas }) };
-    // backups of the first release are of one account and do not say which
-    await copies.restore({ name, account: account === '' ? only : account, config: asMany, state }, all());
+    await copies.restore({ name, account: account || DEFAULT_ACCOUNT, config: asMany, state }, all());
   }
 }
 
